@@ -1,1 +1,26 @@
+//! The bench on which Zonetide is tested: real PowerDNS, Garage and agent processes on loopback, and the clients
+//! (PowerDNS API, DNS) that the loopback tests, the cluster tests and the demo share. No Kubernetes in it.
+//!
+//! The clients return errors. The processes are test fixtures: they panic with the child's log when they cannot
+//! do what they are asked, because a test without its fixture must fail.
 
+// All of it but the clients runs in tests only, where a panic is the way to fail.
+#![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
+
+pub mod agent;
+pub mod api;
+pub mod dns;
+pub mod garage;
+pub mod http;
+pub mod net;
+pub mod poll;
+pub mod powerdns;
+mod process;
+pub mod tools;
+
+pub use agent::Agent;
+pub use api::PowerDnsApi;
+pub use dns::{Answer, DnsClient};
+pub use garage::Garage;
+pub use poll::eventually;
+pub use powerdns::PowerDns;

@@ -1,0 +1,115 @@
+//! PowerDNS' HTTP API, as far as the tests and the demo use it.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::http::{HttpClient, HttpError};
+use crate::net::Dialer;
+
+const SERVER: &str = "/api/v1/servers/localhost";
+
+#[derive(Clone)]
+pub struct PowerDnsApi {
+    http: HttpClient,
+}
+
+impl PowerDnsApi {
+    pub fn new(dialer: Dialer, api_key: &str) -> Self {
+        Self {
+            http: HttpClient::new(dialer).header("x-api-key", api_key),
+        }
+    }
+
+    /// Its version, such as `4.9.18`.
+    pub async fn version(&self) -> Result<String, HttpError> {
+        let server = self.http.json(Method::GET, SERVER, None).await?;
+        Ok(server["version"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Names of all zones, with the final dot, sorted.
+    pub async fn zones(&self) -> Result<Vec<String>, HttpError> {
+        let zones = self
+            .http
+            .json(Method::GET, &format!("{SERVER}/zones"), None)
+            .await?;
+        let mut names: Vec<String> = zones
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|zone| Some(zone["name"].as_str()?.to_owned()))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    pub async fn zone(&self, zone: &str) -> Result<Value, HttpError> {
+        self.http
+            .json(Method::GET, &format!("{SERVER}/zones/{zone}"), None)
+            .await
+    }
+
+    pub async fn zone_exists(&self, zone: &str) -> Result<bool, HttpError> {
+        match self.zone(zone).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a native zone with one name server, `ns1` in itself.
+    pub async fn create_zone(&self, zone: &str) -> Result<(), HttpError> {
+        let body = json!({"name": zone, "kind": "Native", "nameservers": [format!("ns1.{zone}")]});
+        self.http
+            .send(Method::POST, &format!("{SERVER}/zones"), Some(&body))
+            .await
+            .map(drop)
+    }
+
+    pub async fn delete_zone(&self, zone: &str) -> Result<(), HttpError> {
+        self.http
+            .send(Method::DELETE, &format!("{SERVER}/zones/{zone}"), None)
+            .await
+            .map(drop)
+    }
+
+    /// Sets all records of one name and type: `name` is absolute, with the final dot.
+    pub async fn replace(
+        &self,
+        zone: &str,
+        name: &str,
+        kind: &str,
+        records: &[&str],
+    ) -> Result<(), HttpError> {
+        let records: Vec<Value> = records
+            .iter()
+            .map(|content| json!({"content": content, "disabled": false}))
+            .collect();
+        self.patch(
+            zone,
+            &json!({"name": name, "type": kind, "ttl": 60, "changetype": "REPLACE", "records": records}),
+        )
+        .await
+    }
+
+    pub async fn delete(&self, zone: &str, name: &str, kind: &str) -> Result<(), HttpError> {
+        self.patch(zone, &json!({"name": name, "type": kind, "changetype": "DELETE"}))
+            .await
+    }
+
+    async fn patch(&self, zone: &str, rrset: &Value) -> Result<(), HttpError> {
+        let body = json!({"rrsets": [rrset]});
+        self.http
+            .send(Method::PATCH, &format!("{SERVER}/zones/{zone}"), Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// Signs a zone with keys that PowerDNS makes.
+    pub async fn enable_dnssec(&self, zone: &str) -> Result<(), HttpError> {
+        let body = json!({"dnssec": true, "api_rectify": true});
+        self.http
+            .send(Method::PUT, &format!("{SERVER}/zones/{zone}"), Some(&body))
+            .await
+            .map(drop)
+    }
+}

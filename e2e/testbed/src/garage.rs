@@ -1,0 +1,145 @@
+//! A real Garage, the S3 server that the operator runs as the managed object store, as one node on loopback.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::http::HttpClient;
+use crate::net::{free_port, loopback};
+use crate::process::Process;
+use crate::tools;
+
+const ADMIN_TOKEN: &str = "loopback-only";
+const START_DEADLINE: Duration = Duration::from_secs(30);
+
+pub struct Garage {
+    dir: TempDir,
+    s3_port: u16,
+    admin_port: u16,
+    process: Option<Process>,
+}
+
+/// A bucket and a key that may read and write in it, and nothing else.
+#[derive(Clone)]
+pub struct Bucket {
+    pub endpoint: String,
+    pub region: &'static str,
+    pub name: String,
+    pub access_key: String,
+    pub secret_key: String,
+}
+
+impl Garage {
+    /// Starts a Garage with an empty store and returns once it is healthy.
+    ///
+    /// # Panics
+    /// When it does not come up; the message has the end of its log.
+    pub async fn start() -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("zt-garage-")
+            .tempdir()
+            .expect("a temporary directory");
+        let (s3_port, admin_port, rpc_port) = (free_port(), free_port(), free_port());
+        let secret = "5a".repeat(32);
+        let config = format!(
+            r#"metadata_dir = "{dir}/meta"
+data_dir = "{dir}/data"
+db_engine = "lmdb"
+replication_factor = 1
+rpc_bind_addr = "127.0.0.1:{rpc_port}"
+rpc_public_addr = "127.0.0.1:{rpc_port}"
+rpc_secret = "{secret}"
+
+[s3_api]
+s3_region = "garage"
+api_bind_addr = "127.0.0.1:{s3_port}"
+
+[admin]
+api_bind_addr = "127.0.0.1:{admin_port}"
+admin_token = "{ADMIN_TOKEN}"
+"#,
+            dir = dir.path().display(),
+        );
+        std::fs::write(dir.path().join("garage.toml"), config).expect("a written garage.toml");
+        let mut garage = Self {
+            dir,
+            s3_port,
+            admin_port,
+            process: None,
+        };
+        garage.up().await;
+        garage
+    }
+
+    /// Starts it again after `stop`, with the same data and ports.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn up(&mut self) {
+        let mut command = std::process::Command::new(tools::garage());
+        command
+            .arg("-c")
+            .arg(self.dir.path().join("garage.toml"))
+            .args(["server", "--single-node"]);
+        let process = Process::start("garage", &mut command, &self.dir.path().join("log"));
+        let admin = self.admin();
+        let healthy = async || match admin.json(Method::GET, "/v2/GetClusterHealth", None).await {
+            Ok(health) if health["status"] == "healthy" => Ok(()),
+            Ok(health) => Err(health.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        self.process
+            .insert(process)
+            .await_ready(START_DEADLINE, healthy)
+            .await;
+    }
+
+    /// Takes it down: connections to it are refused from now on.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn stop(&mut self) {
+        self.process
+            .take()
+            .expect("a running Garage")
+            .stop(Duration::from_secs(10));
+    }
+
+    fn admin(&self) -> HttpClient {
+        HttpClient::new(Arc::new(loopback(self.admin_port)))
+            .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
+    }
+
+    /// Makes a bucket and a key for it.
+    ///
+    /// # Panics
+    /// When Garage refuses.
+    pub async fn bucket(&self, name: &str) -> Bucket {
+        let bucket = self.post("/v2/CreateBucket", &json!({"globalAlias": name})).await;
+        let key = self.post("/v2/CreateKey", &json!({"name": name})).await;
+        let allow = json!({
+            "bucketId": bucket["id"],
+            "accessKeyId": key["accessKeyId"],
+            "permissions": {"read": true, "write": true, "owner": false},
+        });
+        self.post("/v2/AllowBucketKey", &allow).await;
+        let text = |field: &str| key[field].as_str().unwrap_or_default().to_owned();
+        Bucket {
+            endpoint: format!("http://127.0.0.1:{}", self.s3_port),
+            region: "garage",
+            name: name.to_owned(),
+            access_key: text("accessKeyId"),
+            secret_key: text("secretAccessKey"),
+        }
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Value {
+        match self.admin().json(Method::POST, path, Some(body)).await {
+            Ok(answer) => answer,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
