@@ -21,6 +21,9 @@ pub struct Agent {
     instance: String,
     dir: TempDir,
     http_port: u16,
+    lmdb_poll: Duration,
+    database: PathBuf,
+    storage: Value,
     process: Option<Process>,
 }
 
@@ -43,16 +46,21 @@ impl Agent {
             "access_key": bucket.access_key,
             "secret_key": bucket.secret_key,
         }});
-        let agent = Self {
+        Self {
             binary: binary.into(),
             instance: instance.to_owned(),
             dir,
             http_port,
+            lmdb_poll: Duration::from_millis(200),
+            database: database.to_owned(),
+            storage,
             process: None,
-        };
-        std::fs::write(agent.config_path(), config(database, http_port, &storage))
-            .expect("a written configuration");
-        agent
+        }
+    }
+
+    /// Takes effect with the next `launch`.
+    pub fn look_at_the_database_every(&mut self, interval: Duration) {
+        self.lmdb_poll = interval;
     }
 
     fn config_path(&self) -> PathBuf {
@@ -64,6 +72,7 @@ impl Agent {
     /// # Panics
     /// When it cannot be started.
     pub fn launch(&mut self) {
+        std::fs::write(self.config_path(), self.config()).expect("a written configuration");
         let mut command = std::process::Command::new(&self.binary);
         command.arg("--config").arg(self.config_path()).arg("sync");
         command.env("ZONETIDE_INSTANCE", &self.instance);
@@ -94,6 +103,26 @@ impl Agent {
             .await;
     }
 
+    /// Waits for `/healthz`: it runs, though it may wait for the bucket.
+    ///
+    /// # Panics
+    /// When the agent ends or `deadline` passes.
+    pub async fn await_healthy(&mut self, deadline: Duration) {
+        let http = self.http();
+        let healthy = async || {
+            http.get_text("/healthz")
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        self.process
+            .as_mut()
+            .expect("a launched agent")
+            .await_ready(deadline, healthy)
+            .await;
+    }
+
+    /// `launch` and `await_ready`.
     pub async fn start(&mut self) {
         self.launch();
         self.await_ready(Duration::from_secs(30)).await;
@@ -132,22 +161,26 @@ impl Agent {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
-}
 
-fn config(database: &Path, http_port: u16, storage: &Value) -> String {
-    let main = database.display();
-    let options = format!("{{no_subdir: true, create: true, map_size: {MAP_SIZE_MB}MB}}");
-    format!(
-        "instance: ${{ZONETIDE_INSTANCE}}
+    fn config(&self) -> String {
+        let Self {
+            storage, http_port, ..
+        } = self;
+        let main = self.database.display();
+        let lmdb_poll = self.lmdb_poll.as_millis();
+        let options = format!("{{no_subdir: true, create: true, map_size: {MAP_SIZE_MB}MB}}");
+        format!(
+            "instance: ${{ZONETIDE_INSTANCE}}
 lmdbs:
   main: {{path: {main}, schema_tracks_changes: true, options: {options}}}
   shard: {{path: {main}-0, schema_tracks_changes: true, options: {options}}}
 storage_poll_interval: 200ms
-lmdb_poll_interval: 200ms
+lmdb_poll_interval: {lmdb_poll}ms
 storage_retry_interval: 500ms
 storage: {storage}
 http: {{address: \"127.0.0.1:{http_port}\"}}
 log: {{level: debug, format: human}}
 "
-    )
+        )
+    }
 }

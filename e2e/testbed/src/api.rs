@@ -56,6 +56,11 @@ impl PowerDnsApi {
         }
     }
 
+    /// The whole zone as text, as AXFR would give it.
+    pub async fn export(&self, zone: &str) -> Result<String, HttpError> {
+        self.http.get_text(&format!("{SERVER}/zones/{zone}/export")).await
+    }
+
     /// Makes a native zone with one name server, `ns1` in itself.
     pub async fn create_zone(&self, zone: &str) -> Result<(), HttpError> {
         let body = json!({"name": zone, "kind": "Native", "nameservers": [format!("ns1.{zone}")]});

@@ -8,15 +8,10 @@ use std::time::{Duration, Instant};
 /// # Panics
 /// When `deadline` has passed: with `what` was waited for and the last answer seen, which the closure gives as `Err`.
 #[track_caller]
-pub fn eventually<T, E, F, Fut>(
-    deadline: Duration,
-    what: &str,
-    ask: F,
-) -> impl Future<Output = T> + use<T, E, F, Fut>
+pub fn eventually<T, E, F>(deadline: Duration, what: &str, ask: F) -> impl Future<Output = T> + use<T, E, F>
 where
     E: Display,
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, E>>,
+    F: AsyncFnMut() -> Result<T, E>,
 {
     let caller = std::panic::Location::caller();
     let what = what.to_owned();
@@ -38,11 +33,10 @@ pub struct GaveUp {
 }
 
 /// As [`eventually`], but returns what was seen last instead of panicking.
-pub async fn within<T, E, F, Fut>(deadline: Duration, mut ask: F) -> Result<T, GaveUp>
+pub async fn within<T, E, F>(deadline: Duration, mut ask: F) -> Result<T, GaveUp>
 where
     E: Display,
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, E>>,
+    F: AsyncFnMut() -> Result<T, E>,
 {
     let start = Instant::now();
     let mut tries = 0;

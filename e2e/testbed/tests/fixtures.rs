@@ -1,0 +1,93 @@
+//! The bench itself: when these fail, no other test's failure means anything.
+
+use std::time::Duration;
+
+use zonetide_testbed::dns::{Code, Type};
+use zonetide_testbed::{Garage, PowerDns, poll};
+
+#[tokio::test]
+async fn a_zone_made_through_the_api_is_answered_over_udp_and_tcp_before_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = PowerDns::new("pdns", &dir.path().join("pdns.lmdb"));
+    server.start().await;
+    assert!(server.api().version().await.unwrap().starts_with("4.9."));
+
+    let api = server.api();
+    assert!(!api.zone_exists("bench.example.").await.unwrap());
+    server
+        .dns()
+        .ask("www.bench.example.", Type::A)
+        .await
+        .unwrap()
+        .expect_code(Code::Refused)
+        .unwrap();
+
+    api.create_zone("bench.example.").await.unwrap();
+    api.replace(
+        "bench.example.",
+        "www.bench.example.",
+        "A",
+        &["192.0.2.1", "192.0.2.2"],
+    )
+    .await
+    .unwrap();
+    assert_eq!(api.zones().await.unwrap(), ["bench.example."]);
+    for client in [server.dns(), server.dns_tcp()] {
+        let answer = client.ask("www.bench.example.", Type::A).await.unwrap();
+        answer.expect(&["192.0.2.2", "192.0.2.1"]).unwrap();
+        assert!(
+            answer.expect(&["192.0.2.1"]).is_err(),
+            "a missing value must be seen"
+        );
+        client
+            .ask("no.bench.example.", Type::A)
+            .await
+            .unwrap()
+            .expect_code(Code::NXDomain)
+            .unwrap();
+    }
+
+    api.enable_dnssec("bench.example.").await.unwrap();
+    let keys = server.dns().ask("bench.example.", Type::DNSKEY).await.unwrap();
+    assert_eq!(keys.values().len(), 1, "{keys:?}");
+
+    server.stop();
+    let silence = server
+        .dns_tcp()
+        .ask("www.bench.example.", Type::A)
+        .await
+        .unwrap_err();
+    assert!(silence.is_silence(), "{silence}");
+    server.start().await;
+    let answer = server.dns().ask("www.bench.example.", Type::A).await.unwrap();
+    answer.expect(&["192.0.2.1", "192.0.2.2"]).unwrap();
+}
+
+#[tokio::test]
+async fn garage_makes_a_bucket_with_a_key_and_comes_back_on_its_old_ports() {
+    let mut garage = Garage::start().await;
+    let bucket = garage.bucket("bench").await;
+    assert!(!bucket.access_key.is_empty() && !bucket.secret_key.is_empty());
+    garage.stop();
+    garage.up().await;
+    let other = garage.bucket("bench-2").await;
+    assert_eq!(other.endpoint, bucket.endpoint);
+}
+
+#[tokio::test]
+async fn giving_up_tells_what_was_seen_last() {
+    let mut tries = 0;
+    let gave_up = poll::within(Duration::from_millis(250), || {
+        tries += 1;
+        let seen = format!("answer {tries}");
+        async move { Err::<(), _>(seen) }
+    })
+    .await
+    .unwrap_err();
+    assert!(
+        gave_up
+            .to_string()
+            .ends_with(&format!("seen last: answer {}", gave_up.tries)),
+        "{gave_up}"
+    );
+}
