@@ -1,1 +1,33 @@
+//! The Kubernetes API of Zonetide: the kind `DnsCluster`, the rules its schema enforces, and the conditions it reports.
+//!
+//! Field comments here become the descriptions that `kubectl explain dnscluster.spec` shows, so they address users.
 
+// KubeSchema derives a public copy of every struct inside its own module.
+#![allow(unreachable_pub)]
+// Field comments are shown to users as they are: names of Kubernetes' kinds stay plain.
+#![allow(clippy::doc_markdown)]
+
+mod cluster;
+mod conditions;
+mod object_store;
+mod owned_settings;
+mod powerdns;
+mod replication;
+mod scheduling;
+mod service;
+mod status;
+mod storage;
+pub mod yaml;
+
+pub use cluster::{DnsCluster, DnsClusterSpec, PAUSED_ANNOTATION, PodDisruptionBudgetSpec};
+pub use conditions::{ConditionType, Reason};
+pub use object_store::{
+    Credentials, CredentialsSecretRef, Engine, ManagedStorageSpec, ManagedStore, ObjectStoreSpec, S3Store,
+};
+pub use owned_settings::OWNED_SETTINGS;
+pub use powerdns::{ApiKeySecretRef, ImagePullPolicy, PowerDnsSpec};
+pub use replication::ReplicationSpec;
+pub use scheduling::SchedulingSpec;
+pub use service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceSpec, ServiceType};
+pub use status::{DnsClusterStatus, InstanceStatus, ObjectStoreStatus};
+pub use storage::StorageSpec;

@@ -1,0 +1,186 @@
+//! The bucket that the servers share, and where it comes from.
+
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::is_default;
+
+/// The bucket that the servers share. Give exactly one of `managed` and `s3`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.managed) != has(self.s3)").message(
+        "spec.objectStore needs exactly one store: set managed (the operator runs one) or s3 (you name a bucket), and remove the other"
+    ),
+    validation = Rule::new("has(self.managed) == has(oldSelf.managed)").message(
+        "spec.objectStore cannot change between managed and s3, the zones are in the bucket: make a second DnsCluster and move the zones through the API"
+    )
+)]
+pub struct ObjectStoreSpec {
+    /// The operator runs an object store for this cluster alone, and makes its bucket and keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedStore>,
+
+    /// A bucket of any service that speaks S3. It is addressed by path (`endpoint/bucket`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Store>,
+}
+
+/// An object store that the operator runs beside the DNS servers, `NAME-garage`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedStore {
+    /// Which object store to run.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(
+        "spec.objectStore.managed.engine cannot change, the zones are in its bucket: make a second DnsCluster and move the zones through the API"
+    ))]
+    pub engine: Engine,
+
+    /// The image of the object store. Default: the image that the operator was installed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+
+    /// The volume of the object store. It stays when the DnsCluster is deleted.
+    #[serde(default)]
+    pub storage: ManagedStorageSpec,
+
+    /// CPU and memory of the object store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// An object store that the operator can run.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// Garage, one node with one volume.
+    #[default]
+    Garage,
+}
+
+/// The volume of the managed object store.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message(
+        "spec.objectStore.managed.storage.storageClassName cannot change once the volume is made: make a second DnsCluster and move the zones through the API"
+    )
+)]
+pub struct ManagedStorageSpec {
+    /// Size of the volume. Snapshots of all servers go there.
+    #[serde(default = "default_managed_size")]
+    #[schemars(
+        length(min = 1, max = 20),
+        regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
+    )]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(
+        "spec.objectStore.managed.storage.size cannot change once the volume is made: to grow it, grow the PersistentVolumeClaim data-NAME-garage-0 by hand"
+    ))]
+    pub size: String,
+
+    /// StorageClass of the volume. Default: the cluster's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+}
+
+impl Default for ManagedStorageSpec {
+    fn default() -> Self {
+        Self {
+            size: default_managed_size(),
+            storage_class_name: None,
+        }
+    }
+}
+
+/// A bucket of any service that speaks S3.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.prefix) == has(oldSelf.prefix) && (!has(self.prefix) || self.prefix == oldSelf.prefix)").message(
+        "spec.objectStore.s3.prefix cannot change, the zones are under it: make a second DnsCluster and move the zones through the API"
+    )
+)]
+pub struct S3Store {
+    /// URL of the service, like `https://s3.eu-central-1.amazonaws.com` or `http://minio.storage:9000`.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^/@?# ]+/?$')").message(
+        "spec.objectStore.s3.endpoint must be a URL that starts with http:// or https:// and has no path or user, like https://s3.example.com:9000: the bucket goes into spec.objectStore.s3.bucket, keys into a Secret"
+    ))]
+    pub endpoint: String,
+
+    /// Region to sign requests for.
+    #[serde(default = "default_region")]
+    #[schemars(length(min = 1, max = 63))]
+    pub region: String,
+
+    /// Name of the bucket.
+    #[schemars(length(min = 3, max = 63), regex(pattern = r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(
+        "spec.objectStore.s3.bucket cannot change, the zones are in it: make a second DnsCluster and move the zones through the API"
+    ))]
+    pub bucket: String,
+
+    /// Where in the bucket this cluster's objects are; the database schema is appended (`PREFIX/schema-5/`).
+    /// DnsClusters with the same bucket and prefix serve the same zones, in different Kubernetes clusters too.
+    /// Default: `NAMESPACE/NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 256),
+        regex(pattern = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/?$")
+    )]
+    pub prefix: Option<String>,
+
+    /// Make the bucket if there is none. The keys must be allowed to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub create_bucket: bool,
+
+    /// The keys to the bucket.
+    pub credentials: Credentials,
+}
+
+/// Where the keys to the bucket come from.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// A Secret with an access key, in the namespace of the DnsCluster. Changes to it are picked up without a restart.
+    pub secret_ref: CredentialsSecretRef,
+}
+
+/// A Secret with an access key.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+
+    /// Which of its keys holds the access key's ID.
+    #[serde(default = "default_access_key_id_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub access_key_id_key: String,
+
+    /// Which of its keys holds the secret access key.
+    #[serde(default = "default_secret_access_key_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_access_key_key: String,
+}
+
+fn default_managed_size() -> String {
+    "10Gi".to_owned()
+}
+
+fn default_region() -> String {
+    "us-east-1".to_owned()
+}
+
+fn default_access_key_id_key() -> String {
+    "access-key-id".to_owned()
+}
+
+fn default_secret_access_key_key() -> String {
+    "secret-access-key".to_owned()
+}
