@@ -1,0 +1,91 @@
+//! One instance as in a pod: a database, the PowerDNS that serves it and the agent that replicates it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use zonetide_testbed::dns::{Code, Type};
+use zonetide_testbed::garage::Bucket;
+use zonetide_testbed::{Agent, PowerDns, PowerDnsApi, eventually};
+
+/// Polling is every 200 ms in these tests; the rest is room for a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+pub const ZONE: &str = "zone.example.";
+
+pub struct Node {
+    name: String,
+    data: TempDir,
+    pub dns: PowerDns,
+    pub agent: Agent,
+}
+
+impl Node {
+    pub fn new(name: &str, bucket: &Bucket) -> Self {
+        let data = tempfile::Builder::new().prefix("zt-data-").tempdir().unwrap();
+        let database = data.path().join("pdns.lmdb");
+        let dns = PowerDns::new(&format!("pdns {name}"), &database);
+        let agent = Agent::new(env!("CARGO_BIN_EXE_zonetide-agent"), name, &database, bucket);
+        Self {
+            name: name.to_owned(),
+            data,
+            dns,
+            agent,
+        }
+    }
+
+    /// In the order of a pod: PowerDNS starts when the agent has merged the bucket.
+    pub async fn start(&mut self) {
+        self.agent.start().await;
+        self.dns.start().await;
+    }
+
+    /// In the order of a pod: the agent outlives PowerDNS.
+    pub fn stop(&mut self) {
+        self.dns.stop();
+        self.agent.stop();
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.data.path().join(name)
+    }
+
+    /// Loses the database, as a pod does that comes back without its volume.
+    pub fn wipe(&self) {
+        for file in ["pdns.lmdb", "pdns.lmdb-lock", "pdns.lmdb-0", "pdns.lmdb-0-lock"] {
+            std::fs::remove_file(self.file(file)).unwrap();
+        }
+    }
+
+    pub fn api(&self) -> PowerDnsApi {
+        self.dns.api()
+    }
+
+    /// Sets the only A record of a name in `ZONE`.
+    pub async fn write(&self, label: &str, address: &str) {
+        self.api()
+            .replace(ZONE, &format!("{label}.{ZONE}"), "A", &[address])
+            .await
+            .unwrap();
+    }
+
+    pub async fn says(&self, label: &str, address: &str) -> Result<(), String> {
+        let answer = self.dns.dns().ask(&format!("{label}.{ZONE}"), Type::A).await;
+        answer.map_err(|error| error.to_string())?.expect(&[address])
+    }
+
+    pub async fn says_code(&self, name: &str, code: Code) -> Result<(), String> {
+        let answer = self.dns.dns().ask(name, Type::A).await;
+        answer.map_err(|error| error.to_string())?.expect_code(code)
+    }
+
+    pub async fn comes_to_say(&self, label: &str, address: &str) {
+        let what = format!("{} answers {label}.{ZONE} with {address}", self.name);
+        eventually(SOON, &what, || self.says(label, address)).await;
+    }
+
+    pub async fn comes_to_say_code(&self, name: &str, code: Code) {
+        let what = format!("{} answers {name} with {code}", self.name);
+        eventually(SOON, &what, || self.says_code(name, code)).await;
+    }
+}

@@ -1,0 +1,117 @@
+//! An agent that ends, is killed or loses its database loses nothing that it has stored.
+
+use std::time::Duration;
+
+use zonetide_testbed::Garage;
+
+use crate::node::{Node, ZONE};
+
+#[tokio::test]
+async fn a_wiped_database_is_complete_before_ready_and_its_only_copy_is_not_overwritten() {
+    let garage = Garage::start().await;
+    let bucket = garage.bucket("zones").await;
+    let mut a = Node::new("a", &bucket);
+    a.start().await;
+    a.api().create_zone(ZONE).await.unwrap();
+    a.write("www", "192.0.2.1").await;
+    a.write("later", "192.0.2.2").await;
+    a.stop();
+
+    a.wipe();
+    // No polling from here on: ready means complete.
+    a.start().await;
+    a.says("www", "192.0.2.1").await.unwrap();
+    a.says("later", "192.0.2.2").await.unwrap();
+
+    // The instance's own snapshot was the only copy. Its next one must hold everything too.
+    a.write("new", "192.0.2.3").await;
+    a.stop();
+    let mut b = Node::new("b", &bucket);
+    b.start().await;
+    for (label, address) in [("www", "192.0.2.1"), ("later", "192.0.2.2"), ("new", "192.0.2.3")] {
+        b.says(label, address).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_wiped_database_comes_back_with_what_both_wrote_and_with_deletions() {
+    let garage = Garage::start().await;
+    let bucket = garage.bucket("zones").await;
+    let (mut a, mut b) = (Node::new("a", &bucket), Node::new("b", &bucket));
+    a.start().await;
+    b.start().await;
+    a.api().create_zone(ZONE).await.unwrap();
+    a.write("from-a", "192.0.2.1").await;
+    a.write("deleted-on-b", "192.0.2.9").await;
+    b.comes_to_say("deleted-on-b", "192.0.2.9").await;
+    b.write("from-b", "192.0.2.2").await;
+    a.comes_to_say("from-b", "192.0.2.2").await;
+
+    a.stop();
+    a.wipe();
+    b.write("while-away", "192.0.2.3").await;
+    b.api()
+        .delete(ZONE, &format!("deleted-on-b.{ZONE}"), "A")
+        .await
+        .unwrap();
+    b.agent.stop();
+    b.agent.start().await;
+
+    a.start().await;
+    for (label, address) in [
+        ("from-a", "192.0.2.1"),
+        ("from-b", "192.0.2.2"),
+        ("while-away", "192.0.2.3"),
+    ] {
+        a.says(label, address).await.unwrap();
+    }
+    a.says_code(
+        &format!("deleted-on-b.{ZONE}"),
+        zonetide_testbed::dns::Code::NXDomain,
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn sigterm_stores_the_last_change() {
+    let garage = Garage::start().await;
+    let bucket = garage.bucket("zones").await;
+    let mut a = Node::new("a", &bucket);
+    // It looks at the database once an hour, so only the end of the agent can store what was written.
+    a.agent.look_at_the_database_every(Duration::from_secs(3600));
+    a.start().await;
+    a.api().create_zone(ZONE).await.unwrap();
+    a.write("last", "192.0.2.1").await;
+    a.stop();
+
+    let mut b = Node::new("b", &bucket);
+    b.start().await;
+    b.says("last", "192.0.2.1").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_killed_between_changes_stores_them_all_when_it_is_back() {
+    let garage = Garage::start().await;
+    let bucket = garage.bucket("zones").await;
+    let (mut a, mut b) = (Node::new("a", &bucket), Node::new("b", &bucket));
+    a.start().await;
+    b.start().await;
+    a.api().create_zone(ZONE).await.unwrap();
+    for number in 0..30_u8 {
+        match number {
+            8 => a.agent.kill(),
+            12 => a.agent.launch(),
+            16 => b.agent.kill(),
+            20 => b.agent.launch(),
+            _ => {}
+        }
+        a.write(&format!("r{number}"), &format!("192.0.2.{number}")).await;
+    }
+    for number in 0..30_u8 {
+        b.comes_to_say(&format!("r{number}"), &format!("192.0.2.{number}"))
+            .await;
+    }
+    b.write("back", "192.0.2.200").await;
+    a.comes_to_say("back", "192.0.2.200").await;
+}
