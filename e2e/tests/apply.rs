@@ -1,0 +1,218 @@
+//! Promise: the example becomes ready, and a zone made through the API of one server is answered by every server.
+
+// Helpers of tests count as tests, which clippy does not see.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::{NamespaceResourceScope, Resource};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use zonetide_crds::ConditionType;
+use zonetide_e2e::bench::await_ready;
+use zonetide_e2e::{Bench, Handle, answers, exec, manifest, names, readiness};
+use zonetide_testbed::eventually;
+
+#[tokio::test]
+async fn the_example_becomes_ready_and_each_server_answers_what_was_written_on_another() {
+    Bench::run("apply", async |bench| {
+        let manifest = manifest::example();
+        let cluster = bench.handle(manifest["metadata"]["name"].as_str().unwrap());
+        let start = Instant::now();
+        cluster.apply(&manifest).await.unwrap();
+        let ready = await_ready(&cluster).await;
+        eprintln!("ready after {:?}", start.elapsed());
+        readiness::expect(&ready, ConditionType::ObjectStoreReady, "True").unwrap();
+        readiness::expect(&ready, ConditionType::Progressing, "False").unwrap();
+
+        let pods = cluster.pod_names().await.unwrap();
+        assert_eq!(pods, [cluster.pod_name(0), cluster.pod_name(1)]);
+        status_names_every_server_and_the_bucket(&cluster).await;
+
+        each_server_answers_what_each_wrote(&cluster, &pods).await;
+        the_services_reach_the_right_servers(&cluster, &pods).await;
+        reconciling_again_changes_nothing(&cluster).await;
+    })
+    .await;
+}
+
+async fn status_names_every_server_and_the_bucket(cluster: &Handle) {
+    let status = cluster.get().await.unwrap().status.unwrap();
+    let pods: Vec<&str> = status
+        .instances
+        .iter()
+        .map(|instance| instance.pod.as_str())
+        .collect();
+    assert_eq!(pods, [cluster.pod_name(0), cluster.pod_name(1)]);
+    for instance in &status.instances {
+        let tail = format!("-{}-{}", cluster.namespace, instance.pod);
+        assert!(
+            instance.ready && instance.instance.ends_with(&tail),
+            "{instance:?}"
+        );
+    }
+    let store = status.object_store.unwrap();
+    assert!(
+        !store.bucket.is_empty() && store.prefix.ends_with("schema-5/"),
+        "{store:?}"
+    );
+    let scale = cluster.clusters().get_scale(&cluster.name).await.unwrap();
+    let scale = scale.status.unwrap();
+    assert_eq!(scale.replicas, 2);
+    // The autoscaler finds the pods by this.
+    let pods: Api<k8s_openapi::api::core::v1::Pod> =
+        Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let selected = pods
+        .list(&ListParams::default().labels(&scale.selector.unwrap()))
+        .await
+        .unwrap();
+    assert_eq!(selected.items.len(), 2);
+}
+
+async fn each_server_answers_what_each_wrote(cluster: &Handle, pods: &[String]) {
+    for (number, pod) in pods.iter().enumerate() {
+        let zone = format!("made-on-{number}.example.");
+        let name = format!("www.{zone}");
+        let address = format!("192.0.2.{}", number + 1);
+        let api = cluster.powerdns(pod).await.unwrap();
+        api.create_zone(&zone).await.unwrap();
+        api.replace(&zone, &name, "A", &[&address]).await.unwrap();
+        for seen in answers::everywhere(cluster, &name, &address, Instant::now())
+            .await
+            .unwrap()
+        {
+            eprintln!("{} answers what {pod} was told after {:?}", seen.pod, seen.after);
+        }
+    }
+}
+
+async fn the_services_reach_the_right_servers(cluster: &Handle, pods: &[String]) {
+    let behind_dns = cluster
+        .pods_behind(&names::dns_service(&cluster.name))
+        .await
+        .unwrap();
+    assert_eq!(behind_dns, pods);
+    let behind_api = cluster
+        .pods_behind(&names::api_service(&cluster.name))
+        .await
+        .unwrap();
+    let api_pod = cluster.get().await.unwrap().status.unwrap().api_pod.unwrap();
+    assert_eq!(
+        behind_api,
+        [api_pod],
+        "writes go to one server, so that its clients read what they wrote"
+    );
+
+    // By UDP to the Service's address, as clients ask. Often enough to meet both servers.
+    for _ in 0..6 {
+        let answer = exec::ask_service(cluster, &pods[0], "www.made-on-1.example", "A")
+            .await
+            .unwrap();
+        assert_eq!(
+            (answer.code.as_str(), answer.values.as_slice()),
+            ("No Error", &["192.0.2.2".to_owned()][..])
+        );
+    }
+}
+
+async fn reconciling_again_changes_nothing(cluster: &Handle) {
+    let before = versions(cluster).await;
+    assert!(before.len() >= 10, "{before:#?}");
+    // Every change of the object, even of an annotation that means nothing, is a new reconciliation.
+    let touched = cluster
+        .patch(&json!({"metadata": {"annotations": {"e2e.zonetide.dev/touched": "1"}}}))
+        .await
+        .unwrap();
+    let version = touched.resource_version().unwrap();
+    // There is nothing to wait for when nothing must happen: watch a while.
+    let end = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < end {
+        assert_eq!(
+            versions(cluster).await,
+            before,
+            "a second reconciliation changed something"
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(
+        cluster.get().await.unwrap().resource_version().unwrap(),
+        version,
+        "a second reconciliation wrote a status that says nothing new"
+    );
+}
+
+/// The versions of everything that the operator made and only the operator writes.
+async fn versions(cluster: &Handle) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    add::<ConfigMap>(cluster, &mut found).await;
+    add::<PodDisruptionBudget>(cluster, &mut found).await;
+    add::<Secret>(cluster, &mut found).await;
+    add::<Service>(cluster, &mut found).await;
+    add::<ServiceAccount>(cluster, &mut found).await;
+    add::<StatefulSet>(cluster, &mut found).await;
+    found
+}
+
+async fn add<K>(cluster: &Handle, found: &mut BTreeMap<String, String>)
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Resource
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let api: Api<K> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let ours = ListParams::default().labels("app.kubernetes.io/managed-by=zonetide-operator");
+    for object in api.list(&ours).await.unwrap() {
+        found.insert(
+            format!("{} {}", K::KIND, object.name_any()),
+            object.resource_version().unwrap(),
+        );
+    }
+}
+
+#[tokio::test]
+async fn two_clusters_in_one_namespace_share_nothing() {
+    Bench::run("two", async |bench| {
+        let first = bench.apply("first", &manifest::managed(1)).await;
+        let second = bench.apply("second", &manifest::managed(1)).await;
+        await_ready(&first).await;
+        await_ready(&second).await;
+        answers::make_zone(&first, "first-0", "one.example.", 1)
+            .await
+            .unwrap();
+        answers::make_zone(&second, "second-0", "two.example.", 1)
+            .await
+            .unwrap();
+        answers::everywhere(&second, "r0.two.example.", "192.0.2.0", Instant::now())
+            .await
+            .unwrap();
+        let zones = second.powerdns("second-0").await.unwrap().zones().await.unwrap();
+        assert_eq!(zones, ["two.example."]);
+        let keys = [
+            first.secret_value("first-api-key", "api-key").await.unwrap(),
+            second.secret_value("second-api-key", "api-key").await.unwrap(),
+        ];
+        assert_ne!(keys[0], keys[1]);
+        eventually(answers::REPLICATED, "the zones of first", async || {
+            match first
+                .powerdns("first-0")
+                .await
+                .map_err(|error| error.to_string())?
+                .zones()
+                .await
+            {
+                Ok(zones) if zones == ["one.example."] => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    })
+    .await;
+}
