@@ -9,19 +9,19 @@ use zonetide_testbed::garage::Bucket;
 use zonetide_testbed::{Agent, PowerDns, PowerDnsApi, eventually};
 
 /// Polling is every 200 ms in these tests; the rest is room for a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-pub const ZONE: &str = "zone.example.";
+pub(crate) const ZONE: &str = "zone.example.";
 
-pub struct Node {
+pub(crate) struct Node {
     name: String,
     data: TempDir,
-    pub dns: PowerDns,
-    pub agent: Agent,
+    pub(crate) dns: PowerDns,
+    pub(crate) agent: Agent,
 }
 
 impl Node {
-    pub fn new(name: &str, bucket: &Bucket) -> Self {
+    pub(crate) fn new(name: &str, bucket: &Bucket) -> Self {
         let data = tempfile::Builder::new().prefix("zt-data-").tempdir().unwrap();
         let database = data.path().join("pdns.lmdb");
         let dns = PowerDns::new(&format!("pdns {name}"), &database);
@@ -35,56 +35,56 @@ impl Node {
     }
 
     /// In the order of a pod: PowerDNS starts when the agent has merged the bucket.
-    pub async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         self.agent.start().await;
         self.dns.start().await;
     }
 
     /// In the order of a pod: the agent outlives PowerDNS.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.dns.stop();
         self.agent.stop();
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.data.path().join(name)
     }
 
     /// Loses the database, as a pod does that comes back without its volume.
-    pub fn wipe(&self) {
+    pub(crate) fn wipe(&self) {
         for file in ["pdns.lmdb", "pdns.lmdb-lock", "pdns.lmdb-0", "pdns.lmdb-0-lock"] {
             std::fs::remove_file(self.file(file)).unwrap();
         }
     }
 
-    pub fn api(&self) -> PowerDnsApi {
+    pub(crate) fn api(&self) -> PowerDnsApi {
         self.dns.api()
     }
 
     /// Sets the only A record of a name in `ZONE`.
-    pub async fn write(&self, label: &str, address: &str) {
+    pub(crate) async fn write(&self, label: &str, address: &str) {
         self.api()
             .replace(ZONE, &format!("{label}.{ZONE}"), "A", &[address])
             .await
             .unwrap();
     }
 
-    pub async fn says(&self, label: &str, address: &str) -> Result<(), String> {
+    pub(crate) async fn says(&self, label: &str, address: &str) -> Result<(), String> {
         let answer = self.dns.dns().ask(&format!("{label}.{ZONE}"), Type::A).await;
         answer.map_err(|error| error.to_string())?.expect(&[address])
     }
 
-    pub async fn says_code(&self, name: &str, code: Code) -> Result<(), String> {
+    pub(crate) async fn says_code(&self, name: &str, code: Code) -> Result<(), String> {
         let answer = self.dns.dns().ask(name, Type::A).await;
         answer.map_err(|error| error.to_string())?.expect_code(code)
     }
 
-    pub async fn comes_to_say(&self, label: &str, address: &str) {
+    pub(crate) async fn comes_to_say(&self, label: &str, address: &str) {
         let what = format!("{} answers {label}.{ZONE} with {address}", self.name);
         eventually(SOON, &what, || self.says(label, address)).await;
     }
 
-    pub async fn comes_to_say_code(&self, name: &str, code: Code) {
+    pub(crate) async fn comes_to_say_code(&self, name: &str, code: Code) {
         let what = format!("{} answers {name} with {code}", self.name);
         eventually(SOON, &what, || self.says_code(name, code)).await;
     }
