@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use object_store::ObjectStoreExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt};
 use zonetide_testbed::dns::{Code, Type};
 use zonetide_testbed::garage::Bucket;
 use zonetide_testbed::{Garage, PowerDns, agent::PREFIX};

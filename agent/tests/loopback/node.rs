@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use zonetide_testbed::agent::Storage;
 use zonetide_testbed::dns::{Code, Type};
-use zonetide_testbed::garage::Bucket;
 use zonetide_testbed::{Agent, PowerDns, PowerDnsApi, eventually};
 
 /// Polling is every 200 ms in these tests; the rest is room for a busy machine.
@@ -21,11 +21,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(name: &str, bucket: &Bucket) -> Self {
+    pub(crate) fn new(name: &str, storage: impl Into<Storage>) -> Self {
         let data = tempfile::Builder::new().prefix("zt-data-").tempdir().unwrap();
         let database = data.path().join("pdns.lmdb");
         let dns = PowerDns::new(&format!("pdns {name}"), &database);
-        let agent = Agent::new(env!("CARGO_BIN_EXE_zonetide-agent"), name, &database, bucket);
+        let agent = Agent::new(env!("CARGO_BIN_EXE_zonetide-agent"), name, &database, storage);
         Self {
             name: name.to_owned(),
             data,

@@ -58,7 +58,7 @@ async fn an_agent_that_starts_without_the_bucket_waits_for_it_and_is_not_ready()
         a.agent.log()
     );
     garage.up().await;
-    a.agent.await_ready(Duration::from_secs(60)).await;
+    a.agent.await_ready(Duration::from_mins(1)).await;
     a.dns.start().await;
     a.says("www", "192.0.2.1").await.unwrap();
 }

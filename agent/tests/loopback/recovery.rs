@@ -79,7 +79,7 @@ async fn sigterm_stores_the_last_change() {
     let bucket = garage.bucket("zones").await;
     let mut a = Node::new("a", &bucket);
     // It looks at the database once an hour, so only the end of the agent can store what was written.
-    a.agent.look_at_the_database_every(Duration::from_secs(3600));
+    a.agent.look_at_the_database_every(Duration::from_hours(1));
     a.start().await;
     a.api().create_zone(ZONE).await.unwrap();
     a.write("last", "192.0.2.1").await;

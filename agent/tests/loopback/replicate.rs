@@ -123,3 +123,16 @@ async fn a_signed_zone_has_the_same_keys_and_denials_on_both_servers() {
     assert_eq!(denial(a.dns.dns()).await.unwrap(), Code::NXDomain);
     assert_eq!(denial(b.dns.dns()).await.unwrap(), Code::NXDomain);
 }
+
+#[tokio::test]
+async fn a_directory_serves_as_the_store_as_well() {
+    let shared = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (Node::new("a", shared.path()), Node::new("b", shared.path()));
+    a.start().await;
+    b.start().await;
+    a.api().create_zone(ZONE).await.unwrap();
+    a.write("www", "192.0.2.1").await;
+    b.comes_to_say("www", "192.0.2.1").await;
+    b.write("www", "192.0.2.2").await;
+    a.comes_to_say("www", "192.0.2.2").await;
+}

@@ -16,6 +16,42 @@ use crate::process::Process;
 /// The part of a bucket that the tests' instances share.
 pub const PREFIX: &str = "test/schema-5/";
 
+/// Where agents meet.
+#[derive(Clone)]
+pub enum Storage {
+    S3(Bucket),
+    Directory(PathBuf),
+}
+
+impl From<&Bucket> for Storage {
+    fn from(bucket: &Bucket) -> Self {
+        Self::S3(bucket.clone())
+    }
+}
+
+impl From<&Path> for Storage {
+    fn from(directory: &Path) -> Self {
+        Self::Directory(directory.to_owned())
+    }
+}
+
+impl Storage {
+    /// Its section of the configuration.
+    fn section(&self) -> Value {
+        match self {
+            Self::S3(bucket) => json!({"type": "s3", "options": {
+                "endpoint_url": bucket.endpoint,
+                "region": bucket.region,
+                "bucket": bucket.name,
+                "global_prefix": PREFIX,
+                "access_key": bucket.access_key,
+                "secret_key": bucket.secret_key,
+            }}),
+            Self::Directory(path) => json!({"type": "fs", "options": {"root_path": path}}),
+        }
+    }
+}
+
 pub struct Agent {
     binary: PathBuf,
     instance: String,
@@ -23,7 +59,7 @@ pub struct Agent {
     http_port: u16,
     lmdb_poll: Duration,
     database: PathBuf,
-    storage: Value,
+    storage: Storage,
     process: Option<Process>,
 }
 
@@ -32,20 +68,17 @@ impl Agent {
     ///
     /// # Panics
     /// When its configuration cannot be written.
-    pub fn new(binary: impl Into<PathBuf>, instance: &str, database: &Path, bucket: &Bucket) -> Self {
+    pub fn new(
+        binary: impl Into<PathBuf>,
+        instance: &str,
+        database: &Path,
+        storage: impl Into<Storage>,
+    ) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("zt-agent-")
             .tempdir()
             .expect("a temporary directory");
         let http_port = free_port();
-        let storage = json!({"type": "s3", "options": {
-            "endpoint_url": bucket.endpoint,
-            "region": bucket.region,
-            "bucket": bucket.name,
-            "global_prefix": PREFIX,
-            "access_key": bucket.access_key,
-            "secret_key": bucket.secret_key,
-        }});
         Self {
             binary: binary.into(),
             instance: instance.to_owned(),
@@ -53,7 +86,7 @@ impl Agent {
             http_port,
             lmdb_poll: Duration::from_millis(200),
             database: database.to_owned(),
-            storage,
+            storage: storage.into(),
             process: None,
         }
     }
@@ -163,9 +196,8 @@ impl Agent {
     }
 
     fn config(&self) -> String {
-        let Self {
-            storage, http_port, ..
-        } = self;
+        let http_port = self.http_port;
+        let storage = self.storage.section();
         let main = self.database.display();
         let lmdb_poll = self.lmdb_poll.as_millis();
         let options = format!("{{no_subdir: true, create: true, map_size: {MAP_SIZE_MB}MB}}");
