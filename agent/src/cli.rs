@@ -1,6 +1,7 @@
 //! The command line, and how a configuration becomes running replicas.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -96,7 +97,10 @@ fn start_log(level: &str, format: LogFormat) -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match format {
-        LogFormat::Human => log.init(),
+        LogFormat::Human => log
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
     Ok(())

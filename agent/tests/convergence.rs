@@ -1,4 +1,5 @@
 //! Any interleaving of many agents over one store ends in equal databases, as a simple model of "the newest wins" says.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Snapshots and databases written by the real Lightning Stream: we read what it wrote, and merge as it did.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 
