@@ -93,7 +93,8 @@ pub struct DnsClusterSpec {
     pub object_store: ObjectStoreSpec,
 
     /// How changes travel between the servers.
-    #[serde(default, skip_serializing_if = "is_default")]
+    // Always present, else the rule that the site stays would not see one appear.
+    #[serde(default)]
     pub replication: ReplicationSpec,
 
     /// The volume of each server, which holds its copy of all zones.

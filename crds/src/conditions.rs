@@ -36,6 +36,8 @@ pub enum Reason {
     RollingUpdate,
     /// Progressing: servers start, or wait for their data.
     ServersStarting,
+    /// Not ready, progressing: there are fewer or more servers than the spec says.
+    Scaling,
     /// Not ready: no server takes API requests yet.
     NoApiServer,
     /// Not progressing: everything is as the spec says.
@@ -72,6 +74,7 @@ impl Reason {
             Self::ServersNotReady => "ServersNotReady",
             Self::RollingUpdate => "RollingUpdate",
             Self::ServersStarting => "ServersStarting",
+            Self::Scaling => "Scaling",
             Self::NoApiServer => "NoApiServer",
             Self::UpToDate => "UpToDate",
             Self::PausedByAnnotation => "PausedByAnnotation",

@@ -1,1 +1,20 @@
+//! The operator that makes a `DnsCluster` out of PowerDNS servers.
 
+pub mod args;
+pub mod build;
+pub mod context;
+pub mod controller;
+pub mod error;
+pub mod hex;
+pub mod http;
+pub mod leader;
+pub mod map_size;
+pub mod metrics;
+pub mod names;
+pub mod objectstore;
+pub mod reconcile;
+mod run;
+pub mod secret;
+pub mod settings;
+
+pub use run::{init_logging, run};

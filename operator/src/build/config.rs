@@ -1,0 +1,126 @@
+//! The files that PowerDNS and the agent read.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    hex::hex,
+    names::{AGENT_PORT, API_PORT, DNS_PORT},
+    reconcile::validate::Plan,
+    secret::SecretText,
+};
+
+pub(super) const DATA_DIR: &str = "/var/lib/powerdns";
+pub(super) const CONFIG_DIR: &str = "/etc/zonetide";
+pub(super) const API_DIR: &str = "/etc/zonetide-api";
+pub(super) const STORE_DIR: &str = "/etc/zonetide-store";
+pub(super) const SOCKET_DIR: &str = "/run/pdns";
+
+/// `pdns.conf`: what users may change first, with their changes, then what the operator owns.
+pub(super) fn pdns_conf(plan: &Plan) -> String {
+    let mut settings: BTreeMap<&str, String> = BTreeMap::from([
+        ("webserver-allow-from", "0.0.0.0/0,::/0".to_owned()),
+        // Nothing leaves the cluster unasked.
+        ("security-poll-suffix", String::new()),
+    ]);
+    for (name, value) in &plan.spec.powerdns.config {
+        settings.insert(name, value.clone());
+    }
+    let addresses = if plan.settings.ipv6_first {
+        "::, 0.0.0.0"
+    } else {
+        "0.0.0.0, ::"
+    };
+    let web_address = if plan.settings.ipv6_first { "::" } else { "0.0.0.0" };
+    let owned: [(&str, String); 22] = [
+        ("launch", "lmdb".to_owned()),
+        ("lmdb-filename", format!("{DATA_DIR}/pdns.lmdb")),
+        ("lmdb-shards", "1".to_owned()),
+        ("lmdb-lightning-stream", "yes".to_owned()),
+        ("lmdb-map-size", plan.map_size_mb.to_string()),
+        ("local-address", addresses.to_owned()),
+        // Nodes without IPv6 have no [::].
+        ("local-address-nonexist-fail", "no".to_owned()),
+        ("local-port", DNS_PORT.to_string()),
+        ("socket-dir", SOCKET_DIR.to_owned()),
+        ("api", "yes".to_owned()),
+        ("webserver", "yes".to_owned()),
+        ("webserver-address", web_address.to_owned()),
+        ("webserver-port", API_PORT.to_string()),
+        ("include-dir", API_DIR.to_owned()),
+        // Other servers' changes come in behind PowerDNS' back, so it must not remember answers.
+        ("cache-ttl", "0".to_owned()),
+        ("query-cache-ttl", "0".to_owned()),
+        ("negquery-cache-ttl", "0".to_owned()),
+        ("zone-cache-refresh-interval", "0".to_owned()),
+        ("zone-metadata-cache-ttl", "0".to_owned()),
+        ("dnssec-key-cache-ttl", "0".to_owned()),
+        ("setuid", String::new()),
+        ("setgid", String::new()),
+    ];
+    settings.extend(owned);
+    let mut text = String::from("# Written by the Zonetide operator: change spec.powerdns.config instead.\n");
+    for (name, value) in settings {
+        text.push_str(name);
+        text.push('=');
+        text.push_str(&value);
+        text.push('\n');
+    }
+    text
+}
+
+/// The file in PowerDNS' include-dir. It holds the API key, which must be neither an argument nor in a `ConfigMap`.
+pub(super) fn api_conf(plan: &Plan) -> SecretText {
+    SecretText::new(format!("api-key={}\n", plan.api_key.expose()))
+}
+
+/// The agent's configuration. It is JSON, which is YAML too: every value is quoted as it should be.
+pub(super) fn agent_yaml(plan: &Plan) -> String {
+    let database = |file: &str| {
+        json!({
+            "path": format!("{DATA_DIR}/{file}"),
+            "schema_tracks_changes": true,
+            "options": {"no_subdir": true, "create": true, "map_size": format!("{}MB", plan.map_size_mb)},
+        })
+    };
+    let replication = &plan.spec.replication;
+    let mut config = json!({
+        "instance": "${ZONETIDE_INSTANCE}",
+        "lmdbs": {"main": database("pdns.lmdb"), "shard": database("pdns.lmdb-0")},
+        "lmdb_poll_interval": "1s",
+        "storage_poll_interval": replication.poll_interval.as_deref().unwrap_or("1s"),
+        "storage": {
+            "type": "s3",
+            "options": {
+                "endpoint_url": plan.bucket.endpoint,
+                "region": plan.bucket.region,
+                "bucket": plan.bucket.name,
+                "global_prefix": plan.bucket.prefix,
+                "access_key_file": format!("{STORE_DIR}/{}", crate::names::ACCESS_KEY_ID),
+                "secret_key_file": format!("{STORE_DIR}/{}", crate::names::SECRET_ACCESS_KEY),
+                "create_bucket": false,
+            },
+            // Every change is a whole snapshot: without this the bucket grows for ever.
+            "cleanup": {"enabled": true},
+        },
+        "http": {"address": format!(":{AGENT_PORT}")},
+        "log": {"format": "json"},
+    });
+    if let Some(interval) = &replication.full_snapshot_interval {
+        config["storage_force_snapshot_interval"] = json!(interval);
+    }
+    serde_saphyr::to_string(&config).unwrap_or_else(|_| config.to_string())
+}
+
+/// Changes when something changes that the pods read only at their start. Keys to the bucket are not in it: the agent
+/// reads them again by itself.
+pub(super) fn checksum(plan: &Plan) -> String {
+    let mut hash = Sha256::new();
+    for text in [&pdns_conf(plan), &agent_yaml(plan), api_conf(plan).expose()] {
+        hash.update(text.len().to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    hex(&hash.finalize()[..16])
+}

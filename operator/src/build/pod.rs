@@ -1,0 +1,343 @@
+//! The pod of a DNS server: the agent as a native sidecar, and PowerDNS.
+
+use k8s_openapi::{
+    api::core::v1::{
+        Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
+        EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity,
+        PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+        SecretVolumeSource, SecurityContext, TCPSocketAction, TopologySpreadConstraint, Volume, VolumeMount,
+        WeightedPodAffinityTerm,
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+};
+
+use super::config::{API_DIR, CONFIG_DIR, DATA_DIR, SOCKET_DIR, STORE_DIR, checksum};
+use crate::{
+    names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, Part},
+    reconcile::validate::Plan,
+};
+
+/// The user of Debian's and of the official PowerDNS image, and of the agent's: LMDB wants one for both.
+const POWERDNS_USER: i64 = 953;
+
+pub(super) fn template(plan: &Plan) -> PodTemplateSpec {
+    let scheduling = plan.spec.scheduling.clone();
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(plan.names.labels(Part::Dns)),
+            annotations: Some([(CHECKSUM_ANNOTATION.to_owned(), checksum(plan))].into()),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            // Starts first, lets PowerDNS start when all data is there, and outlives it to store the last change.
+            init_containers: Some(vec![agent(plan)]),
+            containers: vec![powerdns(plan)],
+            // LMDB tells readers apart by their process IDs.
+            share_process_namespace: Some(true),
+            service_account_name: Some(plan.names.cluster.clone()),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            security_context: Some(pod_security(POWERDNS_USER)),
+            termination_grace_period_seconds: Some(60),
+            volumes: Some(volumes(&plan.names)),
+            affinity: scheduling.affinity.or_else(|| Some(apart(&plan.names))),
+            tolerations: non_empty(scheduling.tolerations),
+            topology_spread_constraints: non_empty(
+                scheduling
+                    .topology_spread_constraints
+                    .into_iter()
+                    .map(|spread| selecting(spread, &plan.names))
+                    .collect(),
+            ),
+            node_selector: (!scheduling.node_selector.is_empty()).then_some(scheduling.node_selector),
+            priority_class_name: scheduling.priority_class_name,
+            ..PodSpec::default()
+        }),
+    }
+}
+
+fn agent(plan: &Plan) -> Container {
+    let ready = |failures| Probe {
+        period_seconds: Some(1),
+        timeout_seconds: Some(2),
+        failure_threshold: Some(failures),
+        ..get("/readyz")
+    };
+    Container {
+        name: "agent".to_owned(),
+        image: Some(plan.settings.agent_image.clone()),
+        image_pull_policy: plan
+            .settings
+            .image_pull_policy
+            .map(|policy| policy.as_str().to_owned()),
+        restart_policy: Some("Always".to_owned()),
+        args: Some(
+            ["--config", "/etc/zonetide/agent.yaml", "sync"]
+                .map(str::to_owned)
+                .into(),
+        ),
+        env: Some(vec![
+            EnvVar {
+                name: "POD_NAME".to_owned(),
+                value_from: Some(EnvVarSource {
+                    field_ref: Some(ObjectFieldSelector {
+                        field_path: "metadata.name".to_owned(),
+                        // What the API server would fill in: without it every apply would look like a change.
+                        api_version: Some("v1".to_owned()),
+                    }),
+                    ..EnvVarSource::default()
+                }),
+                ..EnvVar::default()
+            },
+            EnvVar {
+                name: "ZONETIDE_INSTANCE".to_owned(),
+                value: Some(plan.instance("$(POD_NAME)")),
+                ..EnvVar::default()
+            },
+        ]),
+        ports: Some(vec![port("agent", AGENT_PORT, "TCP")]),
+        // An hour for loading a large bucket. Until then PowerDNS does not start, so it never answers from old data.
+        startup_probe: Some(ready(3600)),
+        readiness_probe: Some(Probe {
+            period_seconds: Some(2),
+            ..ready(3)
+        }),
+        liveness_probe: Some(Probe {
+            period_seconds: Some(10),
+            timeout_seconds: Some(5),
+            failure_threshold: Some(6),
+            ..get("/healthz")
+        }),
+        resources: Some(
+            plan.spec
+                .replication
+                .resources
+                .clone()
+                .unwrap_or_else(|| requests("50m", "64Mi")),
+        ),
+        security_context: Some(container_security()),
+        volume_mounts: Some(vec![
+            mount("data", DATA_DIR),
+            read_only("config", CONFIG_DIR),
+            read_only("object-store", STORE_DIR),
+            mount("run", SOCKET_DIR),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn powerdns(plan: &Plan) -> Container {
+    let spec = &plan.spec.powerdns;
+    let policy = spec.image_pull_policy.or(plan.settings.image_pull_policy);
+    let command = [
+        "pdns_server",
+        "--config-dir=/etc/zonetide",
+        "--guardian=no",
+        "--daemon=no",
+        "--disable-syslog",
+        "--log-timestamp=no",
+        "--write-pid=no",
+    ];
+    Container {
+        name: "powerdns".to_owned(),
+        image: Some(
+            spec.image
+                .clone()
+                .unwrap_or_else(|| plan.settings.powerdns_image.clone()),
+        ),
+        image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
+        command: Some(command.map(str::to_owned).into()),
+        ports: Some(vec![
+            port("dns", DNS_PORT, "UDP"),
+            port("dns-tcp", DNS_PORT, "TCP"),
+            port("api", API_PORT, "TCP"),
+        ]),
+        readiness_probe: Some(Probe {
+            period_seconds: Some(2),
+            timeout_seconds: Some(2),
+            failure_threshold: Some(3),
+            ..connect()
+        }),
+        // Generous: a restart helps only a server that hangs for good.
+        liveness_probe: Some(Probe {
+            initial_delay_seconds: Some(10),
+            period_seconds: Some(10),
+            timeout_seconds: Some(5),
+            failure_threshold: Some(6),
+            ..connect()
+        }),
+        resources: Some(spec.resources.clone().unwrap_or_else(|| requests("50m", "128Mi"))),
+        security_context: Some(container_security()),
+        volume_mounts: Some(vec![
+            mount("data", DATA_DIR),
+            read_only("config", CONFIG_DIR),
+            read_only("api-key", API_DIR),
+            mount("run", SOCKET_DIR),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn volumes(names: &Names) -> Vec<Volume> {
+    vec![
+        Volume {
+            name: "config".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: names.config(),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        secret_volume("api-key", names.api_key(), "api.conf"),
+        Volume {
+            name: "object-store".to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(names.object_store()),
+                default_mode: Some(0o440),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "run".to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        },
+    ]
+}
+
+/// A Secret of which only one key becomes a file: PowerDNS reads every `*.conf` there.
+fn secret_volume(name: &str, secret: String, key: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret),
+            default_mode: Some(0o440),
+            items: Some(vec![k8s_openapi::api::core::v1::KeyToPath {
+                key: key.to_owned(),
+                path: key.to_owned(),
+                mode: None,
+            }]),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// What the Pod Security level `restricted` asks of a pod.
+pub(super) fn pod_security(user: i64) -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_user: Some(user),
+        run_as_group: Some(user),
+        run_as_non_root: Some(true),
+        fs_group: Some(user),
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            ..SeccompProfile::default()
+        }),
+        ..PodSecurityContext::default()
+    }
+}
+
+/// What it asks of a container, and a root file system that nobody writes to.
+pub(super) fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: None,
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+/// Requests only: a limit that nobody has measured does more harm than good.
+pub(super) fn requests(cpu: &str, memory: &str) -> ResourceRequirements {
+    ResourceRequirements {
+        requests: Some(
+            [("cpu", cpu), ("memory", memory)]
+                .map(|(name, quantity)| (name.to_owned(), Quantity(quantity.to_owned())))
+                .into(),
+        ),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn apart(names: &Names) -> Affinity {
+    Affinity {
+        pod_anti_affinity: Some(PodAntiAffinity {
+            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
+                weight: 100,
+                pod_affinity_term: PodAffinityTerm {
+                    label_selector: Some(names.label_selector(Part::Dns)),
+                    topology_key: "kubernetes.io/hostname".to_owned(),
+                    ..PodAffinityTerm::default()
+                },
+            }]),
+            ..PodAntiAffinity::default()
+        }),
+        ..Affinity::default()
+    }
+}
+
+fn selecting(spread: TopologySpreadConstraint, names: &Names) -> TopologySpreadConstraint {
+    let label_selector = spread
+        .label_selector
+        .clone()
+        .or_else(|| Some(names.label_selector(Part::Dns)));
+    TopologySpreadConstraint {
+        label_selector,
+        ..spread
+    }
+}
+
+fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+pub(super) fn port(name: &str, number: i32, protocol: &str) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number,
+        protocol: Some(protocol.to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    }
+}
+
+pub(super) fn read_only(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        read_only: Some(true),
+        ..mount(volume, path)
+    }
+}
+
+fn get(path: &str) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String("agent".to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        ..Probe::default()
+    }
+}
+
+fn connect() -> Probe {
+    Probe {
+        tcp_socket: Some(TCPSocketAction {
+            port: IntOrString::String("dns-tcp".to_owned()),
+            host: None,
+        }),
+        ..Probe::default()
+    }
+}

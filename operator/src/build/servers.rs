@@ -1,0 +1,133 @@
+//! Everything that the DNS servers consist of.
+
+use std::marker::PhantomData;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{
+            StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+            StatefulSetUpdateStrategy,
+        },
+        core::v1::{
+            ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, ServiceAccount,
+            VolumeResourceRequirements,
+        },
+        policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+
+use super::{Prepared, ServerResources, config, metadata, pod, secret, services};
+use crate::{
+    names::{self, Part},
+    objectstore::Keys,
+    reconcile::validate::Plan,
+    secret::SecretText,
+};
+
+pub fn servers(plan: &Plan, keys: &Keys) -> ServerResources<Prepared> {
+    ServerResources {
+        service_account: ServiceAccount {
+            metadata: metadata(plan, Part::Dns, plan.names.cluster.clone()),
+            automount_service_account_token: Some(false),
+            ..ServiceAccount::default()
+        },
+        api_key: secret(
+            plan,
+            Part::Dns,
+            plan.names.api_key(),
+            [
+                (names::API_KEY, plan.api_key.clone()),
+                (names::API_CONF, config::api_conf(plan)),
+            ],
+        ),
+        object_store: secret(
+            plan,
+            Part::Dns,
+            plan.names.object_store(),
+            [
+                (names::ACCESS_KEY_ID, SecretText::new(keys.access_key_id.clone())),
+                (names::SECRET_ACCESS_KEY, keys.secret_access_key.clone()),
+            ],
+        ),
+        config: ConfigMap {
+            metadata: metadata(plan, Part::Dns, plan.names.config()),
+            data: Some(
+                [
+                    ("pdns.conf", config::pdns_conf(plan)),
+                    ("agent.yaml", config::agent_yaml(plan)),
+                ]
+                .map(|(key, text)| (key.to_owned(), text))
+                .into(),
+            ),
+            ..ConfigMap::default()
+        },
+        peers_service: services::peers(plan),
+        dns_service: services::dns(plan),
+        api_service: services::api(plan),
+        disruption_budget: PodDisruptionBudget {
+            metadata: metadata(plan, Part::Dns, plan.names.cluster.clone()),
+            spec: Some(PodDisruptionBudgetSpec {
+                max_unavailable: Some(plan.spec.pod_disruption_budget.max_unavailable.clone()),
+                selector: Some(plan.names.label_selector(Part::Dns)),
+                // A server that is broken anyway must not keep its node from being drained.
+                unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+                ..PodDisruptionBudgetSpec::default()
+            }),
+            ..PodDisruptionBudget::default()
+        },
+        stateful_set: stateful_set(plan),
+        state: PhantomData,
+    }
+}
+
+fn stateful_set(plan: &Plan) -> StatefulSet {
+    let storage = &plan.spec.storage;
+    StatefulSet {
+        metadata: metadata(plan, Part::Dns, plan.names.cluster.clone()),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(plan.spec.replicas),
+            selector: plan.names.label_selector(Part::Dns),
+            service_name: Some(plan.names.peers_service()),
+            // Servers do not need each other to start. Updates still go one at a time.
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            persistent_volume_claim_retention_policy: Some(keep_volumes()),
+            template: pod::template(plan),
+            volume_claim_templates: Some(vec![claim(&storage.size, storage.storage_class_name.clone())]),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    }
+}
+
+/// Data goes only when a human says so.
+pub(super) fn keep_volumes() -> StatefulSetPersistentVolumeClaimRetentionPolicy {
+    StatefulSetPersistentVolumeClaimRetentionPolicy {
+        when_deleted: Some("Retain".to_owned()),
+        when_scaled: Some("Retain".to_owned()),
+    }
+}
+
+/// The volume `data` of each pod. Without labels: they could never be changed again.
+pub(super) fn claim(size: &str, storage_class_name: Option<String>) -> PersistentVolumeClaim {
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some("data".to_owned()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            storage_class_name,
+            resources: Some(VolumeResourceRequirements {
+                requests: Some([("storage".to_owned(), Quantity(size.to_owned()))].into()),
+                ..VolumeResourceRequirements::default()
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        ..PersistentVolumeClaim::default()
+    }
+}

@@ -1,0 +1,165 @@
+//! The names and labels of everything that belongs to a `DnsCluster`. Selector labels are for ever: a `StatefulSet`
+//! cannot change them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+/// Who applies our fields, and the value of the label managed-by.
+pub const MANAGER: &str = "zonetide-operator";
+/// Label of the pod that takes API requests.
+pub const API_LABEL: &str = "zonetide.dev/api";
+/// Its value.
+pub const API_ACTIVE: &str = "active";
+/// On the pods: a change of what they read only once replaces them.
+pub const CHECKSUM_ANNOTATION: &str = "zonetide.dev/config-checksum";
+
+pub const NAME_LABEL: &str = "app.kubernetes.io/name";
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// Keys in our Secrets.
+pub const API_KEY: &str = "api-key";
+pub const API_CONF: &str = "api.conf";
+pub const ACCESS_KEY_ID: &str = "access-key-id";
+pub const SECRET_ACCESS_KEY: &str = "secret-access-key";
+pub const GARAGE_RPC_SECRET: &str = "rpc-secret";
+pub const GARAGE_ADMIN_TOKEN: &str = "admin-token";
+
+/// Ports inside the pods.
+pub const DNS_PORT: i32 = 5300;
+pub const API_PORT: i32 = 8081;
+pub const AGENT_PORT: i32 = 8500;
+pub const GARAGE_S3_PORT: i32 = 3900;
+pub const GARAGE_RPC_PORT: i32 = 3901;
+pub const GARAGE_ADMIN_PORT: i32 = 3903;
+
+/// The two parts of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The PowerDNS servers.
+    Dns,
+    /// The managed Garage.
+    Garage,
+}
+
+/// The names of one cluster's objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    pub namespace: String,
+    pub cluster: String,
+}
+
+impl Names {
+    pub fn peers_service(&self) -> String {
+        format!("{}-peers", self.cluster)
+    }
+
+    pub fn dns_service(&self) -> String {
+        format!("{}-dns", self.cluster)
+    }
+
+    pub fn api_service(&self) -> String {
+        format!("{}-api", self.cluster)
+    }
+
+    pub fn config(&self) -> String {
+        format!("{}-config", self.cluster)
+    }
+
+    pub fn api_key(&self) -> String {
+        format!("{}-api-key", self.cluster)
+    }
+
+    pub fn object_store(&self) -> String {
+        format!("{}-object-store", self.cluster)
+    }
+
+    pub fn garage(&self) -> String {
+        format!("{}-garage", self.cluster)
+    }
+
+    /// The host of the managed Garage. It is resolved with the search path, whatever the cluster's domain is.
+    pub fn garage_host(&self) -> String {
+        format!("{}.{}.svc", self.garage(), self.namespace)
+    }
+
+    /// What selects the pods of a part.
+    pub fn selector(&self, part: Part) -> BTreeMap<String, String> {
+        let name = match part {
+            Part::Dns => "zonetide-dns",
+            Part::Garage => "zonetide-garage",
+        };
+        [(NAME_LABEL, name), (INSTANCE_LABEL, self.cluster.as_str())]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    /// The same as an object.
+    pub fn label_selector(&self, part: Part) -> LabelSelector {
+        LabelSelector {
+            match_labels: Some(self.selector(part)),
+            ..LabelSelector::default()
+        }
+    }
+
+    /// The same as text, for list requests and `status.selector`.
+    pub fn selector_text(&self, part: Part) -> String {
+        let pairs: Vec<String> = self
+            .selector(part)
+            .into_iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        pairs.join(",")
+    }
+
+    /// The labels of every object of a part.
+    pub fn labels(&self, part: Part) -> BTreeMap<String, String> {
+        let component = match part {
+            Part::Dns => "dns",
+            Part::Garage => "object-store",
+        };
+        let mut labels = self.selector(part);
+        labels.insert("app.kubernetes.io/component".to_owned(), component.to_owned());
+        labels.insert(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned());
+        labels.insert("app.kubernetes.io/part-of".to_owned(), "zonetide".to_owned());
+        labels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        Names {
+            namespace: "dns".into(),
+            cluster: "example".into(),
+        }
+    }
+
+    #[test]
+    fn selector_labels_are_those_of_the_first_release() {
+        assert_eq!(
+            names().selector_text(Part::Dns),
+            "app.kubernetes.io/instance=example,app.kubernetes.io/name=zonetide-dns"
+        );
+        assert_eq!(
+            names().selector_text(Part::Garage),
+            "app.kubernetes.io/instance=example,app.kubernetes.io/name=zonetide-garage"
+        );
+    }
+
+    #[test]
+    fn every_label_of_the_selector_is_a_label_of_the_objects() {
+        for part in [Part::Dns, Part::Garage] {
+            let labels = names().labels(part);
+            assert!(
+                names()
+                    .selector(part)
+                    .iter()
+                    .all(|(key, value)| labels.get(key) == Some(value))
+            );
+        }
+    }
+}

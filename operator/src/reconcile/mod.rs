@@ -1,0 +1,162 @@
+//! Brings one `DnsCluster` to what its spec says, in five steps: fetch, validate, build, apply, status. Only the first
+//! and the last two talk to the API server; the bucket's source is asked between the two halves of build and apply.
+
+pub mod api_pod;
+pub mod apply;
+pub mod conditions;
+pub mod fetch;
+pub mod notices;
+pub mod status;
+mod trouble;
+pub mod validate;
+pub mod verdict;
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use rand::RngExt;
+use tracing::Instrument;
+use zonetide_crds::{DnsCluster, PAUSED_ANNOTATION};
+
+use self::{
+    fetch::Fetched,
+    verdict::{Outcome, is_observed},
+};
+use crate::{build, context::Context, error::Error, objectstore::StoreError};
+
+/// Watches tell us of changes; this is for what happens outside of Kubernetes, like a bucket that vanishes.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+
+/// The controller's entry: counts, logs, and leaves the work to `run`.
+pub async fn reconcile(
+    object: Arc<DeserializeGuard<DnsCluster>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let _timer = context.metrics.reconcile();
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    if let Err(invalid) = &object.0 {
+        return Err(Error::Unreadable(invalid.error.clone()));
+    }
+    let span = tracing::info_span!("reconcile", %namespace, %name);
+    Box::pin(run(&context, &namespace, &name)).instrument(span).await
+}
+
+/// What the controller does after an error.
+#[allow(clippy::needless_pass_by_value)] // the controller's signature
+pub fn error_policy(
+    object: Arc<DeserializeGuard<DnsCluster>>,
+    error: &Error,
+    context: Arc<Context>,
+) -> Action {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    context.metrics.failed(error.category());
+    if let Error::Unreadable(_) = error {
+        tracing::error!(%namespace, %name, error = error.describe(), "cannot read the DnsCluster");
+        return Action::await_change();
+    }
+    let wait = context.backoff.failed(&namespace, &name);
+    tracing::warn!(%namespace, %name, error = error.describe(), retry_in = ?wait, "reconcile failed");
+    Action::requeue(wait)
+}
+
+async fn run(context: &Context, namespace: &str, name: &str) -> Result<Action, Error> {
+    let Some(fetched) = fetch::fetch(context, namespace, name).await? else {
+        context.backoff.worked(namespace, name);
+        return Ok(Action::await_change());
+    };
+    // Owner references let the children go; volumes and bucket stay.
+    if fetched.cluster.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    if is_paused(&fetched.cluster) {
+        let api_pod = fetched
+            .cluster
+            .status
+            .as_ref()
+            .and_then(|status| status.api_pod.as_deref());
+        status::report(context, &fetched, api_pod, &Outcome::Paused).await?;
+        return Ok(Action::await_change());
+    }
+
+    // First and whatever else happens: running servers need someone to take API requests.
+    let (api_pod, label_changes) = api_pod::choose(&fetched.pods);
+    apply::api_labels(context, namespace, &label_changes).await?;
+
+    let outcome = match Box::pin(converge(context, &fetched)).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let failed = Outcome::Failed(error.describe());
+            // The first error is the one to report.
+            if let Err(second) = status::report(context, &fetched, api_pod.as_deref(), &failed).await {
+                tracing::warn!(error = %second, "failed to report an error in the status");
+            }
+            return Err(error);
+        }
+    };
+    status::report(context, &fetched, api_pod.as_deref(), &outcome).await?;
+    Ok(next(context, namespace, name, &outcome))
+}
+
+/// Validate, build and apply.
+async fn converge(context: &Context, fetched: &Fetched) -> Result<Outcome, Error> {
+    let plan = match validate::validate(fetched, &context.settings) {
+        Ok(plan) => Box::new(plan),
+        Err(error) => return Ok(Outcome::Invalid(error)),
+    };
+    if let Some(store) = build::store(&plan) {
+        let store = Box::pin(apply::store(context, store)).await?;
+        if !is_serving(&store.stateful_set) {
+            let pod = format!("{}-0", plan.names.garage());
+            return Ok(Outcome::StoreNotReady {
+                plan,
+                error: StoreError::Starting { pod },
+            });
+        }
+    }
+    let source = context.sources.source(&plan.source_request());
+    let keys = match source.ensure().await {
+        Ok(keys) => keys,
+        // Servers that run keep running with the keys they have.
+        Err(error) => return Ok(Outcome::StoreNotReady { plan, error }),
+    };
+    let resources = Box::new(Box::pin(apply::servers(context, build::servers(&plan, &keys))).await?);
+    Ok(Outcome::Applied { plan, resources })
+}
+
+fn next(context: &Context, namespace: &str, name: &str, outcome: &Outcome) -> Action {
+    match outcome {
+        Outcome::StoreNotReady { error, .. } => {
+            let wait = context.backoff.failed(namespace, name);
+            tracing::info!(reason = error.reason().as_str(), %error, retry_in = ?wait, "object store not ready");
+            Action::requeue(wait)
+        }
+        Outcome::Invalid(error) => {
+            tracing::info!(reason = error.reason().as_str(), %error, "spec not usable");
+            Action::await_change()
+        }
+        Outcome::Paused | Outcome::Applied { .. } | Outcome::Failed(_) => {
+            context.backoff.worked(namespace, name);
+            // Spread out, so that many clusters do not all ask at once.
+            let jitter = Duration::from_secs(rand::rng().random_range(0..60));
+            Action::requeue(LOOK_AGAIN + jitter)
+        }
+    }
+}
+
+fn is_paused(cluster: &DnsCluster) -> bool {
+    cluster
+        .annotations()
+        .get(PAUSED_ANNOTATION)
+        .is_some_and(|value| value == "true")
+}
+
+/// Whether a pod made from the newest template is ready.
+fn is_serving(stateful_set: &StatefulSet) -> bool {
+    let Some(status) = &stateful_set.status else {
+        return false;
+    };
+    is_observed(stateful_set)
+        && status.ready_replicas.unwrap_or(0) > 0
+        && status.updated_replicas.unwrap_or(0) > 0
+}

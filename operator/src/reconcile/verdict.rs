@@ -1,0 +1,260 @@
+//! What a reconcile came to, and what that means for users. Pure.
+
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use kube::ResourceExt;
+use zonetide_crds::{ConditionType, Reason};
+
+use super::{
+    api_pod::is_ready,
+    conditions::{Status, Verdict},
+    trouble,
+    validate::{Plan, ValidateError},
+};
+use crate::{
+    build::{Applied, ServerResources},
+    objectstore::StoreError,
+};
+
+/// How a reconcile ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The annotation says to leave all as it is.
+    Paused,
+    /// The spec, or a Secret that it names, cannot be used.
+    Invalid(ValidateError),
+    /// The bucket is not usable. Servers that run were left alone.
+    StoreNotReady { plan: Box<Plan>, error: StoreError },
+    /// Everything is applied.
+    Applied {
+        plan: Box<Plan>,
+        resources: Box<ServerResources<Applied>>,
+    },
+    /// A request to the API server failed.
+    Failed(String),
+}
+
+impl Outcome {
+    /// The plan, when there was one.
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::StoreNotReady { plan, .. } | Self::Applied { plan, .. } => Some(plan),
+            Self::Paused | Self::Invalid(_) | Self::Failed(_) => None,
+        }
+    }
+}
+
+/// The servers' pods and who takes API requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    pub pods: &'a [Pod],
+    pub api_pod: Option<&'a str>,
+}
+
+impl Observed<'_> {
+    pub fn ready(&self) -> usize {
+        self.pods.iter().filter(|pod| is_ready(pod)).count()
+    }
+}
+
+/// The conditions that follow from an outcome. `known` says which there are already: every type gets a first value.
+pub fn verdicts(outcome: &Outcome, observed: Observed<'_>, known: &[ConditionType]) -> Vec<Verdict> {
+    let mut list = match outcome {
+        Outcome::Paused => vec![verdict(
+            ConditionType::Paused,
+            Status::True,
+            Reason::PausedByAnnotation,
+            "nothing is changed while the annotation zonetide.dev/paused is \"true\"; remove it to go on",
+        )],
+        Outcome::Invalid(error) => vec![
+            verdict(
+                ConditionType::Ready,
+                Status::False,
+                error.reason(),
+                error.to_string(),
+            ),
+            verdict(
+                ConditionType::Progressing,
+                Status::False,
+                error.reason(),
+                "waiting for the spec or the Secret to be corrected",
+            ),
+        ],
+        Outcome::StoreNotReady { error, .. } => store_not_ready(error, observed),
+        Outcome::Applied { plan, resources } => {
+            let mut list = servers(plan.spec.replicas, &resources.stateful_set, observed);
+            let bucket = &plan.bucket;
+            list.push(verdict(
+                ConditionType::ObjectStoreReady,
+                Status::True,
+                Reason::BucketReady,
+                format!(
+                    "bucket {} at {} is there and the keys open it",
+                    bucket.name, bucket.endpoint
+                ),
+            ));
+            list
+        }
+        Outcome::Failed(message) => vec![verdict(
+            ConditionType::Progressing,
+            Status::False,
+            Reason::ReconcileFailed,
+            format!("{message}; it is tried again"),
+        )],
+    };
+    for type_ in [
+        ConditionType::Ready,
+        ConditionType::ObjectStoreReady,
+        ConditionType::Progressing,
+    ] {
+        if !known.contains(&type_) && !list.iter().any(|verdict| verdict.type_ == type_) {
+            let reason = list
+                .first()
+                .map_or(Reason::ReconcileFailed, |verdict| verdict.reason);
+            list.push(verdict(type_, Status::Unknown, reason, "not looked at yet"));
+        }
+    }
+    list
+}
+
+fn store_not_ready(error: &StoreError, observed: Observed<'_>) -> Vec<Verdict> {
+    let starting = matches!(error, StoreError::Starting { .. });
+    let ready = if observed.pods.is_empty() {
+        "servers start when the object store is ready".to_owned()
+    } else {
+        format!(
+            "{} of {} servers serve what they have, but changes do not travel: the object store is not ready",
+            observed.ready(),
+            observed.pods.len()
+        )
+    };
+    vec![
+        verdict(
+            ConditionType::ObjectStoreReady,
+            Status::False,
+            error.reason(),
+            error.to_string(),
+        ),
+        verdict(
+            ConditionType::Ready,
+            Status::False,
+            Reason::ObjectStoreNotReady,
+            format!("{ready}: {error}"),
+        ),
+        verdict(
+            ConditionType::Progressing,
+            if starting { Status::True } else { Status::False },
+            error.reason(),
+            if starting {
+                "the object store starts"
+            } else {
+                "waiting for the object store"
+            },
+        ),
+    ]
+}
+
+fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> Vec<Verdict> {
+    let desired = usize::try_from(desired).unwrap_or_default();
+    let existing = observed.pods.len();
+    let ready = observed.ready();
+    let updated = observed
+        .pods
+        .iter()
+        .filter(|pod| is_updated(pod, stateful_set))
+        .count();
+    let details = trouble::summary(observed.pods);
+    let not_yet = |reason: Reason, message: String| {
+        let progress = if reason == Reason::ServersNotReady {
+            Reason::ServersStarting
+        } else {
+            reason
+        };
+        vec![
+            verdict(
+                ConditionType::Ready,
+                Status::False,
+                reason,
+                format!("{message}{details}"),
+            ),
+            verdict(ConditionType::Progressing, Status::True, progress, message),
+        ]
+    };
+    if existing != desired {
+        return not_yet(
+            Reason::Scaling,
+            format!(
+                "{existing} {}, {desired} wanted, {ready} ready",
+                plural(existing, "server exists", "servers exist")
+            ),
+        );
+    }
+    if updated != desired || !is_observed(stateful_set) {
+        return not_yet(
+            Reason::RollingUpdate,
+            format!("{updated} of {desired} servers are updated, {ready} ready; one is replaced at a time"),
+        );
+    }
+    if ready != desired {
+        return not_yet(
+            Reason::ServersNotReady,
+            format!("{ready} of {desired} servers are ready"),
+        );
+    }
+    let Some(api_pod) = observed.api_pod else {
+        return not_yet(Reason::NoApiServer, "no server takes API requests yet".to_owned());
+    };
+    let all = if desired == 1 {
+        "the server is".to_owned()
+    } else {
+        format!("all {desired} servers are")
+    };
+    vec![
+        verdict(
+            ConditionType::Ready,
+            Status::True,
+            Reason::AllServersReady,
+            format!("{all} in sync and serving; API requests go to {api_pod}"),
+        ),
+        verdict(
+            ConditionType::Progressing,
+            Status::False,
+            Reason::UpToDate,
+            "everything is as the spec says",
+        ),
+    ]
+}
+
+/// Whether the pod was made from the newest template.
+fn is_updated(pod: &Pod, stateful_set: &StatefulSet) -> bool {
+    let wanted = stateful_set
+        .status
+        .as_ref()
+        .and_then(|status| status.update_revision.as_ref());
+    wanted.is_some() && pod.labels().get("controller-revision-hash") == wanted
+}
+
+/// Whether the status of the `StatefulSet` is about its newest spec.
+pub fn is_observed(stateful_set: &StatefulSet) -> bool {
+    let seen = stateful_set
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation);
+    seen.is_some() && seen >= stateful_set.metadata.generation
+}
+
+fn plural(count: usize, one: &'static str, more: &'static str) -> &'static str {
+    if count == 1 { one } else { more }
+}
+
+fn verdict(type_: ConditionType, status: Status, reason: Reason, message: impl Into<String>) -> Verdict {
+    Verdict {
+        type_,
+        status,
+        reason,
+        message: message.into(),
+    }
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;
