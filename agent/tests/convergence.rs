@@ -334,6 +334,26 @@ async fn a_merge_alone_makes_no_snapshot_but_a_write_beside_it_does() {
 }
 
 #[tokio::test]
+async fn an_emptied_bucket_is_filled_again_even_with_what_a_dead_server_wrote() {
+    let (store, clock, mut a, mut b) = two_servers();
+    a.replica.receive().await.unwrap();
+    write(&a.env, b"k", 1, false, b"v");
+    a.replica.send(false).await.unwrap();
+    b.replica.receive().await.unwrap();
+    assert_eq!(own_snapshots(&store, "b").await, 0);
+    for name in store.list("").await.unwrap() {
+        store.delete(&name).await.unwrap();
+    }
+    // a is dead; b has merged its snapshot and written nothing itself.
+    b.replica.receive().await.unwrap();
+    assert!(b.replica.send(false).await.unwrap());
+    assert_eq!(own_snapshots(&store, "b").await, 1);
+    let mut c = Server::start("c".into(), &store, &clock);
+    c.replica.receive().await.unwrap();
+    assert_eq!(database_content(&c.env), database_content(&b.env));
+}
+
+#[tokio::test]
 async fn an_empty_database_is_never_stored() {
     let (store, _, mut a, _) = two_servers();
     a.replica.receive().await.unwrap();

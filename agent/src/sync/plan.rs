@@ -67,6 +67,16 @@ impl Knowledge {
         names
     }
 
+    /// Instances whose merged snapshot is gone from the store, with no newer one in its place.
+    pub fn vanished(&self, listing: &Listing) -> Vec<String> {
+        let newest = |instance| listing.get(instance).and_then(BTreeSet::last);
+        let gone = self
+            .merged
+            .iter()
+            .filter(|(instance, merged)| newest(*instance) < Some(merged));
+        gone.map(|(instance, _)| instance.clone()).collect()
+    }
+
     /// Superseded snapshots: those older than one of the same instance that is in the listing and was found readable by
     /// merging it (or was written here).
     pub fn superseded(&self, listing: &Listing) -> BTreeSet<SnapshotName> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
-use super::plan::{Knowledge, sort_listing};
+use super::plan::{Knowledge, Listing, sort_listing};
 use super::transfer::{Merged, Origin, TransferError, dump, merge};
 use crate::lmdb::Environment;
 use crate::snapshot::{Snapshot, SnapshotName, sanitize_instance};
@@ -108,6 +108,7 @@ impl Replica {
                 .map(|(own, names)| (own.clone(), newest(names)))
                 .collect(),
         );
+        self.make_good(&listing);
         if self.awaited.is_none() {
             self.awaited = Some(listing.keys().cloned().collect());
         }
@@ -154,6 +155,16 @@ impl Replica {
         match failure {
             Some(error) => Err(error),
             None => Ok(received),
+        }
+    }
+
+    /// When a snapshot vanishes, what it said may be in this database alone: an emptied bucket fills again by this.
+    fn make_good(&mut self, listing: &Listing) {
+        for instance in self.known.vanished(listing) {
+            if let Some(name) = self.known.merged.remove(&instance) {
+                tracing::warn!(database = %self.database(), %name, "a snapshot is gone: this database is stored again");
+            }
+            self.synced_txn = 0;
         }
     }
 
