@@ -9,7 +9,7 @@ use super::api_pod::{is_ready, ordinal};
 const NAMED: usize = 3;
 
 /// `: a-0 (why), a-1 (why)`, or nothing when all pods are ready.
-pub fn summary(pods: &[Pod]) -> String {
+pub(super) fn summary(pods: &[Pod]) -> String {
     let mut troubled: Vec<&Pod> = pods.iter().filter(|pod| !is_ready(pod)).collect();
     troubled.sort_by_key(|pod| ordinal(pod));
     if troubled.is_empty() {

@@ -1,0 +1,48 @@
+#!/bin/bash
+# The chart in the cluster.
+#
+#   install.sh install PREFIX TAG   install or upgrade it with the images PREFIX/{operator,agent,powerdns}:TAG
+#   install.sh remove               from a cluster of the user's own: take away the example and the chart
+set -euo pipefail
+HERE=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source-path=SCRIPTDIR
+source "$HERE/lib/common.sh"
+ROOT=$(cd "$HERE/../.." && pwd)
+NAMESPACE=zonetide-system
+RELEASE=zonetide
+KUBECONFIG=$("$HERE/cluster.sh" kubeconfig)
+export KUBECONFIG
+k() { "$BIN/kubectl" "$@"; }
+
+show_operator() {
+  k -n $NAMESPACE get pods -o wide || true
+  k -n $NAMESPACE get events --sort-by=.lastTimestamp | tail -n 15 || true
+  k -n $NAMESPACE logs deployment/zonetide-operator --tail 30 || true
+} >&2
+
+install_chart() {
+  local id
+  "$BIN/helm" upgrade --install "$RELEASE" "$ROOT/charts/zonetide" --namespace $NAMESPACE --create-namespace \
+    --set "image.repository=$1/operator" --set "image.tag=$2" --set "agent.image=$1/agent:$2" \
+    --set "powerdns.image=$1/powerdns:$2" --wait --timeout 3m >"$LOGS/helm.log" 2>&1 || {
+    cat "$LOGS/helm.log" >&2
+    show_operator
+    die "the chart could not be installed"
+  }
+  # The tag stays the same when the image changes: its ID in the pod template is what makes the pods new.
+  id=$("$HERE/images.sh" id "$1/operator:$2")
+  k -n $NAMESPACE patch deployment zonetide-operator --patch \
+    "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"zonetide.dev/image-id\":\"$id\"}}}}}" >/dev/null
+  k -n $NAMESPACE rollout status deployment/zonetide-operator --timeout 2m || { show_operator; return 1; }
+}
+
+case ${1:-} in
+  install) install_chart "$2" "$3" ;;
+  remove)
+    # Other clusters are deleted as a whole.
+    [ -n "${ZONETIDE_KUBECONFIG:-}" ] || exit 0
+    k delete --ignore-not-found --timeout 2m -f "$ROOT/examples/dnscluster.yaml" || true
+    "$BIN/helm" uninstall "$RELEASE" --namespace $NAMESPACE --wait --timeout 2m || true
+    k delete namespace $NAMESPACE --ignore-not-found ;;
+  *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
