@@ -6,6 +6,7 @@
 #   cluster.sh load IMAGE...  make images built here known to it
 #   cluster.sh kubeconfig     print the path of its kubeconfig
 #   cluster.sh status         print which one it is and how it is
+#   cluster.sh running        succeed if any part of it runs
 #   cluster.sh down [--wipe]  stop it, and with --wipe delete all it holds
 #
 # Built programs are kept in ${ZONETIDE_CACHE:-~/.cache/zonetide}, the one-node cluster's state in
@@ -47,6 +48,7 @@ main() {
         kind) echo "$KIND_KUBECONFIG" ;;
         *) echo "$KUBECONFIG_FILE" ;;
       esac ;;
+    running) "$(choose)_running" ;;
     status)
       cluster=$(choose)
       echo "cluster: ${cluster/_/-}"

@@ -3,8 +3,8 @@
 # public base images.
 #
 #   images.sh build PREFIX TAG   build PREFIX/{operator,agent,powerdns}:TAG from this checkout
+#   images.sh load PREFIX TAG    make them known to the cluster, and Garage's image, where that cannot be pulled
 #   images.sh id IMAGE           print an image's ID
-#   images.sh garage             make the image of Garage, where it cannot be pulled, and print its name
 #
 # IMAGE_PROFILE names the cargo profile of the operator and the agent (default: image, quick to build).
 set -euo pipefail
@@ -41,12 +41,16 @@ case ${1:-} in
     fi ;;
   id)
     if docker_answers; then docker image inspect --format '{{.Id}}' "$2"; else use_buildah; image_id "$2"; fi ;;
-  garage)
+  load)
+    images=("$2/operator:$3" "$2/agent:$3" "$2/powerdns:$3")
+    # The one-node cluster may have no registry to pull from.
     if ! docker_answers && [ -z "${ZONETIDE_KUBECONFIG:-}" ]; then
-      use_buildah
+      lock_cache
       build_garage
+      use_buildah
       garage_image
+      images+=("$GARAGE_IMAGE")
     fi
-    echo "$GARAGE_IMAGE" ;;
+    "$HERE/cluster.sh" load "${images[@]}" ;;
   *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -21,19 +21,17 @@ show_operator() {
 } >&2
 
 install_chart() {
-  local id
+  local id pull=IfNotPresent
+  if [ -n "${ZONETIDE_KUBECONFIG:-}" ]; then pull=Always; fi
+  # The tag stays the same when the image changes: its ID in the pod template is what makes the pod a new one.
+  id=$("$HERE/images.sh" id "$1/operator:$2")
   "$BIN/helm" upgrade --install "$RELEASE" "$ROOT/charts/zonetide" --namespace $NAMESPACE --create-namespace \
-    --set "image.repository=$1/operator" --set "image.tag=$2" --set "agent.image=$1/agent:$2" \
-    --set "powerdns.image=$1/powerdns:$2" --wait --timeout 3m >"$LOGS/helm.log" 2>&1 || {
-    cat "$LOGS/helm.log" >&2
+    --set "image.repository=$1/operator,image.tag=$2,image.pullPolicy=$pull" \
+    --set "agent.image=$1/agent:$2,powerdns.image=$1/powerdns:$2" \
+    --set-string "podAnnotations.zonetide\\.dev/image-id=$id" --wait --timeout 3m || {
     show_operator
     die "the chart could not be installed"
   }
-  # The tag stays the same when the image changes: its ID in the pod template is what makes the pods new.
-  id=$("$HERE/images.sh" id "$1/operator:$2")
-  k -n $NAMESPACE patch deployment zonetide-operator --patch \
-    "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"zonetide.dev/image-id\":\"$id\"}}}}}" >/dev/null
-  k -n $NAMESPACE rollout status deployment/zonetide-operator --timeout 2m || { show_operator; return 1; }
 }
 
 case ${1:-} in

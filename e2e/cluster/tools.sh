@@ -1,8 +1,9 @@
 #!/bin/bash
 # Builds what the project needs around it into the cache.
 #
-#   tools.sh demo    what `make demo` needs: the cluster's programs, helm
-#   tools.sh all     that, and what the tests need: garage, a PowerDNS, cargo-nextest, cargo-deny
+#   tools.sh demo      what `make demo` needs: the cluster's programs, helm
+#   tools.sh all       that, and what the tests need: garage, a PowerDNS, cargo-nextest, cargo-deny
+#   tools.sh TOOL...   of helm, kubectl, garage, powerdns, nextest, deny
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR
@@ -45,5 +46,14 @@ lock_cache
 case ${1:-} in
   demo) packages; lanes go_lane demo_lane ;;
   all) packages; lanes go_lane test_lane ;;
+  helm | kubectl | garage | nextest | deny | powerdns)
+    for tool in "$@"; do
+      case $tool in
+        garage | powerdns) have_packages "${COMMON_PACKAGES[@]}" ;;&
+        powerdns) build_powerdns_root ;;
+        helm | kubectl | garage | nextest | deny) "build_$tool" ;;
+        *) die "no such tool: $tool" ;;
+      esac
+    done ;;
   *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -21,6 +21,8 @@ kind_up() {
   say "the kind cluster is Ready: kubectl --kubeconfig $KIND_KUBECONFIG get nodes"
 }
 
+kind_running() { docker ps --format '{{.Names}}' | grep -qx "$KIND_NAME-control-plane"; }
+
 kind_load() { "$BIN/kind" load docker-image --name "$KIND_NAME" "$@" >&2; }
 
 # kind keeps no state of its own beside the cluster: stop its container, or delete it.

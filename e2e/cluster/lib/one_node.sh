@@ -124,6 +124,8 @@ one_node_down() {
   say "the one-node cluster is down"
 }
 
+one_node_running() { local p; for p in "${NODE_PROCESSES[@]}"; do pid_of "$p" >/dev/null && return; done; return 1; }
+
 one_node_status() {
   local p pid
   for p in "${NODE_PROCESSES[@]}"; do

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Debian packages: installed when we may, named when we may not.
 
-COMMON_PACKAGES=(gcc libc6-dev liblmdb-dev pkg-config mmdebstrap openssl curl ca-certificates shellcheck)
+COMMON_PACKAGES=(gcc libc6-dev liblmdb-dev libsodium-dev pkg-config mmdebstrap openssl curl ca-certificates shellcheck)
 NODE_PACKAGES=(containerd runc containernetworking-plugins iptables conntrack iproute2 procps kmod buildah)
 
 missing_packages() {

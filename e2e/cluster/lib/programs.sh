@@ -11,9 +11,12 @@ go_program() {
   version=$(cat "$dir"/go.mod "$dir"/go.sum "$dir"/*/*.go | sha256sum | cut -c 1-16)
   is_built "$1" "$version" && return
   need_go
-  rm -f "$BIN/$1"   # a running one keeps its file
+  local release stamp=k8s.io/component-base/version
+  release=$(sed -n 's#^\tk8s.io/kubernetes v##p' "$dir/go.mod")
   CGO_ENABLED=0 logged "build-$1" "building $1" \
-    go build -C "$dir" -mod=readonly -trimpath -ldflags='-s -w' -o "$BIN/$1" "$2"
+    go build -C "$dir" -mod=readonly -trimpath -o "$BIN/.$1" -ldflags="-s -w -X $stamp.gitVersion=v$release
+      -X $stamp.gitMajor=${release%%.*} -X $stamp.gitMinor=$(cut -d . -f 2 <<<"$release")" "$2"
+  mv "$BIN/.$1" "$BIN/$1"   # a running one keeps its file
   note_built "$1" "$version"
 }
 
@@ -59,8 +62,11 @@ build_node() {
   fi
 }
 
+# With the engine we run it with and nothing else; libsodium is Debian's, linked statically, where the crate
+# would build its own and test that at length.
 build_garage() {
-  cargo_program garage "$GARAGE_VERSION" garage --no-default-features --features lmdb,sqlite,metrics
+  SODIUM_LIB_DIR=/usr/lib/$(gcc -print-multiarch) \
+    cargo_program garage "$GARAGE_VERSION" garage --no-default-features --features bundled-libs,lmdb,metrics
 }
 build_nextest() { cargo_program cargo-nextest "$NEXTEST_VERSION" cargo-nextest --debug; }
 build_deny() { cargo_program cargo-deny "$CARGO_DENY_VERSION" cargo-deny --debug; }
