@@ -15,9 +15,10 @@ pub(crate) const ZONE: &str = "zone.example.";
 
 pub(crate) struct Node {
     name: String,
-    data: TempDir,
     pub(crate) dns: PowerDns,
     pub(crate) agent: Agent,
+    /// Last, so that both have ended before their database goes.
+    data: TempDir,
 }
 
 impl Node {

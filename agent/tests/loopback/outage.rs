@@ -17,7 +17,7 @@ async fn servers_answer_and_take_changes_without_the_bucket_and_exchange_them_wh
     a.write("www", "192.0.2.1").await;
     b.comes_to_say("www", "192.0.2.1").await;
 
-    garage.stop();
+    garage.crash();
     a.write("on-a", "192.0.2.2").await;
     b.write("on-b", "192.0.2.3").await;
     a.says("on-a", "192.0.2.2").await.unwrap();
@@ -48,7 +48,7 @@ async fn an_agent_that_starts_without_the_bucket_waits_for_it_and_is_not_ready()
     a.stop();
     a.wipe();
 
-    garage.stop();
+    garage.crash();
     a.agent.launch();
     // It is up and tries, but what it cannot know yet it must not let PowerDNS serve.
     a.agent.await_healthy(Duration::from_secs(10)).await;

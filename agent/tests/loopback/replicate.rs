@@ -48,6 +48,14 @@ async fn a_zone_made_on_either_server_is_answered_by_the_other_and_so_is_every_l
 
     a.api().delete_zone("second.example.").await.unwrap();
     b.comes_to_say_code("www.second.example.", Code::Refused).await;
+    // Its records are in one file and the zone itself in the other, which may come a moment later.
+    eventually(SOON, "b has lost the zone", async || {
+        match b.api().zones().await {
+            Ok(zones) if zones == [ZONE] => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
     b.api().create_zone("second.example.").await.unwrap();
     b.api()
         .replace("second.example.", "new.second.example.", "A", &["192.0.2.6"])

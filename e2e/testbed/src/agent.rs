@@ -53,6 +53,8 @@ impl Storage {
 }
 
 pub struct Agent {
+    /// First, so that it has ended and its log is read before the directory goes.
+    process: Option<Process>,
     binary: PathBuf,
     instance: String,
     dir: TempDir,
@@ -60,7 +62,6 @@ pub struct Agent {
     lmdb_poll: Duration,
     database: PathBuf,
     storage: Storage,
-    process: Option<Process>,
 }
 
 impl Agent {

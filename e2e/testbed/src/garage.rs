@@ -16,10 +16,11 @@ const ADMIN_TOKEN: &str = "loopback-only";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
 pub struct Garage {
+    /// First, so that it has ended and its log is read before the directory goes.
+    process: Option<Process>,
     dir: TempDir,
     s3_port: u16,
     admin_port: u16,
-    process: Option<Process>,
 }
 
 /// A bucket and a key that may read and write in it, and nothing else.
@@ -74,7 +75,7 @@ admin_token = "{ADMIN_TOKEN}"
         garage
     }
 
-    /// Starts it again after `stop`, with the same data and ports.
+    /// Starts it again after `crash`, with the same data and ports.
     ///
     /// # Panics
     /// When it does not come up.
@@ -97,15 +98,12 @@ admin_token = "{ADMIN_TOKEN}"
             .await;
     }
 
-    /// Takes it down: connections to it are refused from now on.
+    /// Takes it down at once, as a machine that is lost: connections to it are refused from now on.
     ///
     /// # Panics
     /// When it is not running.
-    pub fn stop(&mut self) {
-        self.process
-            .take()
-            .expect("a running Garage")
-            .stop(Duration::from_secs(10));
+    pub fn crash(&mut self) {
+        self.process.take().expect("a running Garage").kill();
     }
 
     fn admin(&self) -> HttpClient {

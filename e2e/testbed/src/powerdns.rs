@@ -18,11 +18,12 @@ const API_KEY: &str = "loopback-only";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
 pub struct PowerDns {
+    /// First, so that it has ended and its log is read before the directory goes.
+    process: Option<Process>,
     name: String,
     dir: TempDir,
     dns_port: u16,
     api_port: u16,
-    process: Option<Process>,
 }
 
 impl PowerDns {

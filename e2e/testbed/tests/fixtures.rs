@@ -71,7 +71,7 @@ async fn garage_makes_a_bucket_with_a_key_and_comes_back_on_its_old_ports() {
     let mut garage = Garage::start().await;
     let bucket = garage.bucket("bench").await;
     assert!(!bucket.access_key.is_empty() && !bucket.secret_key.is_empty());
-    garage.stop();
+    garage.crash();
     garage.up().await;
     let other = garage.bucket("bench-2").await;
     assert_eq!(other.endpoint, bucket.endpoint);
