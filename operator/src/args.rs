@@ -7,19 +7,22 @@ use zonetide_crds::ImagePullPolicy;
 
 use crate::settings::Settings;
 
+const EXAMPLE: &str = "\
+Install it with the Helm chart: that brings the definition of DnsCluster, the permissions and the images together.
+Then try:
+
+  kubectl apply -f examples/dnscluster.yaml
+  kubectl wait --for=condition=Ready dnscluster/example --timeout=5m
+  kubectl describe dnscluster example";
+
 /// Makes DNS clusters out of DnsCluster objects.
 ///
 /// The operator watches objects of the kind DnsCluster (zonetide.dev/v1alpha1) and makes what they ask for: PowerDNS
 /// servers that replicate through a bucket, their Services and Secrets, and on request the object store itself.
 ///
-/// It finds the API server as kubectl does, or by its service account when it runs in a pod. Install it with the Helm
-/// chart: that brings the definition of DnsCluster, the permissions and the images together. Then try:
-///
-///     kubectl apply -f examples/dnscluster.yaml
-///     kubectl wait --for=condition=Ready dnscluster/example --timeout=5m
-///     kubectl describe dnscluster example
+/// It finds the API server as kubectl does, or by its service account when it runs in a pod.
 #[derive(Debug, Parser)]
-#[command(name = "zonetide-operator", version, verbatim_doc_comment)]
+#[command(name = "zonetide-operator", version, verbatim_doc_comment, after_long_help = EXAMPLE)]
 pub struct Args {
     /// Image of the agent, the container beside each PowerDNS that replicates
     #[arg(long, env = "ZONETIDE_AGENT_IMAGE", default_value = concat!("docker.io/zonetide/agent:", env!("CARGO_PKG_VERSION")))]

@@ -1,7 +1,8 @@
 //! Health and metrics.
 
 use std::{
-    net::SocketAddr,
+    io::ErrorKind,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -45,7 +46,7 @@ impl Health {
 
 /// Listens, then serves in a task of its own until the process ends.
 pub async fn serve(address: SocketAddr, health: Health) -> Result<(), ListenError> {
-    let listener = TcpListener::bind(address)
+    let listener = listen(address)
         .await
         .map_err(|source| ListenError { address, source })?;
     let router = router(health);
@@ -55,6 +56,16 @@ pub async fn serve(address: SocketAddr, health: Health) -> Result<(), ListenErro
         }
     });
     Ok(())
+}
+
+/// On all addresses of both families, or of IPv4 where the node has no IPv6.
+async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if error.kind() != ErrorKind::AddrInUse && address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        other => other,
+    }
 }
 
 fn router(health: Health) -> Router {

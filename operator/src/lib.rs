@@ -16,5 +16,7 @@ pub mod reconcile;
 mod run;
 pub mod secret;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 
 pub use run::{init_logging, run};

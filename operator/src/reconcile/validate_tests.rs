@@ -1,1 +1,155 @@
+use super::*;
+use crate::testing::{MANAGED, S3, fetched, plan, secret, settings};
 
+fn refused(fetched: &Fetched) -> ValidateError {
+    validate(fetched, &settings()).expect_err("it is accepted")
+}
+
+#[test]
+fn instance_ids_begin_with_eight_characters_of_the_kubernetes_cluster() {
+    assert_eq!(plan(MANAGED).instance("tide-1"), "0a1b2c3d-shore-tide-1");
+}
+
+#[test]
+fn a_given_site_replaces_them() {
+    let plan = plan("{objectStore: {managed: {}}, replication: {site: berlin}}");
+    assert_eq!(plan.instance("tide-1"), "berlin-shore-tide-1");
+}
+
+#[test]
+fn the_managed_bucket_is_reached_through_the_stores_service() {
+    let bucket = plan(MANAGED).bucket;
+    assert_eq!(bucket.endpoint, "http://tide-garage.shore.svc:3900");
+    assert_eq!(bucket.region, "garage");
+    assert_eq!(bucket.prefix, "shore/tide/schema-5/");
+}
+
+#[test]
+fn a_given_bucket_is_used_as_given_but_for_the_schema_at_the_end_of_the_prefix() {
+    let spec = S3.replace("bucket: crater", "bucket: crater, prefix: some/where/");
+    let bucket = plan(&spec).bucket;
+    assert_eq!(bucket.endpoint, "http://s3.test:9000");
+    assert_eq!((bucket.region.as_str(), bucket.name.as_str()), ("moon", "crater"));
+    assert_eq!(bucket.prefix, "some/where/schema-5/");
+}
+
+#[test]
+fn keys_are_read_from_the_named_secret_without_line_breaks() {
+    let StorePlan::S3 { keys: Ok(keys), .. } = plan(S3).store else {
+        panic!("no keys")
+    };
+    assert_eq!(
+        (keys.access_key_id.as_str(), keys.secret_access_key.expose()),
+        ("id", "s")
+    );
+}
+
+#[test]
+fn a_missing_secret_is_the_stores_trouble_and_names_what_to_create() {
+    let mut fetched = fetched(S3);
+    fetched.secrets.given_credentials = None;
+    let plan = validate(&fetched, &settings()).unwrap();
+    let StorePlan::S3 { keys: Err(error), .. } = plan.store else {
+        panic!("keys from nowhere")
+    };
+    assert_eq!(error.reason(), Reason::SecretMissing);
+    assert_eq!(
+        error.to_string(),
+        "the Secret moon-keys is missing: create it with the keys access-key-id and secret-access-key"
+    );
+}
+
+#[test]
+fn a_secret_without_the_key_names_the_key_and_the_field() {
+    let mut fetched = fetched(S3);
+    fetched.secrets.given_credentials = Some(secret(&[("access-key-id", "id"), ("secret-access-key", " ")]));
+    let plan = validate(&fetched, &settings()).unwrap();
+    let StorePlan::S3 { keys: Err(error), .. } = plan.store else {
+        panic!("keys from nowhere")
+    };
+    let text = error.to_string();
+    assert!(text.contains("moon-keys has no key secret-access-key"), "{text}");
+    assert!(text.contains("secretRef.secretAccessKeyKey"), "{text}");
+}
+
+#[test]
+fn an_api_key_is_made_once_and_kept() {
+    let first = plan(MANAGED).api_key;
+    assert!(first.expose().len() >= 32);
+    assert_ne!(first, plan(MANAGED).api_key);
+
+    let mut fetched = fetched(MANAGED);
+    fetched.secrets.api_key = Some(secret(&[("api-key", "made-before")]));
+    assert_eq!(
+        validate(&fetched, &settings()).unwrap().api_key.expose(),
+        "made-before"
+    );
+}
+
+#[test]
+fn the_stores_secrets_are_kept_too() {
+    let mut fetched = fetched(MANAGED);
+    fetched.secrets.garage = Some(secret(&[("rpc-secret", "one"), ("admin-token", "two")]));
+    let StorePlan::Garage {
+        rpc_secret,
+        admin_token,
+    } = validate(&fetched, &settings()).unwrap().store
+    else {
+        panic!("no managed store")
+    };
+    assert_eq!((rpc_secret.expose(), admin_token.expose()), ("one", "two"));
+}
+
+#[test]
+fn a_secret_of_ours_that_lost_its_key_is_not_replaced_in_silence() {
+    let mut fetched = fetched(MANAGED);
+    fetched.secrets.api_key = Some(secret(&[("something", "else")]));
+    let error = refused(&fetched);
+    assert_eq!(
+        error.to_string(),
+        "the Secret tide-api-key has lost its key api-key: delete it, another one is made"
+    );
+}
+
+#[test]
+fn a_given_api_key_must_be_there_and_fit_on_a_line() {
+    const SPEC: &str = "{objectStore: {managed: {}}, powerdns: {apiKeySecretRef: {name: mine, key: k}}}";
+    let mut fetched = fetched(SPEC);
+    let error = refused(&fetched);
+    assert_eq!(error.reason(), Reason::SecretMissing);
+    assert!(error.to_string().contains("the Secret mine"), "{error}");
+
+    for bad in [
+        "",
+        "short",
+        "with a blank in it",
+        "with#number-sign",
+        "two\nlines-of-text",
+    ] {
+        fetched.secrets.given_api_key = Some(secret(&[("k", bad)]));
+        assert!(
+            matches!(refused(&fetched), ValidateError::ApiKeyUnusable { .. }),
+            "{bad:?}"
+        );
+    }
+    fetched.secrets.given_api_key = Some(secret(&[("k", "correct-horse\n")]));
+    assert_eq!(
+        validate(&fetched, &settings()).unwrap().api_key.expose(),
+        "correct-horse"
+    );
+}
+
+#[test]
+fn a_setting_cannot_smuggle_in_another_one() {
+    for (config, expected) in [
+        ("{\"default-ttl=1\\nlaunch\": x}", "names have only a-z"),
+        ("{default-ttl: \"1\\nlaunch=bind\"}", "to more than one line"),
+        ("{launch: bind}", "must not set launch"),
+        ("{\"allow-axfr-ips+\": x}", "names have only a-z"),
+    ] {
+        let spec = format!("{{objectStore: {{managed: {{}}}}, powerdns: {{config: {config}}}}}");
+        let error = refused(&fetched(&spec));
+        assert_eq!(error.reason(), Reason::InvalidSpec);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,85 @@
+//! What tests build on. Names differ from the product's, so that a swapped name or label shows.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{Pod, Secret},
+};
+use serde_json::json;
+use zonetide_crds::DnsCluster;
+
+use crate::{
+    objectstore::Keys,
+    reconcile::{
+        fetch::{Fetched, Secrets},
+        validate::{Plan, validate},
+    },
+    secret::SecretText,
+    settings::Settings,
+};
+
+pub(crate) const MANAGED: &str = "{objectStore: {managed: {}}}";
+pub(crate) const S3: &str = "{objectStore: {s3: {endpoint: 'http://s3.test:9000/', region: moon, bucket: crater, \
+                             credentials: {secretRef: {name: moon-keys}}}}}";
+
+pub(crate) fn cluster(spec: &str) -> DnsCluster {
+    serde_saphyr::from_str(&format!(
+        "{{apiVersion: zonetide.dev/v1alpha1, kind: DnsCluster, spec: {spec}, \
+         metadata: {{name: tide, namespace: shore, uid: cluster-uid, generation: 3}}}}"
+    ))
+    .unwrap()
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        agent_image: "agent:test".into(),
+        powerdns_image: "powerdns:test".into(),
+        garage_image: "garage:test".into(),
+        image_pull_policy: None,
+        ipv6_first: false,
+    }
+}
+
+pub(crate) fn fetched(spec: &str) -> Fetched {
+    Fetched {
+        cluster: cluster(spec),
+        kubernetes_uid: "0a1b2c3d-4e5f-6789-abcd-ef0123456789".into(),
+        pods: vec![],
+        secrets: Secrets {
+            given_credentials: Some(secret(&[("access-key-id", "id\n"), ("secret-access-key", "s")])),
+            ..Secrets::default()
+        },
+    }
+}
+
+pub(crate) fn plan(spec: &str) -> Plan {
+    validate(&fetched(spec), &settings()).unwrap()
+}
+
+pub(crate) fn keys() -> Keys {
+    Keys {
+        access_key_id: "id".into(),
+        secret_access_key: SecretText::new("s"),
+    }
+}
+
+pub(crate) fn secret(data: &[(&str, &str)]) -> Secret {
+    let data: BTreeMap<String, ByteString> = data
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())))
+        .collect();
+    Secret {
+        data: Some(data),
+        ..Secret::default()
+    }
+}
+
+/// A pod of the servers, made from the template with this revision.
+pub(crate) fn pod(name: &str, ready: bool, revision: &str) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": name, "labels": {"controller-revision-hash": revision}},
+        "status": {"conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]},
+    }))
+    .unwrap()
+}
