@@ -10,6 +10,10 @@ use zonetide_testbed::dns::Type;
 use crate::exec;
 use crate::handle::Handle;
 
+// The questions must not be the load that makes the machine slow; one to the Service is a process in a container.
+const PODS_EVERY: Duration = Duration::from_millis(100);
+const SERVICE_EVERY: Duration = Duration::from_millis(500);
+
 #[derive(Debug, Clone)]
 pub struct Question {
     pub name: String,
@@ -51,7 +55,13 @@ impl Witness {
                     Err(error) if error.is_silence() => Said::Nothing,
                     Err(error) => Said::Wrong(error.to_string()),
                 };
-                tokio::spawn(witness(pod.clone(), questions.to_vec(), stopped.clone(), ask))
+                tokio::spawn(witness(
+                    pod.clone(),
+                    PODS_EVERY,
+                    questions.to_vec(),
+                    stopped.clone(),
+                    ask,
+                ))
             })
             .collect();
         Self { stop, tasks }
@@ -70,10 +80,12 @@ impl Witness {
             Ok(answer) => Said::Wrong(format!("{answer:?}")),
             Err(_) => Said::Nothing,
         };
-        let stopped = self.stop.subscribe();
+        let (stopped, questions) = (self.stop.subscribe(), questions.to_vec());
+        let service = "the Service".to_owned();
         self.tasks.push(tokio::spawn(witness(
-            "the Service".to_owned(),
-            questions.to_vec(),
+            service,
+            SERVICE_EVERY,
+            questions,
             stopped,
             ask,
         )));
@@ -111,6 +123,7 @@ impl Witness {
 
 async fn witness<F>(
     who: String,
+    every: Duration,
     questions: Vec<Question>,
     mut stopped: watch::Receiver<bool>,
     ask: F,
@@ -139,8 +152,7 @@ where
                     .push(format!("{} after {:?}: {what}", question.name, start.elapsed()));
             }
         }
-        // The questions must not be the load that makes the machine slow.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(every).await;
     }
     report
 }
