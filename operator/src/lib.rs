@@ -5,6 +5,8 @@ pub mod build;
 pub mod context;
 pub mod controller;
 pub mod error;
+#[cfg(test)]
+mod fake_api;
 pub mod hex;
 pub mod http;
 pub mod leader;

@@ -105,3 +105,7 @@ impl Source for GarageSource {
         self.ensure_all().boxed()
     }
 }
+
+#[cfg(test)]
+#[path = "garage_tests.rs"]
+mod tests;

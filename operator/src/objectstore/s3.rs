@@ -215,15 +215,5 @@ impl Source for S3Source {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_regions_of_aws_are_said_again() {
-        assert!(needs_location("eu-central-1"));
-        assert!(needs_location("us-gov-west-1"));
-        for region in ["us-east-1", "garage", "auto", "my-own-region"] {
-            assert!(!needs_location(region), "{region}");
-        }
-    }
-}
+#[path = "s3_tests.rs"]
+mod tests;

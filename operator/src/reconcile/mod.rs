@@ -160,3 +160,6 @@ fn is_serving(stateful_set: &StatefulSet) -> bool {
         && status.ready_replicas.unwrap_or(0) > 0
         && status.updated_replicas.unwrap_or(0) > 0
 }
+
+#[cfg(test)]
+mod scenarios;

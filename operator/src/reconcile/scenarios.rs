@@ -1,0 +1,383 @@
+//! Whole reconciles against a fake API server: which requests are sent, in which order, and when none are.
+
+use std::sync::{Arc, Mutex};
+
+use futures::{FutureExt, future::BoxFuture};
+use kube::runtime::events::{Recorder, Reporter};
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use zonetide_crds::DnsCluster;
+
+use super::*;
+use crate::{
+    context::Backoff,
+    fake_api::{Change, FakeApi},
+    metrics::Metrics,
+    objectstore::{Keys, Source, SourceRequest, Sources},
+    testing::{MANAGED, S3, cluster, keys, pod, settings},
+};
+
+const CLUSTER: &str = "/apis/zonetide.dev/v1alpha1/namespaces/shore/dnsclusters/tide";
+const SERVERS: &str = "/apis/apps/v1/namespaces/shore/statefulsets/tide";
+const GARAGE: &str = "/apis/apps/v1/namespaces/shore/statefulsets/tide-garage";
+const KEYS: &str = "/api/v1/namespaces/shore/secrets/moon-keys";
+
+/// A source that answers what the test says; with given keys it passes on what is wrong with them.
+struct Answer(Result<Keys, StoreError>);
+
+impl Source for Answer {
+    fn ensure(&self) -> BoxFuture<'_, Result<Keys, StoreError>> {
+        std::future::ready(self.0.clone()).boxed()
+    }
+}
+
+#[derive(Clone)]
+struct FakeSources(Arc<Mutex<Result<Keys, StoreError>>>);
+
+impl Sources for FakeSources {
+    fn source(&self, request: &SourceRequest) -> Box<dyn Source> {
+        let answer = self.0.lock().unwrap().clone();
+        match request {
+            SourceRequest::S3 { keys: Err(error), .. } => Box::new(Answer(Err(error.clone()))),
+            _ => Box::new(Answer(answer)),
+        }
+    }
+}
+
+struct Scene {
+    api: FakeApi,
+    store: FakeSources,
+    context: Context,
+}
+
+impl Scene {
+    fn new(spec: &str) -> Self {
+        let api = FakeApi::default();
+        api.put(CLUSTER, serde_json::to_value(cluster(spec)).unwrap());
+        api.put(
+            "/api/v1/namespaces/kube-system",
+            json!({"metadata": {"name": "kube-system", "uid": "0a1b2c3d-4e5f"}}),
+        );
+        api.put(
+            GARAGE,
+            json!({"metadata": {"generation": 1}, "status": {
+            "observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1}}),
+        );
+        api.put(
+            SERVERS,
+            json!({"metadata": {"generation": 1}, "status": {
+            "observedGeneration": 1, "replicas": 0, "updateRevision": "new"}}),
+        );
+        let store = FakeSources(Arc::new(Mutex::new(Ok(keys()))));
+        let client = api.client();
+        let context = Context {
+            recorder: Recorder::new(
+                client.clone(),
+                Reporter {
+                    controller: "test".into(),
+                    instance: None,
+                },
+            ),
+            client,
+            settings: settings(),
+            sources: Arc::new(store.clone()),
+            metrics: Metrics::new(&mut Registry::default()),
+            kubernetes_uid: tokio::sync::OnceCell::new(),
+            backoff: Backoff::default(),
+        };
+        Self { api, store, context }
+    }
+
+    fn pod(&self, name: &str, ready: bool) {
+        let path = format!("/api/v1/namespaces/shore/pods/{name}");
+        self.api
+            .put(&path, serde_json::to_value(pod(name, ready, "new")).unwrap());
+    }
+
+    fn label(&self, pod: &str) -> Value {
+        let object = self.api.get(&format!("/api/v1/namespaces/shore/pods/{pod}"));
+        object["metadata"]["labels"]["zonetide.dev/api"].clone()
+    }
+
+    /// Reconciles, and gives the changes that were asked for.
+    async fn run(&self) -> Vec<Change> {
+        Box::pin(run(&self.context, "shore", "tide")).await.unwrap();
+        self.api.take_changes()
+    }
+
+    fn condition(&self, type_: &str) -> Value {
+        let cluster = self.api.get(CLUSTER);
+        let list = cluster["status"]["conditions"].as_array().unwrap();
+        list.iter()
+            .find(|condition| condition["type"] == type_)
+            .cloned()
+            .unwrap()
+    }
+}
+
+/// `secrets/tide-garage` and the like.
+fn short(changes: &[Change]) -> Vec<String> {
+    changes
+        .iter()
+        .map(|change| {
+            let parts: Vec<&str> = change.path.split('/').collect();
+            let from = parts.iter().position(|part| *part == "shore").unwrap() + 1;
+            parts[from..].join("/")
+        })
+        .collect()
+}
+
+fn events(changes: &[Change]) -> Vec<&str> {
+    changes
+        .iter()
+        .filter_map(|change| change.body["reason"].as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn before_the_managed_store_runs_only_the_store_is_made() {
+    let scene = Scene::new(MANAGED);
+    scene.api.remove(GARAGE);
+    let changes = scene.run().await;
+    assert_eq!(
+        short(&changes),
+        [
+            "secrets/tide-garage",
+            "configmaps/tide-garage",
+            "services/tide-garage",
+            "statefulsets/tide-garage",
+            "dnsclusters/tide/status",
+            "events",
+        ]
+    );
+    assert_eq!(scene.condition("ObjectStoreReady")["reason"], "StoreStarting");
+    assert_eq!(scene.condition("Ready")["status"], "False");
+}
+
+#[tokio::test]
+async fn when_the_store_runs_the_servers_are_made_and_their_stateful_set_last() {
+    let scene = Scene::new(MANAGED);
+    let changes = scene.run().await;
+    assert_eq!(
+        short(&changes)[4..],
+        [
+            "serviceaccounts/tide",
+            "secrets/tide-api-key",
+            "secrets/tide-object-store",
+            "configmaps/tide-config",
+            "services/tide-peers",
+            "services/tide-dns",
+            "services/tide-api",
+            "poddisruptionbudgets/tide",
+            "statefulsets/tide",
+            "dnsclusters/tide/status",
+            "events",
+        ]
+    );
+    assert_eq!(events(&changes), ["BucketReady"]);
+    assert_eq!(scene.condition("Ready")["reason"], "Scaling");
+    assert_eq!(scene.condition("Ready")["observedGeneration"], 3);
+}
+
+#[tokio::test]
+async fn a_second_reconcile_sends_the_same_and_writes_no_status_and_no_event() {
+    let scene = Scene::new(MANAGED);
+    scene.pod("tide-0", true);
+    scene.pod("tide-1", true);
+    let first = scene.run().await;
+    assert_eq!(scene.condition("Ready")["status"], "True");
+    let second = scene.run().await;
+    let applied = |changes: &[Change]| -> Vec<Change> {
+        changes
+            .iter()
+            .filter(|change| change.body["kind"].is_string() && !change.path.ends_with("/status"))
+            .filter(|change| change.body["kind"] != "Event")
+            .cloned()
+            .collect()
+    };
+    assert_eq!(
+        applied(&second),
+        second,
+        "something else than applying was done again"
+    );
+    assert_eq!(applied(&first), second);
+}
+
+#[tokio::test]
+async fn a_missing_secret_shows_in_a_condition_and_an_event_and_heals_when_it_comes() {
+    let scene = Scene::new(S3);
+    let changes = scene.run().await;
+    assert_eq!(short(&changes), ["dnsclusters/tide/status", "events"]);
+    assert_eq!(events(&changes), ["SecretMissing"]);
+    let condition = scene.condition("ObjectStoreReady");
+    assert_eq!(condition["reason"], "SecretMissing");
+    assert!(
+        condition["message"]
+            .as_str()
+            .unwrap()
+            .contains("moon-keys is missing: create it"),
+        "{condition}"
+    );
+    assert!(
+        short(&scene.run().await).is_empty(),
+        "the same trouble was told twice"
+    );
+
+    // "id" and "s" in base64.
+    scene.api.put(
+        KEYS,
+        json!({"data": {"access-key-id": "aWQ=", "secret-access-key": "cw=="}}),
+    );
+    let changes = scene.run().await;
+    assert!(short(&changes).contains(&"statefulsets/tide".to_owned()));
+    assert_eq!(scene.condition("ObjectStoreReady")["status"], "True");
+}
+
+#[tokio::test]
+async fn trouble_with_the_store_leaves_running_servers_alone_but_moves_the_api_label() {
+    let scene = Scene::new(MANAGED);
+    scene.pod("tide-0", true);
+    scene.pod("tide-1", true);
+    scene.run().await;
+    assert_eq!(scene.label("tide-0"), "active");
+
+    *scene.store.0.lock().unwrap() = Err(StoreError::ManagedUnreachable {
+        endpoint: "http://garage".into(),
+        cause: "refused".into(),
+    });
+    scene.pod("tide-0", false);
+    let changes = scene.run().await;
+    assert!(
+        !short(&changes).iter().any(|path| path == "statefulsets/tide"),
+        "{:?}",
+        short(&changes)
+    );
+    assert_eq!(scene.label("tide-1"), "active");
+    assert_eq!(scene.condition("Ready")["reason"], "ObjectStoreNotReady");
+    assert_eq!(
+        scene.condition("ObjectStoreReady")["reason"],
+        "EndpointUnreachable"
+    );
+}
+
+#[tokio::test]
+async fn the_api_label_moves_when_its_pod_is_not_ready_and_stays_when_that_is_back() {
+    let scene = Scene::new(MANAGED);
+    scene.pod("tide-0", true);
+    scene.pod("tide-1", true);
+    scene.run().await;
+    assert_eq!(
+        (scene.label("tide-0"), scene.label("tide-1")),
+        (json!("active"), Value::Null)
+    );
+
+    let path = "/api/v1/namespaces/shore/pods/tide-0";
+    let mut unready = scene.api.get(path);
+    unready["status"]["conditions"][0]["status"] = json!("False");
+    scene.api.put(path, unready.clone());
+    let changes = scene.run().await;
+    assert_eq!(
+        short(&changes)[..2],
+        ["pods/tide-0", "pods/tide-1"],
+        "removed first, then given"
+    );
+    assert_eq!(
+        (scene.label("tide-0"), scene.label("tide-1")),
+        (Value::Null, json!("active"))
+    );
+    assert!(events(&changes).contains(&"ServersNotReady") && events(&changes).contains(&"ApiServerChosen"));
+
+    scene.pod("tide-0", true);
+    scene.run().await;
+    assert_eq!(
+        (scene.label("tide-0"), scene.label("tide-1")),
+        (Value::Null, json!("active"))
+    );
+    assert_eq!(scene.api.get(CLUSTER)["status"]["apiPod"], "tide-1");
+}
+
+#[tokio::test]
+async fn a_paused_cluster_is_left_alone_and_says_so() {
+    let scene = Scene::new(MANAGED);
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["metadata"]["annotations"] = json!({"zonetide.dev/paused": "true"});
+    scene.api.put(CLUSTER, cluster.clone());
+    let changes = scene.run().await;
+    assert_eq!(short(&changes), ["dnsclusters/tide/status", "events"]);
+    assert_eq!(scene.condition("Paused")["status"], "True");
+
+    let mut resumed = scene.api.get(CLUSTER);
+    resumed["metadata"]["annotations"] = json!({});
+    scene.api.put(CLUSTER, resumed);
+    let changes = scene.run().await;
+    assert!(events(&changes).contains(&"Resumed"));
+    let status = scene.api.get(CLUSTER)["status"].clone();
+    assert!(
+        !status["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|condition| condition["type"] == "Paused")
+    );
+}
+
+#[tokio::test]
+async fn a_refused_object_is_named_in_a_condition_and_heals() {
+    let scene = Scene::new(MANAGED);
+    let path = "/api/v1/namespaces/shore/services/tide-dns";
+    scene.api.forbid(path);
+    let error = Box::pin(run(&scene.context, "shore", "tide")).await.unwrap_err();
+    assert_eq!(error.category(), "apply");
+    let changes = scene.api.take_changes();
+    assert!(
+        !short(&changes).iter().any(|path| path == "statefulsets/tide"),
+        "a pod would lack its Service"
+    );
+    assert_eq!(events(&changes), ["ReconcileFailed"]);
+    let condition = scene.condition("Progressing");
+    assert_eq!(condition["reason"], "ReconcileFailed");
+    assert!(
+        condition["message"]
+            .as_str()
+            .unwrap()
+            .contains("failed to apply Service tide-dns"),
+        "{condition}"
+    );
+
+    scene.api.allow_all();
+    scene.run().await;
+    assert_eq!(scene.condition("Progressing")["reason"], "Scaling");
+}
+
+#[tokio::test]
+async fn an_unusable_setting_shows_in_a_condition_and_makes_nothing() {
+    let scene = Scene::new("{objectStore: {managed: {}}, powerdns: {config: {No-Such: x}}}");
+    let changes = scene.run().await;
+    assert_eq!(short(&changes), ["dnsclusters/tide/status", "events"]);
+    assert_eq!(scene.condition("Ready")["reason"], "InvalidSpec");
+    assert_eq!(scene.condition("ObjectStoreReady")["status"], "Unknown");
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_gone_or_going_is_not_touched() {
+    let scene = Scene::new(MANAGED);
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    scene.api.put(CLUSTER, cluster);
+    assert!(scene.run().await.is_empty());
+    scene.api.remove(CLUSTER);
+    assert!(scene.run().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_our_types_do_not_know_waits_for_a_change() {
+    let scene = Scene::new(MANAGED);
+    let object: DeserializeGuard<DnsCluster> = serde_json::from_value(
+        json!({"apiVersion": "zonetide.dev/v1alpha1", "kind": "DnsCluster",
+            "metadata": {"name": "tide", "namespace": "shore"}, "spec": {"replicas": "many"}}),
+    )
+    .unwrap();
+    let (object, context) = (Arc::new(object), Arc::new(scene.context));
+    let error = reconcile(object.clone(), context.clone()).await.unwrap_err();
+    assert_eq!(error_policy(object, &error, context), Action::await_change());
+}
