@@ -59,19 +59,22 @@ debian_image() {
 rust_image() {
   local sysroot version dir
   sysroot=$(cd / && rustc --print sysroot)
-  version="$(cd / && rustc --version) 1"
+  version="$(cd / && rustc --version) 3"
   image_is "$RUST_IMAGE" "$version" && return
   debian_image
   dir=$(mktemp -d)
   mkdir -p "$dir/rust/lib/rustlib"
   cp -a "$sysroot/bin" "$dir/rust/"
   rm -f "$dir"/rust/bin/{rustdoc,rust-analyzer,rust-gdb*,rust-lldb,clippy-driver,cargo-*,rustfmt}
-  cp -a "$sysroot"/lib/*.so "$dir/rust/lib/"
+  cp -a "$sysroot"/lib/*.so* "$dir/rust/lib/"
   cp -a "$sysroot"/lib/rustlib/*-linux-gnu "$dir/rust/lib/rustlib/"
+  # What this machine trusts: crates may come through a company's proxy.
+  cp /etc/ssl/certs/ca-certificates.crt "$dir/"
   cat >"$dir/Dockerfile" <<D
 FROM $DEBIAN_IMAGE
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev liblmdb-dev pkg-config >/dev/null \\
  && rm -rf /var/lib/apt/lists/*
+COPY ca-certificates.crt /etc/ssl/certs/
 COPY rust /usr/local/rust
 ENV PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LABEL dev.zonetide.recipe="$version"

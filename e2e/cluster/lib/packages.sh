@@ -20,8 +20,7 @@ have_packages() {
     die "these Debian packages are missing; install them with: sudo apt-get install --no-install-recommends ${missing[*]}"
   fi
   logged apt-update "reading the package lists" apt-get update -qq
-  # Nothing that a package brings is to be started: the node runs its own containerd.
-  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 logged apt-install "installing ${missing[*]}" \
+  DEBIAN_FRONTEND=noninteractive logged apt-install "installing ${missing[*]}" \
     apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 

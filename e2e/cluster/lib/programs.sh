@@ -68,7 +68,8 @@ build_garage() {
   SODIUM_LIB_DIR=/usr/lib/$(gcc -print-multiarch) \
     cargo_program garage "$GARAGE_VERSION" garage --no-default-features --features bundled-libs,lmdb,metrics
 }
-build_nextest() { cargo_program cargo-nextest "$NEXTEST_VERSION" cargo-nextest --debug; }
+# Without its self-update, and so without a second TLS library and its C.
+build_nextest() { cargo_program cargo-nextest "$NEXTEST_VERSION" cargo-nextest --debug --no-default-features; }
 build_deny() { cargo_program cargo-deny "$CARGO_DENY_VERSION" cargo-deny --debug; }
 
 # PowerDNS with its libraries, to run beside the tests without a container: started by its own ld.so.
