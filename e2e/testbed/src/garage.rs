@@ -12,7 +12,8 @@ use crate::net::{free_port, loopback};
 use crate::process::Process;
 use crate::tools;
 
-const ADMIN_TOKEN: &str = "loopback-only";
+/// What its admin API asks for.
+pub const ADMIN_TOKEN: &str = "loopback-only";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
 pub struct Garage {
@@ -104,6 +105,12 @@ admin_token = "{ADMIN_TOKEN}"
     /// When it is not running.
     pub fn crash(&mut self) {
         self.process.take().expect("a running Garage").kill();
+    }
+
+    /// Where its admin API is.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin_port)
     }
 
     fn admin(&self) -> HttpClient {
