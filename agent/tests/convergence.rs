@@ -4,16 +4,16 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
-use support::{Version, database_content, open};
-use tempfile::TempDir;
+use support::{Version, database_content, open, spooled};
+use tempfile::{SpooledTempFile, TempDir};
 use zonetide_agent::lmdb::Environment;
 use zonetide_agent::status::{DatabaseStatus, Metrics};
 use zonetide_agent::store::{ObjectBackend, Store, StoreError, StoreErrorReason};
@@ -59,18 +59,22 @@ impl Store for Unsteady {
         self.inner.list(prefix).await
     }
 
-    async fn get(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+    async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError> {
         self.check("read", name)?;
-        self.inner.get(name).await
+        self.inner.get(name, object).await
     }
 
-    async fn put(&self, name: &str, content: Bytes) -> Result<(), StoreError> {
+    async fn put(&self, name: &str, mut object: SpooledTempFile) -> Result<(), StoreError> {
         self.check("write", name)?;
         if self.tears.swap(false, Ordering::Relaxed) {
-            self.inner.put(name, content.slice(..content.len() / 2)).await?;
+            let mut content = Vec::new();
+            object.read_to_end(&mut content).unwrap();
+            self.inner
+                .put(name, spooled(&content[..content.len() / 2]))
+                .await?;
             return Err(Self::fail("write", name));
         }
-        self.inner.put(name, content).await?;
+        self.inner.put(name, object).await?;
         if self.takes_but_fails.swap(false, Ordering::Relaxed) {
             return Err(Self::fail("write", name));
         }

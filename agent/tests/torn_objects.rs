@@ -3,20 +3,21 @@
 
 mod support;
 
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use std::io::{Read as _, Write as _};
-use support::{database_content, golden_names, golden_object, golden_snapshot, open, snapshot_content};
+use support::{
+    database_content, golden_names, golden_object, golden_snapshot, open, snapshot_content, spooled,
+};
 use zonetide_agent::snapshot::{DecodeError, Snapshot};
 use zonetide_agent::sync::merge;
 
-fn gzip(message: &[u8]) -> Bytes {
+fn gzip(message: &[u8]) -> Vec<u8> {
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
     out.write_all(message).unwrap();
-    out.finish().unwrap().into()
+    out.finish().unwrap()
 }
 
 fn gunzip(object: &[u8]) -> Vec<u8> {
@@ -25,18 +26,18 @@ fn gunzip(object: &[u8]) -> Vec<u8> {
     message
 }
 
-fn largest() -> Bytes {
+fn largest() -> Vec<u8> {
     golden_names("main")
         .iter()
         .map(|name| golden_object(name))
-        .max_by_key(Bytes::len)
+        .max_by_key(Vec::len)
         .unwrap()
 }
 
 /// Calls the decoder as the agent does: open, then read every entry.
-fn read(object: Bytes) -> Result<u64, DecodeError> {
+fn read(object: &[u8]) -> Result<u64, DecodeError> {
     let mut entries = 0;
-    Snapshot::open(object)?.for_each_entry(|_, _| {
+    Snapshot::open(spooled(object))?.for_each_entry(|_, _| {
         entries += 1;
         Ok::<(), DecodeError>(())
     })?;
@@ -46,36 +47,36 @@ fn read(object: Bytes) -> Result<u64, DecodeError> {
 #[test]
 fn an_object_cut_at_any_byte_is_an_error() {
     let object = largest();
-    assert!(read(object.clone()).is_ok());
+    assert!(read(&object).is_ok());
     for len in 1..object.len() {
-        assert!(read(object.slice(..len)).is_err(), "cut at {len}");
+        assert!(read(&object[..len]).is_err(), "cut at {len}");
     }
 }
 
 #[test]
 fn an_object_with_any_byte_changed_never_passes_for_another_snapshot() {
     let object = largest();
-    let good = snapshot_content(&Snapshot::open(object.clone()).unwrap());
+    let good = snapshot_content(&mut Snapshot::open(spooled(&object)).unwrap());
     for at in 0..object.len() {
         let mut changed = object.to_vec();
         changed[at] ^= 0x40;
         // A few bits carry nothing: gzip's time and system, and padding inside; all else is under its checksum.
-        if let Ok(snapshot) = Snapshot::open(changed.into()) {
-            assert_eq!(snapshot_content(&snapshot), good, "byte {at}");
+        if let Ok(mut snapshot) = Snapshot::open(spooled(&changed)) {
+            assert_eq!(snapshot_content(&mut snapshot), good, "byte {at}");
         }
     }
 }
 
 #[test]
 fn the_version_decides_who_may_read() {
-    let reason = |message: &[u8]| read(gzip(message)).unwrap_err();
+    let reason = |message: &[u8]| read(&gzip(message)).unwrap_err();
     assert!(matches!(reason(&[]), DecodeError::NoVersion));
     assert!(matches!(reason(&[0x20, 0x01]), DecodeError::NoVersion));
     assert!(matches!(
         reason(&[0x08, 0x09, 0x20, 0x04]),
         DecodeError::TooNew(4)
     ));
-    assert_eq!(read(gzip(&[0x08, 0x09, 0x20, 0x03])).unwrap(), 0);
+    assert_eq!(read(&gzip(&[0x08, 0x09, 0x20, 0x03])).unwrap(), 0);
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn in_format_1_an_empty_value_is_a_deletion() {
     // A DBI "d" with the key "k" and no value.
     let dbi = [0x1a, 0x08, 0x0a, 0x01, b'd', 0x12, 0x03, 0x0a, 0x01, b'k'];
     for (version, deleted) in [(1, true), (2, false), (3, false)] {
-        let snapshot = Snapshot::open(gzip(&[&[0x08, version][..], &dbi].concat())).unwrap();
+        let mut snapshot = Snapshot::open(spooled(&gzip(&[&[0x08, version][..], &dbi].concat()))).unwrap();
         let mut marks = Vec::new();
         let read = snapshot.for_each_entry(|_, entry| {
             marks.push(entry.deleted);
@@ -104,7 +105,7 @@ fn fields_may_come_in_any_order_and_unknown_ones_are_passed_over() {
         &[0x08, 0x03],
     ]
     .concat();
-    let snapshot = Snapshot::open(gzip(&message)).unwrap();
+    let mut snapshot = Snapshot::open(spooled(&gzip(&message))).unwrap();
     assert_eq!(snapshot.outline().meta.instance, "i");
     let mut seen = Vec::new();
     let read = snapshot.for_each_entry(|dbi, entry| {
@@ -120,7 +121,7 @@ fn huge_lengths_foreign_flags_and_transforms_are_named() {
     let with_dbi = |dbi: &[u8]| {
         let mut message = vec![0x08, 0x03, 0x1a, u8::try_from(dbi.len()).unwrap()];
         message.extend(dbi);
-        read(gzip(&message)).unwrap_err().to_string()
+        read(&gzip(&message)).unwrap_err().to_string()
     };
     let flags = with_dbi(&[0x0a, 0x01, b'd', 0x18, 0x04]);
     assert!(flags.contains("\"d\"") && flags.contains("0x4"), "{flags}");
@@ -138,10 +139,10 @@ fn huge_lengths_foreign_flags_and_transforms_are_named() {
 fn a_torn_object_changes_nothing_in_the_database() {
     let dir = tempfile::tempdir().unwrap();
     let env = open(&dir.path().join("lmdb"));
-    merge(&env, &golden_snapshot(&golden_names("main")[0])).unwrap();
+    merge(&env, &mut golden_snapshot(&golden_names("main")[0]), 0).unwrap();
     let (before, txn) = (database_content(&env), env.last_txn_id());
     let object = largest();
-    assert!(Snapshot::open(object.slice(..object.len() - 9)).is_err());
+    assert!(Snapshot::open(spooled(&object[..object.len() - 9])).is_err());
     assert_eq!((database_content(&env), env.last_txn_id()), (before, txn));
 }
 
@@ -162,6 +163,6 @@ proptest! {
         if let Some(cut) = cut {
             message.truncate(cut.index(message.len()));
         }
-        let _ = read(gzip(&message));
+        let _ = read(&gzip(&message));
     }
 }

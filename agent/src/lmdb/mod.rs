@@ -6,7 +6,7 @@ mod error;
 pub mod header;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use heed::types::Bytes;
 use heed::{Database, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
@@ -99,6 +99,15 @@ impl Environment {
         &self.path
     }
 
+    /// The folder that the file is in: the volume with room for temporary files.
+    pub fn folder(&self) -> &Path {
+        if self.path.is_dir() {
+            &self.path
+        } else {
+            self.path.parent().unwrap_or(Path::new("/"))
+        }
+    }
+
     /// The ID of the last committed transaction, 0 in a new file.
     pub fn last_txn_id(&self) -> u64 {
         self.env.info().last_txn_id as u64
@@ -123,6 +132,39 @@ impl Environment {
         kind.at(&self.path)
     }
 
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to read one unchanging state of the file; waits for another transaction of this process to end.
+    ///
+    /// # Errors
+    /// Those of LMDB.
+    pub fn begin_read(&self) -> Result<Reader<'_>, LmdbError> {
+        let one = self.lock();
+        let txn = self.env.read_txn().map_err(|error| self.fail(error.into()))?;
+        Ok(Reader {
+            txn,
+            env: self,
+            _one: one,
+        })
+    }
+
+    /// Begins a write transaction; waits for PowerDNS' to end. Dropping it leaves no trace.
+    ///
+    /// # Errors
+    /// Those of LMDB.
+    pub fn begin_write(&self) -> Result<Writer<'_>, LmdbError> {
+        let one = self.lock();
+        let txn = self.env.write_txn().map_err(|error| self.fail(error.into()))?;
+        Ok(Writer {
+            txn,
+            env: self,
+            dirty: false,
+            _one: one,
+        })
+    }
+
     /// Runs `work` on one unchanging state of the file.
     ///
     /// # Errors
@@ -131,12 +173,9 @@ impl Environment {
         &self,
         work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let _one = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let txn = self.env.read_txn().map_err(|error| self.fail(error.into()))?;
-        let reader = Reader { txn, env: self };
+        let reader = self.begin_read()?;
         let result = work(&reader)?;
-        // Commits rather than drops: this is what keeps the handles of the DBIs opened in it.
-        reader.txn.commit().map_err(|error| self.fail(error.into()))?;
+        reader.finish()?;
         Ok(result)
     }
 
@@ -149,17 +188,9 @@ impl Environment {
         &self,
         work: impl FnOnce(&mut Writer<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let _one = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let txn = self.env.write_txn().map_err(|error| self.fail(error.into()))?;
-        let mut writer = Writer {
-            txn,
-            env: self,
-            dirty: false,
-        };
+        let mut writer = self.begin_write()?;
         let result = work(&mut writer)?;
-        if writer.dirty {
-            writer.txn.commit().map_err(|error| self.fail(error.into()))?;
-        }
+        writer.commit()?;
         Ok(result)
     }
 }
@@ -168,9 +199,40 @@ impl Environment {
 pub struct Reader<'e> {
     txn: RoTxn<'e, WithoutTls>,
     env: &'e Environment,
+    _one: MutexGuard<'e, ()>,
 }
 
 impl Reader<'_> {
+    /// Ends the transaction and keeps the handles of the DBIs that were opened in it, which dropping would not.
+    ///
+    /// # Errors
+    /// Those of LMDB.
+    pub fn finish(self) -> Result<(), LmdbError> {
+        let env = self.env;
+        self.txn.commit().map_err(|error| env.fail(error.into()))
+    }
+
+    /// Opens a DBI, `None` when it does not exist.
+    ///
+    /// # Errors
+    /// Those of LMDB.
+    pub fn dbi(&self, name: &str) -> Result<Option<Dbi>, LmdbError> {
+        let opened = self.env.env.open_database::<Bytes, Bytes>(&self.txn, Some(name));
+        let opened = opened.map_err(|error| self.env.fail(error.into()))?;
+        Ok(opened.map(|handle| Dbi {
+            name: name.to_owned(),
+            handle,
+        }))
+    }
+
+    /// The header and value of an entry.
+    ///
+    /// # Errors
+    /// Those of LMDB, and [`LmdbErrorKind::Header`] for a value without a header.
+    pub fn get(&self, dbi: &Dbi, key: &[u8]) -> Result<Option<(Header, &[u8])>, LmdbError> {
+        get(self.env, &self.txn, dbi, key)
+    }
+
     /// The transaction whose result this reader sees.
     pub fn txn_id(&self) -> u64 {
         self.txn.id() as u64
@@ -242,17 +304,26 @@ pub struct Writer<'e> {
     txn: RwTxn<'e>,
     env: &'e Environment,
     dirty: bool,
+    _one: MutexGuard<'e, ()>,
 }
 
 impl Writer<'_> {
+    /// Commits what was written and returns the transaction's ID; `None`, and no trace, if nothing was.
+    ///
+    /// # Errors
+    /// Those of LMDB; nothing is changed then.
+    pub fn commit(self) -> Result<Option<u64>, LmdbError> {
+        if !self.dirty {
+            return Ok(None);
+        }
+        let (txn_id, env) = (self.txn_id(), self.env);
+        self.txn.commit().map_err(|error| env.fail(error.into()))?;
+        Ok(Some(txn_id))
+    }
+
     /// The ID that this transaction gets if it is committed.
     pub fn txn_id(&self) -> u64 {
         self.txn.id() as u64
-    }
-
-    /// True once something was written, so that the transaction will be committed.
-    pub fn is_dirty(&self) -> bool {
-        self.dirty
     }
 
     /// Opens a DBI, and makes it when it does not exist.
@@ -321,6 +392,18 @@ impl Writer<'_> {
             })
             .map_err(|error| self.env.fail(error.into()))
     }
+}
+
+fn get<'t>(
+    env: &Environment,
+    txn: &'t RoTxn<'_>,
+    dbi: &Dbi,
+    key: &[u8],
+) -> Result<Option<(Header, &'t [u8])>, LmdbError> {
+    let stored = dbi.handle.get(txn, key).map_err(|error| env.fail(error.into()))?;
+    stored
+        .map(|stored| split(env, &dbi.name, key, stored))
+        .transpose()
 }
 
 fn split<'v>(

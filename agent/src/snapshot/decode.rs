@@ -4,10 +4,10 @@
 //! checksum) and collects what may stand anywhere in it; only then are entries handed out. So a torn object
 //! changes nothing, and the order of fields, which protobuf leaves open, does not matter.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek as _};
 
-use bytes::{Buf, Bytes};
 use flate2::bufread::MultiGzDecoder;
+use tempfile::SpooledTempFile;
 
 use super::wire::{BYTES, FIXED64, VARINT, WireReader};
 use super::{DbiHeader, Entry, FLAG_DELETED, MAX_COMPAT_VERSION, MAX_ENTRY_LEN, MAX_KEY_LEN, Meta};
@@ -20,6 +20,8 @@ const MAX_META_LEN: u64 = 1 << 20;
 pub enum DecodeError {
     #[error("the object ends too early: it is incomplete")]
     Truncated,
+    #[error("cannot read the temporary file: {0}")]
+    Spool(#[source] io::Error),
     #[error("cannot decompress: {0}")]
     Gzip(#[source] io::Error),
     #[error("malformed number at byte {offset}")]
@@ -61,6 +63,8 @@ impl DecodeError {
     pub(super) fn from_io(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,
+            // Errors of gzip itself have no number; those of the system are no fault of the object.
+            _ if error.raw_os_error().is_some() => Self::Spool(error),
             _ => Self::Gzip(error),
         }
     }
@@ -93,9 +97,8 @@ struct RawEntry<'a> {
 }
 
 /// A snapshot object whose soundness has been proved.
-#[derive(Debug, Clone)]
 pub struct Snapshot {
-    object: Bytes,
+    object: SpooledTempFile,
     outline: Outline,
 }
 
@@ -104,8 +107,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// Anything that makes the object unusable as a whole; see [`DecodeError`].
-    pub fn open(object: Bytes) -> Result<Self, DecodeError> {
-        let outline = walk(&object, &mut |_, _| Ok::<(), DecodeError>(()))?;
+    pub fn open(mut object: SpooledTempFile) -> Result<Self, DecodeError> {
+        let outline = walk(&mut object, &mut |_, _| Ok::<(), DecodeError>(()))?;
         if outline.format_version == 0 {
             return Err(DecodeError::NoVersion);
         }
@@ -138,7 +141,7 @@ impl Snapshot {
     /// # Errors
     /// The first error of `visit`; the object itself has been found sound already.
     pub fn for_each_entry<E>(
-        &self,
+        &mut self,
         mut visit: impl FnMut(&DbiOutline, Entry<'_>) -> Result<(), E>,
     ) -> Result<(), E>
     where
@@ -146,7 +149,8 @@ impl Snapshot {
     {
         // Format 1 had no flags: an empty value meant a deletion.
         let empty_is_deleted = self.outline.format_version == 1;
-        walk(&self.object, &mut |dbi, raw| {
+        let dbis = &self.outline.dbis;
+        walk(&mut self.object, &mut |dbi, raw| {
             let deleted =
                 raw.flags & u64::from(FLAG_DELETED) != 0 || empty_is_deleted && raw.value.is_empty();
             let value = if deleted { &[][..] } else { raw.value };
@@ -156,17 +160,18 @@ impl Snapshot {
                 timestamp: raw.timestamp,
                 deleted,
             };
-            visit(&self.outline.dbis[dbi], entry)
+            visit(&dbis[dbi], entry)
         })?;
         Ok(())
     }
 }
 
 fn walk<E: From<DecodeError>>(
-    object: &Bytes,
+    object: &mut SpooledTempFile,
     on_entry: &mut impl FnMut(usize, RawEntry<'_>) -> Result<(), E>,
 ) -> Result<Outline, E> {
-    let gzip = MultiGzDecoder::new(object.clone().reader());
+    object.rewind().map_err(DecodeError::Spool)?;
+    let gzip = MultiGzDecoder::new(BufReader::with_capacity(64 << 10, object));
     let mut reader = WireReader::new(BufReader::with_capacity(64 << 10, gzip));
     let mut outline = Outline::default();
     let mut buffer = Vec::new();

@@ -4,8 +4,10 @@ mod credentials;
 mod object;
 mod s3;
 
+use std::path::Path;
+
 use async_trait::async_trait;
-use bytes::Bytes;
+use tempfile::SpooledTempFile;
 
 pub use object::ObjectBackend;
 pub use s3::{S3Error, S3Options, open as open_s3};
@@ -31,8 +33,18 @@ pub enum StoreErrorReason {
     NoBucket(#[source] object_store::Error),
     #[error("the name is not a valid object key ({0})")]
     Name(#[source] object_store::path::Error),
+    #[error("cannot use a temporary file: {0}; is the volume full?")]
+    Spool(#[source] std::io::Error),
     #[error("{0}")]
     Other(#[source] object_store::Error),
+}
+
+/// Objects up to this size stay in memory on their way, larger ones go through a temporary file.
+const SPOOL_MEMORY: usize = 1 << 20;
+
+/// An empty object to be filled; where it outgrows memory, its temporary file is in `folder` and has no name.
+pub fn spool(folder: &Path) -> SpooledTempFile {
+    tempfile::spooled_tempfile_in(SPOOL_MEMORY, folder)
 }
 
 /// What an agent needs of a store. Names are relative to the configured prefix.
@@ -42,10 +54,10 @@ pub enum StoreErrorReason {
 pub trait Store: Send + Sync {
     /// Names of all objects that start with `prefix` and are not below a further `/`.
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
-    /// The content of an object, `None` when there is none of that name.
-    async fn get(&self, name: &str) -> Result<Option<Bytes>, StoreError>;
-    /// Stores an object as a whole or not at all; one of the same name is replaced.
-    async fn put(&self, name: &str, content: Bytes) -> Result<(), StoreError>;
+    /// Fills an empty `object` with the content; `None` when there is none of that name.
+    async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError>;
+    /// Stores an object, from its beginning, as a whole or not at all; one of the same name is replaced.
+    async fn put(&self, name: &str, object: SpooledTempFile) -> Result<(), StoreError>;
     /// Removes an object; that there is none is no error.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
 }

@@ -1,15 +1,19 @@
 //! [`Store`] over any store of the crate object_store.
 
+use std::io::{Read as _, Seek as _, Write as _};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::TryStreamExt as _;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _};
+use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt as _};
+use tempfile::SpooledTempFile;
 
 use super::{Store, StoreError, StoreErrorReason};
+
+/// Length of the parts of a large upload, bytes. All but the last must be equally long and at least 5 MiB (R2, S3).
+const PART_LEN: usize = 8 << 20;
 
 /// A store with the prefix before every name.
 pub struct ObjectBackend {
@@ -123,27 +127,52 @@ impl Store for ObjectBackend {
         listed.map_err(|error| explain("list", prefix, error))
     }
 
-    async fn get(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+    async fn get(
+        &self,
+        name: &str,
+        mut object: SpooledTempFile,
+    ) -> Result<Option<SpooledTempFile>, StoreError> {
         let path = self.path("read", name)?;
         let fetched = async {
-            self.objects
-                .get(&path)
-                .await?
-                .into_stream()
-                .try_collect::<Vec<_>>()
-                .await
+            let mut chunks = self.objects.get(&path).await?.into_stream();
+            while let Some(chunk) = chunks.try_next().await? {
+                // Into memory or the page cache: too short to be worth another thread.
+                if let Err(error) = object.write_all(&chunk) {
+                    return Ok(Err(error));
+                }
+            }
+            Ok(object.rewind())
         };
         match fetched.await {
-            Ok(chunks) => Ok(Some(join(chunks))),
+            Ok(Ok(())) => Ok(Some(object)),
+            Ok(Err(error)) => Err(spool_error("read", name, error)),
             Err(error @ Error::NotFound { .. }) if !bucket_is_missing(&error) => Ok(None),
             Err(error) => Err(explain("read", name, error)),
         }
     }
 
-    async fn put(&self, name: &str, content: Bytes) -> Result<(), StoreError> {
+    async fn put(&self, name: &str, mut object: SpooledTempFile) -> Result<(), StoreError> {
         let path = self.path("write", name)?;
-        let put = self.objects.put(&path, content.into()).await;
-        put.map(drop).map_err(|error| explain("write", name, error))
+        object
+            .rewind()
+            .map_err(|error| spool_error("write", name, error))?;
+        let first = read_part(&mut object).map_err(|error| spool_error("write", name, error))?;
+        if first.len() < PART_LEN {
+            let put = self.objects.put(&path, first.into()).await;
+            return put.map(drop).map_err(|error| explain("write", name, error));
+        }
+        let upload = self.objects.put_multipart(&path).await;
+        let mut upload = upload.map_err(|error| explain("write", name, error))?;
+        let sent = send_parts(upload.as_mut(), first, &mut object).await;
+        let sent = sent.map_err(|error| match error {
+            PartError::Spool(error) => spool_error("write", name, error),
+            PartError::Store(error) => explain("write", name, error),
+        });
+        if sent.is_err() {
+            // Parts that stay behind cost money and are seen by nobody; the error that counts is the first.
+            let _ = upload.abort().await;
+        }
+        sent
     }
 
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
@@ -156,12 +185,37 @@ impl Store for ObjectBackend {
     }
 }
 
-fn join(chunks: Vec<Bytes>) -> Bytes {
-    let mut chunks = chunks;
-    match chunks.len() {
-        1 => chunks.swap_remove(0),
-        _ => chunks.concat().into(),
+fn spool_error(operation: &'static str, name: &str, error: std::io::Error) -> StoreError {
+    StoreError {
+        operation,
+        name: name.to_owned(),
+        reason: StoreErrorReason::Spool(error),
     }
+}
+
+enum PartError {
+    Spool(std::io::Error),
+    Store(Error),
+}
+
+/// Sends one part after the other, so that only one is in memory.
+async fn send_parts(
+    upload: &mut dyn MultipartUpload,
+    first: Vec<u8>,
+    object: &mut SpooledTempFile,
+) -> Result<(), PartError> {
+    let mut part = first;
+    while !part.is_empty() {
+        upload.put_part(part.into()).await.map_err(PartError::Store)?;
+        part = read_part(object).map_err(PartError::Spool)?;
+    }
+    upload.complete().await.map(drop).map_err(PartError::Store)
+}
+
+fn read_part(object: &mut SpooledTempFile) -> std::io::Result<Vec<u8>> {
+    let mut part = Vec::new();
+    object.take(PART_LEN as u64).read_to_end(&mut part)?;
+    Ok(part)
 }
 
 /// Every kind of store must pass this.
@@ -172,20 +226,39 @@ mod conformance {
 
     use super::*;
 
+    fn object(content: &[u8]) -> SpooledTempFile {
+        let mut object = crate::store::spool(&std::env::temp_dir());
+        object.write_all(content).unwrap();
+        object
+    }
+
+    async fn get(store: &dyn Store, name: &str) -> Option<Vec<u8>> {
+        let mut object = store.get(name, object(b"")).await.unwrap()?;
+        let mut content = Vec::new();
+        object.read_to_end(&mut content).unwrap();
+        Some(content)
+    }
+
     async fn conforms(store: &dyn Store) {
-        assert!(store.get("main__a").await.unwrap().is_none());
-        store.put("main__a", Bytes::from_static(b"1")).await.unwrap();
-        store.put("main__b", Bytes::from_static(b"2")).await.unwrap();
-        store.put("mainly", Bytes::from_static(b"3")).await.unwrap();
-        store.put("main__deep/c", Bytes::from_static(b"4")).await.unwrap();
-        store.put("main__a", Bytes::from_static(b"5")).await.unwrap();
+        assert!(get(store, "main__a").await.is_none());
+        store.put("main__a", object(b"1")).await.unwrap();
+        store.put("main__b", object(b"2")).await.unwrap();
+        store.put("mainly", object(b"3")).await.unwrap();
+        store.put("main__deep/c", object(b"4")).await.unwrap();
+        store.put("main__a", object(b"5")).await.unwrap();
         let mut names = store.list("main__").await.unwrap();
         names.sort();
         assert_eq!(names, ["main__a", "main__b"]);
-        assert_eq!(store.get("main__a").await.unwrap().unwrap(), "5");
+        assert_eq!(get(store, "main__a").await.unwrap(), b"5");
         store.delete("main__a").await.unwrap();
         store.delete("main__a").await.unwrap();
         assert_eq!(store.list("main__").await.unwrap(), ["main__b"]);
+
+        for len in [0, PART_LEN - 1, PART_LEN, 2 * PART_LEN, 2 * PART_LEN + 1] {
+            let content: Vec<_> = (0..len).map(|i| (i % 251) as u8).collect();
+            store.put("main__large", object(&content)).await.unwrap();
+            assert!(get(store, "main__large").await.unwrap() == content, "{len} bytes");
+        }
     }
 
     #[tokio::test]
@@ -207,7 +280,7 @@ mod conformance {
     #[tokio::test]
     async fn a_name_that_is_no_key_is_refused_with_the_name() {
         let store = ObjectBackend::new(Arc::new(InMemory::new()), "");
-        let error = store.get("a//b").await.unwrap_err().to_string();
+        let error = store.get("a//b", object(b"")).await.unwrap_err().to_string();
         assert!(error.contains("\"a//b\""), "{error}");
     }
 }

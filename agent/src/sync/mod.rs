@@ -1,15 +1,17 @@
 //! Replication of a database through a store.
 
 mod cleaner;
+mod dump;
+mod load;
 pub mod plan;
 mod replica;
 mod run;
-mod transfer;
 
 pub use cleaner::{Cleaner, Retention};
+pub use dump::{Dump, Origin, TransferError, dump};
+pub use load::{Merged, merge};
 pub use replica::{Clock, Received, Replica};
 pub use run::{Pace, run};
-pub use transfer::{Dump, Merged, Origin, TransferError, dump, merge};
 
 use crate::snapshot::NameError;
 use crate::store::StoreError;

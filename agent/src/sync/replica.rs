@@ -6,15 +6,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tempfile::SpooledTempFile;
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
+use super::dump::{Origin, TransferError, dump};
+use super::load::{Merged, merge};
 use super::plan::{Knowledge, Listing, sort_listing};
-use super::transfer::{Merged, Origin, TransferError, dump, merge};
 use crate::lmdb::Environment;
-use crate::snapshot::{Snapshot, SnapshotName, sanitize_instance};
+use crate::snapshot::{DecodeError, Snapshot, SnapshotName, sanitize_instance};
 use crate::status::DatabaseStatus;
-use crate::store::Store;
+use crate::store::{Store, spool};
 
 /// Loads in a row before local changes get their turn.
 const MAX_LOADS_IN_A_ROW: usize = 10;
@@ -169,39 +171,38 @@ impl Replica {
     }
 
     async fn fetch(&mut self, name: &SnapshotName) -> Result<(), SyncError> {
-        match self.store.get(name.as_str()).await? {
+        match self.store.get(name.as_str(), spool(self.env.folder())).await? {
             Some(object) => self.load(name.clone(), object).await,
             None => Ok(()),
         }
     }
 
-    async fn load(&mut self, name: SnapshotName, object: bytes::Bytes) -> Result<(), SyncError> {
+    async fn load(&mut self, name: SnapshotName, object: SpooledTempFile) -> Result<(), SyncError> {
         let started = std::time::Instant::now();
-        let size = object.len();
         let env = self.env.clone();
         let outcome = spawn_blocking(move || -> Result<Merged, TransferError> {
-            let snapshot = Snapshot::open(object)?;
-            merge(&env, &snapshot)
+            let mut snapshot = Snapshot::open(object)?;
+            merge(&env, &mut snapshot, 0)
         })
         .await
         .map_err(|_| SyncError::Crashed("merging a snapshot"))?;
         match outcome {
             Ok(merged) => {
                 // If nothing was written here meanwhile, the store has all that this database has.
-                if let Some(txn) = merged.txn_id
-                    && txn == self.synced_txn + 1
-                {
-                    self.synced_txn = txn;
+                for txn in &merged.txn_ids {
+                    if *txn == self.synced_txn + 1 {
+                        self.synced_txn = *txn;
+                    }
                 }
                 self.status.merged(&name, merged.written);
                 tracing::info!(
-                    database = %self.database(), %name, size, entries = merged.entries, written = merged.written,
+                    database = %self.database(), %name, entries = merged.entries, written = merged.written,
                     elapsed = ?started.elapsed(), "merged a snapshot"
                 );
                 self.known.merged.insert(name.instance().to_owned(), name);
                 Ok(())
             }
-            Err(TransferError::Decode(error)) => {
+            Err(TransferError::Decode(error)) if !matches!(error, DecodeError::Spool(_)) => {
                 tracing::error!(
                     database = %self.database(), %name, %error,
                     "a snapshot is corrupt and ignored; the one before it counts again"
@@ -270,12 +271,12 @@ impl Replica {
         self.attempted
             .retain(|old| Some(old) == self.known.merged.get(&self.own));
         self.attempted.insert(name.clone());
-        let size = dump.object.len();
+        let size = dump.size;
         self.store.put(name.as_str(), dump.object).await?;
         self.synced_txn = dump.txn_id;
         self.stored_txn = dump.txn_id;
         self.known.merged.insert(self.own.clone(), name.clone());
-        self.status.stored(&name, size as u64);
+        self.status.stored(&name, size);
         self.status.local_txn(last, self.synced_txn);
         tracing::info!(
             database = %self.database(), %name, size, entries = dump.entries, txn = dump.txn_id,

@@ -2,11 +2,14 @@
 #![allow(dead_code, unreachable_pub)] // Each test binary uses a part of it.
 
 use std::collections::BTreeMap;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tempfile::SpooledTempFile;
 use zonetide_agent::lmdb::{Environment, LmdbError, OpenOptions};
 use zonetide_agent::snapshot::{DecodeError, Snapshot, is_private_dbi};
+use zonetide_agent::store::spool;
 
 /// An entry less what differs between instances: time, mark, value.
 pub type Version = (u64, bool, Vec<u8>);
@@ -33,15 +36,23 @@ pub fn golden_names(database: &str) -> Vec<String> {
     names
 }
 
-pub fn golden_object(name: &str) -> bytes::Bytes {
-    std::fs::read(golden_dir().join(name)).unwrap().into()
+pub fn golden_object(name: &str) -> Vec<u8> {
+    std::fs::read(golden_dir().join(name)).unwrap()
+}
+
+/// Bytes as the decoder and the store take them.
+pub fn spooled(content: &[u8]) -> SpooledTempFile {
+    let mut object = spool(&std::env::temp_dir());
+    object.write_all(content).unwrap();
+    object.rewind().unwrap();
+    object
 }
 
 pub fn golden_snapshot(name: &str) -> Snapshot {
-    Snapshot::open(golden_object(name)).unwrap()
+    Snapshot::open(spooled(&golden_object(name))).unwrap()
 }
 
-pub fn snapshot_content(snapshot: &Snapshot) -> Content {
+pub fn snapshot_content(snapshot: &mut Snapshot) -> Content {
     let mut content: Content = snapshot
         .outline()
         .dbis

@@ -1,15 +1,14 @@
-//! Between a database and a snapshot object: one way a whole database, the other way a merge.
+//! From a database to a snapshot object.
 
-use std::collections::HashMap;
+use std::io::Seek as _;
 
-use bytes::Bytes;
+use tempfile::SpooledTempFile;
 
 use crate::lmdb::{Environment, LmdbError};
-use crate::merge::replaces;
 use crate::snapshot::{
-    DbiHeader, DecodeError, EncodeError, Entry, GENERATION, Meta, Snapshot, SnapshotWriter, entry_len,
-    is_private_dbi,
+    DbiHeader, DecodeError, EncodeError, Entry, GENERATION, Meta, SnapshotWriter, entry_len, is_private_dbi,
 };
+use crate::store::spool;
 
 /// Why a database and a snapshot cannot be brought together.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +23,9 @@ pub enum TransferError {
 
 /// A database as a snapshot object.
 pub struct Dump {
-    pub object: Bytes,
+    pub object: SpooledTempFile,
+    /// Its length, bytes.
+    pub size: u64,
     /// The transaction of the database that the object shows.
     pub txn_id: u64,
     pub entries: u64,
@@ -54,7 +55,7 @@ pub fn dump(env: &Environment, origin: &Origin, timestamp: u64) -> Result<Dump, 
             database: origin.database.clone(),
             from_lmdb_txn_id: 0,
         };
-        let mut writer = SnapshotWriter::new(Vec::new(), &meta)?;
+        let mut writer = SnapshotWriter::new(spool(env.folder()), &meta)?;
         let mut entries = 0;
         for dbi in reader.dbis()?.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
             // Protobuf wants the length first; inside one read transaction both passes see the same entries.
@@ -77,15 +78,18 @@ pub fn dump(env: &Environment, origin: &Origin, timestamp: u64) -> Result<Dump, 
                     .map_err(TransferError::from)
             })?;
         }
+        let mut object = writer.finish()?;
+        let size = object.stream_position().map_err(EncodeError::Io)?;
         Ok(Dump {
-            object: writer.finish()?.into(),
+            object,
+            size,
             txn_id,
             entries,
         })
     })
 }
 
-fn to_entry<'a>(key: &'a [u8], header: crate::lmdb::header::Header, value: &'a [u8]) -> Entry<'a> {
+pub(super) fn to_entry<'a>(key: &'a [u8], header: crate::lmdb::header::Header, value: &'a [u8]) -> Entry<'a> {
     let value = if header.deleted { &[] } else { value };
     Entry {
         key,
@@ -93,57 +97,4 @@ fn to_entry<'a>(key: &'a [u8], header: crate::lmdb::header::Header, value: &'a [
         timestamp: header.timestamp,
         deleted: header.deleted,
     }
-}
-
-/// What a merge did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Merged {
-    /// The transaction of the merge, `None` if the database already had everything.
-    pub txn_id: Option<u64>,
-    pub entries: u64,
-    /// How many of them were newer than what the database had.
-    pub written: u64,
-}
-
-/// Merges all entries of a snapshot into a database, in one transaction.
-///
-/// # Errors
-/// Those of LMDB; the database is unchanged then.
-pub fn merge(env: &Environment, snapshot: &Snapshot) -> Result<Merged, TransferError> {
-    env.write(|writer| {
-        let mut dbis = HashMap::new();
-        for outline in &snapshot.outline().dbis {
-            let name = &outline.header.name;
-            if !is_private_dbi(name) && !dbis.contains_key(name) {
-                dbis.insert(name.clone(), writer.dbi(name)?);
-            }
-        }
-        let (mut entries, mut written) = (0, 0);
-        snapshot.for_each_entry(|outline, incoming| {
-            let Some(dbi) = dbis.get(&outline.header.name) else {
-                return Ok(());
-            };
-            entries += 1;
-            let wins = match writer.get(dbi, incoming.key)? {
-                Some((header, value)) => replaces(&incoming, &to_entry(incoming.key, header, value)),
-                None => true,
-            };
-            if wins {
-                writer.put(
-                    dbi,
-                    incoming.key,
-                    incoming.timestamp,
-                    incoming.deleted,
-                    incoming.value,
-                )?;
-                written += 1;
-            }
-            Ok::<(), TransferError>(())
-        })?;
-        Ok(Merged {
-            txn_id: writer.is_dirty().then(|| writer.txn_id()),
-            entries,
-            written,
-        })
-    })
 }

@@ -1,0 +1,227 @@
+//! From a snapshot object into a database.
+//!
+//! PowerDNS waits while we hold the write lock, so the lock is taken only for what really changes: entries are
+//! compared under a reader, the winners are collected, and a batch of them is written at a time.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::dump::{TransferError, to_entry};
+use crate::lmdb::{Dbi, Environment, Reader};
+use crate::merge::replaces;
+use crate::snapshot::{Entry, Snapshot, is_private_dbi};
+
+/// Most entries and bytes that are written in one transaction: a few milliseconds of the write lock. What fits is seen
+/// by readers all at once.
+const BATCH_ENTRIES: usize = 10_000;
+const BATCH_BYTES: usize = 2 << 20;
+/// Between two batches, so that PowerDNS gets the lock, which is not a fair one.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What a merge did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// The transactions of the merge, none if the database already had everything.
+    pub txn_ids: Vec<u64>,
+    /// Entries looked at.
+    pub entries: u64,
+    /// How many of them were newer than what the database had.
+    pub written: u64,
+}
+
+/// Merges all entries of a snapshot into a database. Marks older than `oldest_mark` (ns since the epoch) that the database
+/// does not know are left out: the sweeper has removed them here, and they must not come back.
+///
+/// # Errors
+/// Those of LMDB. Batches that were written before stay; merging again is harmless.
+pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Result<Merged, TransferError> {
+    let names: Vec<_> = snapshot
+        .outline()
+        .dbis
+        .iter()
+        .map(|dbi| dbi.header.name.clone())
+        .collect();
+    let mut merger = Merger {
+        env,
+        oldest_mark,
+        dbis: HashMap::new(),
+        missing: names
+            .iter()
+            .filter(|name| !is_private_dbi(name))
+            .cloned()
+            .collect(),
+        reader: None,
+        batch: Batch::default(),
+        merged: Merged::default(),
+    };
+    snapshot.for_each_entry(|outline, entry| {
+        if is_private_dbi(&outline.header.name) {
+            Ok(())
+        } else {
+            merger.take(&outline.header.name, &entry)
+        }
+    })?;
+    merger.finish()
+}
+
+struct Merger<'e> {
+    env: &'e Environment,
+    oldest_mark: u64,
+    /// DBIs opened so far; `None` for those that do not exist yet.
+    dbis: HashMap<String, Option<Dbi>>,
+    /// DBIs that must exist at the end, even if they have no entries.
+    missing: Vec<String>,
+    reader: Option<Reader<'e>>,
+    batch: Batch,
+    merged: Merged,
+}
+
+impl Merger<'_> {
+    fn take(&mut self, dbi: &str, incoming: &Entry<'_>) -> Result<(), TransferError> {
+        self.merged.entries += 1;
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(self.env.begin_read()?),
+        };
+        if !self.dbis.contains_key(dbi) {
+            self.dbis.insert(dbi.to_owned(), reader.dbi(dbi)?);
+        }
+        let local = match self.dbis.get(dbi) {
+            Some(Some(handle)) => reader.get(handle, incoming.key)?,
+            _ => None,
+        };
+        let wins = match local {
+            Some((header, value)) => replaces(incoming, &to_entry(incoming.key, header, value)),
+            None => !incoming.deleted || incoming.timestamp >= self.oldest_mark,
+        };
+        if wins {
+            self.batch.push(dbi, incoming);
+            if self.batch.is_full() {
+                self.flush()?;
+                std::thread::sleep(PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the batch. PowerDNS may have written since the entries were compared, so they are compared again.
+    fn flush(&mut self) -> Result<(), TransferError> {
+        if let Some(reader) = self.reader.take() {
+            reader.finish()?;
+        }
+        let mut writer = self.env.begin_write()?;
+        for (dbi, entry) in self.batch.iter() {
+            let handle = match self.dbis.get(dbi) {
+                Some(Some(handle)) => handle.clone(),
+                _ => {
+                    let handle = writer.dbi(dbi)?;
+                    self.dbis.insert(dbi.to_owned(), Some(handle.clone()));
+                    handle
+                }
+            };
+            let wins = match writer.get(&handle, entry.key)? {
+                Some((header, value)) => replaces(&entry, &to_entry(entry.key, header, value)),
+                None => true,
+            };
+            if wins {
+                writer.put(&handle, entry.key, entry.timestamp, entry.deleted, entry.value)?;
+                self.merged.written += 1;
+            }
+        }
+        self.merged.txn_ids.extend(writer.commit()?);
+        self.batch.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Merged, TransferError> {
+        let mut missing = std::mem::take(&mut self.missing);
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => self.env.begin_read()?,
+        };
+        for name in &missing {
+            if let Some(handle) = reader.dbi(name)? {
+                self.dbis.insert(name.clone(), Some(handle));
+            }
+        }
+        reader.finish()?;
+        missing.retain(|name| !matches!(self.dbis.get(name), Some(Some(_))) && !self.batch.has(name));
+        if !missing.is_empty() {
+            let mut writer = self.env.begin_write()?;
+            for name in &missing {
+                writer.dbi(name)?;
+            }
+            self.merged.txn_ids.extend(writer.commit()?);
+        }
+        if !self.batch.is_empty() {
+            self.flush()?;
+        }
+        Ok(self.merged)
+    }
+}
+
+/// Entries that won, out of the snapshot's buffers and in few allocations.
+#[derive(Default)]
+struct Batch {
+    dbis: Vec<String>,
+    items: Vec<Item>,
+    bytes: Vec<u8>,
+}
+
+struct Item {
+    dbi: usize,
+    key: std::ops::Range<usize>,
+    value: std::ops::Range<usize>,
+    timestamp: u64,
+    deleted: bool,
+}
+
+impl Batch {
+    fn push(&mut self, dbi: &str, entry: &Entry<'_>) {
+        // Entries come DBI by DBI.
+        if self.dbis.last().is_none_or(|last| last != dbi) {
+            self.dbis.push(dbi.to_owned());
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(entry.key);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(entry.value);
+        self.items.push(Item {
+            dbi: self.dbis.len() - 1,
+            key: start..middle,
+            value: middle..self.bytes.len(),
+            timestamp: entry.timestamp,
+            deleted: entry.deleted,
+        });
+    }
+
+    fn is_full(&self) -> bool {
+        self.items.len() >= BATCH_ENTRIES || self.bytes.len() >= BATCH_BYTES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    fn has(&self, dbi: &str) -> bool {
+        self.dbis.iter().any(|name| name == dbi)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, Entry<'_>)> {
+        self.items.iter().map(|item| {
+            let entry = Entry {
+                key: &self.bytes[item.key.clone()],
+                value: &self.bytes[item.value.clone()],
+                timestamp: item.timestamp,
+                deleted: item.deleted,
+            };
+            (self.dbis[item.dbi].as_str(), entry)
+        })
+    }
+
+    fn clear(&mut self) {
+        self.dbis.clear();
+        self.items.clear();
+        self.bytes.clear();
+    }
+}
