@@ -1,6 +1,6 @@
 //! Writing a snapshot object.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -44,7 +44,8 @@ fn body_len(entry: &Entry<'_>) -> u64 {
 
 /// Writes a snapshot as a stream: meta, then each DBI with its entries in LMDB's order.
 pub struct SnapshotWriter<W: Write> {
-    out: GzEncoder<W>,
+    /// Fields are a few bytes each; gzip wants them by the page.
+    out: BufWriter<GzEncoder<W>>,
     open: Option<OpenDbi>,
 }
 
@@ -60,7 +61,7 @@ impl<W: Write> SnapshotWriter<W> {
     /// # Errors
     /// Those of `out`.
     pub fn new(out: W, meta: &Meta) -> Result<Self, EncodeError> {
-        let mut out = GzEncoder::new(out, Compression::fast());
+        let mut out = BufWriter::with_capacity(64 << 10, GzEncoder::new(out, Compression::fast()));
         write_uint(&mut out, 1, FORMAT_VERSION.into())?;
         write_uint(&mut out, 4, COMPAT_VERSION.into())?;
         let mut message = Vec::new();
@@ -144,6 +145,7 @@ impl<W: Write> SnapshotWriter<W> {
     /// Those of the output, and [`EncodeError::Length`] for the last DBI.
     pub fn finish(mut self) -> Result<W, EncodeError> {
         self.end_dbi()?;
-        Ok(self.out.finish()?)
+        let gzip = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(gzip.finish()?)
     }
 }
