@@ -46,6 +46,7 @@ pub(crate) fn fetched(spec: &str) -> Fetched {
         cluster: cluster(spec),
         kubernetes_uid: "0a1b2c3d-4e5f-6789-abcd-ef0123456789".into(),
         pods: vec![],
+        store_pods: vec![],
         secrets: Secrets {
             given_credentials: Some(secret(&[("access-key-id", "id\n"), ("secret-access-key", "s")])),
             ..Secrets::default()
@@ -78,7 +79,10 @@ pub(crate) fn secret(data: &[(&str, &str)]) -> Secret {
 /// A pod of the servers, made from the template with this revision.
 pub(crate) fn pod(name: &str, ready: bool, revision: &str) -> Pod {
     serde_json::from_value(json!({
-        "metadata": {"name": name, "labels": {"controller-revision-hash": revision}},
+        "metadata": {"name": name, "labels": {
+            "app.kubernetes.io/name": "zonetide-dns", "app.kubernetes.io/instance": "tide",
+            "controller-revision-hash": revision,
+        }},
         "status": {"conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]},
     }))
     .unwrap()

@@ -6,8 +6,11 @@ use zonetide_crds::Reason;
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StoreError {
-    #[error("waiting for the object store: pod {pod} is not ready yet")]
-    Starting { pod: String },
+    #[error("the object store starts{details}")]
+    Starting {
+        /// What its pod waits for.
+        details: String,
+    },
 
     #[error("the Secret {name} is missing: create it with the keys {id_key} and {secret_key}")]
     SecretMissing {

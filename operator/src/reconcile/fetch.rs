@@ -1,5 +1,7 @@
 //! Step 1: everything that a reconcile looks at, read once.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::{Api, ResourceExt, api::ListParams};
 use thiserror::Error;
@@ -7,7 +9,7 @@ use zonetide_crds::DnsCluster;
 
 use crate::{
     context::Context,
-    names::{Names, Part},
+    names::{INSTANCE_LABEL, MANAGED_BY_LABEL, MANAGER, Names, Part},
 };
 
 #[derive(Debug, Error)]
@@ -30,7 +32,10 @@ pub struct Fetched {
     pub cluster: DnsCluster,
     /// UID of the namespace kube-system, which stands for this Kubernetes cluster.
     pub kubernetes_uid: String,
+    /// The servers' pods.
     pub pods: Vec<Pod>,
+    /// The managed store's pods.
+    pub store_pods: Vec<Pod>,
     pub secrets: Secrets,
 }
 
@@ -81,7 +86,7 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
     };
 
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let selector = names.selector_text(Part::Dns);
+    let selector = format!("{INSTANCE_LABEL}={name},{MANAGED_BY_LABEL}={MANAGER}");
     let pods = pods
         .list(&ListParams::default().labels(&selector))
         .await
@@ -90,13 +95,24 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
             name: selector,
             source,
         })?;
+    let (pods, store_pods) = pods
+        .items
+        .into_iter()
+        .partition(|pod| is_selected(pod, &names.selector(Part::Dns)));
 
     Ok(Some(Fetched {
         kubernetes_uid: kubernetes_uid(context).await?,
         cluster,
-        pods: pods.items,
+        pods,
+        store_pods,
         secrets,
     }))
+}
+
+fn is_selected(pod: &Pod, selector: &BTreeMap<String, String>) -> bool {
+    selector
+        .iter()
+        .all(|(key, value)| pod.labels().get(key) == Some(value))
 }
 
 /// Read once: it never changes.

@@ -16,7 +16,6 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use rand::RngExt;
-use tracing::Instrument;
 use zonetide_crds::{DnsCluster, PAUSED_ANNOTATION};
 
 use self::{
@@ -27,6 +26,8 @@ use crate::{build, context::Context, error::Error, objectstore::StoreError};
 
 /// Watches tell us of changes; this is for what happens outside of Kubernetes, like a bucket that vanishes.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
+/// For what watches should tell us, in case they do not.
+const LOOK_SOON: Duration = Duration::from_secs(15);
 
 /// The controller's entry: counts, logs, and leaves the work to `run`.
 pub async fn reconcile(
@@ -38,8 +39,7 @@ pub async fn reconcile(
     if let Err(invalid) = &object.0 {
         return Err(Error::Unreadable(invalid.error.clone()));
     }
-    let span = tracing::info_span!("reconcile", %namespace, %name);
-    Box::pin(run(&context, &namespace, &name)).instrument(span).await
+    Box::pin(run(&context, &namespace, &name)).await
 }
 
 /// What the controller does after an error.
@@ -107,11 +107,9 @@ async fn converge(context: &Context, fetched: &Fetched) -> Result<Outcome, Error
     if let Some(store) = build::store(&plan) {
         let store = Box::pin(apply::store(context, store)).await?;
         if !is_serving(&store.stateful_set) {
-            let pod = format!("{}-0", plan.names.garage());
-            return Ok(Outcome::StoreNotReady {
-                plan,
-                error: StoreError::Starting { pod },
-            });
+            let details = trouble::summary(&fetched.store_pods);
+            let error = StoreError::Starting { details };
+            return Ok(Outcome::StoreNotReady { plan, error });
         }
     }
     let source = context.sources.source(&plan.source_request());
@@ -126,15 +124,13 @@ async fn converge(context: &Context, fetched: &Fetched) -> Result<Outcome, Error
 
 fn next(context: &Context, namespace: &str, name: &str, outcome: &Outcome) -> Action {
     match outcome {
-        Outcome::StoreNotReady { error, .. } => {
-            let wait = context.backoff.failed(namespace, name);
-            tracing::info!(reason = error.reason().as_str(), %error, retry_in = ?wait, "object store not ready");
-            Action::requeue(wait)
-        }
-        Outcome::Invalid(error) => {
-            tracing::info!(reason = error.reason().as_str(), %error, "spec not usable");
-            Action::await_change()
-        }
+        // Its StatefulSet and pod are watched.
+        Outcome::StoreNotReady {
+            error: StoreError::Starting { .. },
+            ..
+        } => Action::requeue(LOOK_SOON),
+        Outcome::StoreNotReady { .. } => Action::requeue(context.backoff.failed(namespace, name)),
+        Outcome::Invalid(_) => Action::await_change(),
         Outcome::Paused | Outcome::Applied { .. } | Outcome::Failed(_) => {
             context.backoff.worked(namespace, name);
             // Spread out, so that many clusters do not all ask at once.

@@ -68,6 +68,11 @@ pub async fn report(
     }
     let reference = cluster.object_ref(&());
     for notice in notices::between(&old, &new) {
+        if notice.warning {
+            tracing::warn!(reason = notice.reason, "{}", notice.note);
+        } else {
+            tracing::info!(reason = notice.reason, "{}", notice.note);
+        }
         // An Event that gets lost is no reason to fail: the conditions say the same.
         if let Err(error) = context.recorder.publish(&notice.event(), &reference).await {
             tracing::warn!(%error, reason = notice.reason, "failed to write an Event");

@@ -138,7 +138,7 @@ fn store_not_ready(error: &StoreError, observed: Observed<'_>) -> Vec<Verdict> {
             ConditionType::Ready,
             Status::False,
             Reason::ObjectStoreNotReady,
-            format!("{ready}: {error}"),
+            format!("{ready}; {error}"),
         ),
         verdict(
             ConditionType::Progressing,
