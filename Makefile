@@ -111,7 +111,7 @@ check-chart:
 	@$(STEP) "helm template" e2e/cluster/check-chart.sh
 
 check-scripts:
-	@if command -v shellcheck >/dev/null; then $(STEP) "shellcheck" shellcheck -x e2e/cluster/*.sh .ci/run; \
+	@if command -v shellcheck >/dev/null; then $(STEP) "shellcheck" shellcheck -x -P SCRIPTDIR e2e/cluster/*.sh .ci/run; \
 	else echo "shellcheck is not installed: scripts are not checked"; fi
 
 run-demo:

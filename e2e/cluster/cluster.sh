@@ -13,7 +13,6 @@
 # ${ZONETIDE_CLUSTER_STATE:-/var/lib/zonetide-cluster}.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source-path=SCRIPTDIR
 source "$HERE/lib/common.sh"
 source "$HERE/lib/packages.sh"
 source "$HERE/lib/programs.sh"

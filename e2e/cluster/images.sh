@@ -9,7 +9,6 @@
 # IMAGE_PROFILE names the cargo profile of the operator and the agent (default: image, quick to build).
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source-path=SCRIPTDIR
 source "$HERE/lib/common.sh"
 source "$HERE/lib/packages.sh"
 source "$HERE/lib/programs.sh"

@@ -5,7 +5,6 @@
 #   install.sh remove               from a cluster of the user's own: take away the example and the chart
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source-path=SCRIPTDIR
 source "$HERE/lib/common.sh"
 ROOT=$(cd "$HERE/../.." && pwd)
 NAMESPACE=zonetide-system

@@ -6,7 +6,6 @@
 #   tools.sh TOOL...   of helm, kubectl, garage, powerdns, nextest, deny
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source-path=SCRIPTDIR
 source "$HERE/lib/common.sh"
 source "$HERE/lib/packages.sh"
 source "$HERE/lib/programs.sh"
