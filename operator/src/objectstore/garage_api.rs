@@ -33,8 +33,9 @@ pub enum GarageApiError {
 }
 
 impl GarageApiError {
-    fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+    /// Said by Garage itself: a bare 404 may come from anything that stands in its place.
+    fn is_no_such_bucket(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "NoSuchBucket")
     }
 }
 
@@ -95,12 +96,14 @@ pub struct GarageApi {
     token: SecretText,
 }
 
-/// With time limits fit for a neighbour in the same cluster.
+/// With time limits fit for a neighbour in the same cluster. Connections are not kept: behind a Service, a kept one may
+/// lead to a pod that is no longer there, and we ask seldom.
 pub(super) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(3))
         .timeout(Duration::from_secs(10))
         .no_proxy()
+        .pool_max_idle_per_host(0)
         .build()
 }
 
@@ -121,7 +124,7 @@ impl GarageApi {
             .await
         {
             Ok(bucket) => Ok(Some(bucket.id)),
-            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if error.is_no_such_bucket() => Ok(None),
             Err(error) => Err(error),
         }
     }

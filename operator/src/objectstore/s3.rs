@@ -20,10 +20,11 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{Bucket, Keys, Source, StoreError};
 use crate::error::root_cause;
 
-/// One connection pool and one set of TLS roots for all clusters.
+/// One set of TLS roots for all clusters. Connections are not kept: we ask seldom, and a kept one may be dead by then.
 pub(super) fn http_client() -> SharedHttpClient {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .pool_max_idle_per_host(0)
         .build_https()
 }
 
