@@ -18,7 +18,7 @@ use crate::config::{Config, Lmdb, LogFormat, Storage, StorageType};
 use crate::lmdb::{Environment, LmdbErrorKind, OpenOptions};
 use crate::status::{DatabaseStatus, Metrics, Status, serve};
 use crate::store::{ObjectBackend, S3Options, Store, open_s3};
-use crate::sync::{Origin, Pace, Replica, Retention, run};
+use crate::sync::{Origin, Pace, Replica, Retention, Sweep, SweepPace, run};
 
 /// Time that the last change may take to reach the store at the end; Kubernetes gives the pod a minute.
 const SHUTDOWN: Duration = Duration::from_secs(40);
@@ -245,6 +245,17 @@ fn pace(config: &Config, receive_only: bool) -> Pace {
         must_keep: cleanup.must_keep_interval.0,
         remove_old_instances: cleanup.remove_old_instances_interval.0,
     };
+    let sweeper = &config.sweeper;
+    let sweep = SweepPace {
+        first: sweeper.first_interval.0,
+        interval: sweeper.interval.0,
+        rules: Sweep {
+            retention: sweeper.retention(),
+            load_cutoff: sweeper.load_cutoff(),
+            lock: sweeper.lock_duration.0,
+            release: sweeper.release_duration.0,
+        },
+    };
     Pace {
         lmdb_poll: config.lmdb_poll_interval.0,
         storage_poll: config.storage_poll_interval.0,
@@ -253,6 +264,7 @@ fn pace(config: &Config, receive_only: bool) -> Pace {
         force_snapshot: config.storage_force_snapshot_interval.0,
         receive_only,
         cleanup: cleanup.enabled.then_some((cleanup.interval.0, retention)),
+        sweep: sweeper.enabled.then_some(sweep),
         shutdown: SHUTDOWN,
     }
 }

@@ -14,7 +14,7 @@ use object_store::memory::InMemory;
 use proptest::prelude::*;
 use support::{Version, database_content, open, spooled};
 use tempfile::{SpooledTempFile, TempDir};
-use zonetide_agent::lmdb::Environment;
+use zonetide_agent::lmdb::{Environment, LmdbError};
 use zonetide_agent::status::{DatabaseStatus, Metrics};
 use zonetide_agent::store::{ObjectBackend, Store, StoreError, StoreErrorReason};
 use zonetide_agent::sync::{Origin, Received, Replica};
@@ -335,6 +335,24 @@ async fn a_merge_alone_makes_no_snapshot_but_a_write_beside_it_does() {
     assert!(b.replica.has_changes());
     b.replica.send(false).await.unwrap();
     assert_eq!(own_snapshots(&store, "b").await, 1);
+}
+
+#[tokio::test]
+async fn a_merge_in_many_batches_makes_no_snapshot_either() {
+    let (store, _, mut a, mut b) = two_servers();
+    a.replica.receive().await.unwrap();
+    a.env
+        .write::<(), LmdbError>(|writer| {
+            let dbi = writer.dbi(DBI)?;
+            (0..25_000_u32).try_for_each(|key| writer.put(&dbi, &key.to_be_bytes(), 1, false, b"v"))
+        })
+        .unwrap();
+    a.replica.send(false).await.unwrap();
+    b.replica.receive().await.unwrap();
+    assert_eq!(b.env.last_txn_id(), 3);
+    assert!(!b.replica.has_changes());
+    assert_eq!(own_snapshots(&store, "b").await, 0);
+    assert_eq!(database_content(&b.env), database_content(&a.env));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod units;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -54,6 +55,8 @@ pub struct Config {
     pub storage_retry_forever: bool,
     #[serde(default = "four_hours")]
     pub storage_force_snapshot_interval: Span,
+    #[serde(default)]
+    pub sweeper: Sweeper,
     pub storage: Storage,
     #[serde(default)]
     pub http: Http,
@@ -182,6 +185,48 @@ impl Default for Cleanup {
     }
 }
 
+/// Removal of old deletion marks.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sweeper {
+    pub enabled: bool,
+    pub retention_days: f64,
+    pub interval: Span,
+    pub first_interval: Span,
+    pub lock_duration: Span,
+    pub release_duration: Span,
+    /// Age from which marks in snapshots are left out; not set: 1 % less than the retention.
+    pub retention_load_cutoff_duration: Option<Span>,
+}
+
+impl Default for Sweeper {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            retention_days: 370.0,
+            interval: Span::seconds(6 * 3600),
+            first_interval: Span::seconds(10 * 60),
+            lock_duration: Span::milliseconds(50),
+            release_duration: Span::milliseconds(50),
+            retention_load_cutoff_duration: None,
+        }
+    }
+}
+
+impl Sweeper {
+    /// Age from which marks are removed.
+    pub fn retention(&self) -> Duration {
+        Duration::try_from_secs_f64(self.retention_days * 86_400.0).unwrap_or(Duration::MAX)
+    }
+
+    /// Age from which marks in snapshots are left out.
+    pub fn load_cutoff(&self) -> Duration {
+        let retention = self.retention();
+        self.retention_load_cutoff_duration
+            .map_or(retention.mul_f64(0.99), |cutoff| cutoff.0)
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
@@ -253,6 +298,16 @@ impl Config {
                     "only native databases are supported, such as PowerDNS writes from 4.8 on: set it to true",
                 ));
             }
+        }
+        let sweeper = &self.sweeper;
+        if sweeper.enabled && (sweeper.retention_days < 1.0 || !sweeper.retention_days.is_finite()) {
+            let reason =
+                "must be at least 1: a server that was away for longer would bring deleted records back";
+            return Err(value_error("sweeper.retention_days", reason));
+        }
+        if sweeper.enabled && sweeper.load_cutoff() > sweeper.retention() {
+            let reason = "must not be longer than the retention, or swept marks come back";
+            return Err(value_error("sweeper.retention_load_cutoff_duration", reason));
         }
         self.check_storage()
     }

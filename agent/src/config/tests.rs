@@ -81,3 +81,17 @@ fn keys_do_not_show_in_the_debug_form() {
     let shown = format!("{:?}", load(&text).unwrap());
     assert!(!shown.contains("AKIA1") && !shown.contains("hush"), "{shown}");
 }
+
+#[test]
+fn a_sweeper_that_would_bring_deleted_records_back_is_refused() {
+    let with = |sweeper: &str| load(&format!("{MINIMAL}sweeper: {{enabled: true, {sweeper}}}\n"));
+    let sweeper = with("retention_days: 10").unwrap().sweeper;
+    assert_eq!(sweeper.retention(), Duration::from_secs(10 * 86_400));
+    assert_eq!(sweeper.load_cutoff(), Duration::from_secs(10 * 86_400 / 100 * 99));
+    let short = with("retention_days: 0.5").unwrap_err().to_string();
+    assert!(short.contains("sweeper.retention_days"), "{short}");
+    let late = with("retention_days: 10, retention_load_cutoff_duration: 241h")
+        .unwrap_err()
+        .to_string();
+    assert!(late.contains("retention_load_cutoff_duration"), "{late}");
+}

@@ -5,6 +5,7 @@
 mod error;
 pub mod header;
 
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -287,10 +288,31 @@ impl Reader<'_> {
     pub fn for_each<E: From<LmdbError>>(
         &self,
         dbi: &Dbi,
+        visit: impl FnMut(&[u8], Header, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.for_each_after(dbi, &[], visit)
+    }
+
+    /// The same for the keys after `from`, which itself is left out; every key comes after the empty one.
+    ///
+    /// # Errors
+    /// As [`Reader::for_each`].
+    pub fn for_each_after<E: From<LmdbError>>(
+        &self,
+        dbi: &Dbi,
+        from: &[u8],
         mut visit: impl FnMut(&[u8], Header, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let lmdb = |error: heed::Error| self.env.fail(error.into());
-        for item in dbi.handle.iter(&self.txn).map_err(lmdb)? {
+        let range = (
+            if from.is_empty() {
+                Bound::Unbounded
+            } else {
+                Bound::Excluded(from)
+            },
+            Bound::Unbounded,
+        );
+        for item in dbi.handle.range(&self.txn, &range).map_err(lmdb)? {
             let (key, stored) = item.map_err(lmdb)?;
             let (header, value) = split(self.env, &dbi.name, key, stored)?;
             visit(key, header, value)?;
@@ -363,6 +385,19 @@ impl Writer<'_> {
         stored
             .map(|stored| split(self.env, &dbi.name, key, stored))
             .transpose()
+    }
+
+    /// Removes an entry, mark and all.
+    ///
+    /// # Errors
+    /// Those of LMDB.
+    pub fn delete(&mut self, dbi: &Dbi, key: &[u8]) -> Result<(), LmdbError> {
+        let deleted = dbi
+            .handle
+            .delete(&mut self.txn, key)
+            .map_err(|error| self.env.fail(error.into()))?;
+        self.dirty |= deleted;
+        Ok(())
     }
 
     /// Writes an entry with this transaction's ID in its header.

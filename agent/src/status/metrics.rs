@@ -31,6 +31,7 @@ pub struct Metrics {
     stored: Family<Database, Counter>,
     bytes_stored: Family<Database, Counter>,
     removed: Family<Database, Counter>,
+    marks_swept: Family<Database, Counter>,
     failures: Family<Failure, Counter>,
 }
 
@@ -48,6 +49,7 @@ pub struct DatabaseMetrics {
     pub stored: Counter,
     pub bytes_stored: Counter,
     pub removed: Counter,
+    pub marks_swept: Counter,
     failures: Family<Failure, Counter>,
 }
 
@@ -105,6 +107,7 @@ impl Metrics {
             "snapshots_removed",
             "Superseded snapshots removed from the store",
         );
+        let marks_swept = counter(r, "marks_swept", "Old deletion marks removed from the database");
         let last_stored = Family::<Database, Gauge>::default();
         let help = "When the last snapshot was stored, seconds since the epoch";
         r.register_with_unit("last_stored_timestamp", help, Unit::Seconds, last_stored.clone());
@@ -134,6 +137,7 @@ impl Metrics {
             stored,
             bytes_stored,
             removed,
+            marks_swept,
             failures,
         }
     }
@@ -158,6 +162,7 @@ impl Metrics {
             stored: counter(&self.stored),
             bytes_stored: counter(&self.bytes_stored),
             removed: counter(&self.removed),
+            marks_swept: counter(&self.marks_swept),
             failures: self.failures.clone(),
         }
     }

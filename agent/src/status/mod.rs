@@ -107,6 +107,10 @@ impl DatabaseStatus {
         self.change(|state| state.last_error = Some(error.to_string()));
     }
 
+    pub fn swept(&self, removed: u64) {
+        self.metrics.marks_swept.inc_by(removed);
+    }
+
     pub fn cleaned(&self, removed: u64) {
         self.metrics.removed.inc_by(removed);
     }

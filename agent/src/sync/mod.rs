@@ -6,12 +6,14 @@ mod load;
 pub mod plan;
 mod replica;
 mod run;
+mod sweeper;
 
 pub use cleaner::{Cleaner, Retention};
 pub use dump::{Dump, Origin, TransferError, dump};
 pub use load::{Merged, merge};
 pub use replica::{Clock, Received, Replica};
-pub use run::{Pace, run};
+pub use run::{Pace, SweepPace, run};
+pub use sweeper::{Sweep, Swept, sweep};
 
 use crate::snapshot::NameError;
 use crate::store::StoreError;
@@ -25,6 +27,8 @@ pub enum SyncError {
     Merge { name: String, error: TransferError },
     #[error("cannot take a snapshot: {0}")]
     Dump(#[source] TransferError),
+    #[error("cannot remove old deletion marks: {0}")]
+    Sweep(#[source] crate::lmdb::LmdbError),
     #[error("cannot name a snapshot: {0}; is the clock right?")]
     Name(#[from] NameError),
     #[error("the agent crashed while {0}: please report this")]
@@ -40,6 +44,7 @@ impl SyncError {
             Self::Store(error) => error.operation,
             Self::Merge { .. } => "merge",
             Self::Dump(_) | Self::Name(_) => "dump",
+            Self::Sweep(_) => "sweep",
             Self::Crashed(_) => "crash",
             Self::GaveUp(_, last) => last.category(),
         }

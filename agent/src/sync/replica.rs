@@ -13,6 +13,7 @@ use super::SyncError;
 use super::dump::{Origin, TransferError, dump};
 use super::load::{Merged, merge};
 use super::plan::{Knowledge, Listing, sort_listing};
+use super::sweeper::{Sweep, sweep};
 use crate::lmdb::Environment;
 use crate::snapshot::{DecodeError, Snapshot, SnapshotName, sanitize_instance};
 use crate::status::DatabaseStatus;
@@ -56,6 +57,7 @@ pub struct Replica {
     ready: bool,
     /// Own snapshots in the store are merged, so a new one loses nothing.
     may_store: bool,
+    sweep: Option<Sweep>,
 }
 
 impl Replica {
@@ -82,6 +84,7 @@ impl Replica {
             awaited: None,
             ready: false,
             may_store: false,
+            sweep: None,
         }
     }
 
@@ -180,20 +183,16 @@ impl Replica {
     async fn load(&mut self, name: SnapshotName, object: SpooledTempFile) -> Result<(), SyncError> {
         let started = std::time::Instant::now();
         let env = self.env.clone();
+        let oldest_mark = self.sweep.map_or(0, |sweep| sweep.oldest_mark(self.now_ns()));
         let outcome = spawn_blocking(move || -> Result<Merged, TransferError> {
             let mut snapshot = Snapshot::open(object)?;
-            merge(&env, &mut snapshot, 0)
+            merge(&env, &mut snapshot, oldest_mark)
         })
         .await
         .map_err(|_| SyncError::Crashed("merging a snapshot"))?;
         match outcome {
             Ok(merged) => {
-                // If nothing was written here meanwhile, the store has all that this database has.
-                for txn in &merged.txn_ids {
-                    if *txn == self.synced_txn + 1 {
-                        self.synced_txn = *txn;
-                    }
-                }
+                self.absorb(&merged.txn_ids);
                 self.status.merged(&name, merged.written);
                 tracing::info!(
                     database = %self.database(), %name, entries = merged.entries, written = merged.written,
@@ -216,6 +215,38 @@ impl Replica {
                 error,
             }),
         }
+    }
+
+    /// Transactions of ours that say nothing new: if nothing was written here meanwhile, the store still has all that
+    /// this database has.
+    fn absorb(&mut self, txn_ids: &[u64]) {
+        for txn in txn_ids {
+            if *txn == self.synced_txn + 1 {
+                self.synced_txn = *txn;
+            }
+        }
+    }
+
+    /// Removes old deletion marks from the database; how old, says [`Replica::set_sweep`].
+    ///
+    /// # Errors
+    /// [`SyncError::Sweep`]; the next sweep goes on.
+    pub async fn sweep(&mut self) -> Result<u64, SyncError> {
+        let Some(rules) = self.sweep else { return Ok(0) };
+        let (env, now_ns) = (self.env.clone(), self.now_ns());
+        let swept = spawn_blocking(move || sweep(&env, &rules, now_ns))
+            .await
+            .map_err(|_| SyncError::Crashed("removing old deletion marks"))?
+            .map_err(SyncError::Sweep)?;
+        self.absorb(&swept.txn_ids);
+        self.status.swept(swept.removed);
+        tracing::info!(database = %self.database(), removed = swept.removed, "swept old deletion marks");
+        Ok(swept.removed)
+    }
+
+    /// Turns sweeping on; merges leave out marks that a sweep would remove soon.
+    pub fn set_sweep(&mut self, sweep: Sweep) {
+        self.sweep = Some(sweep);
     }
 
     fn warn_of_a_namesake(&self, name: &SnapshotName) {

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cleaner, Received, Replica, Retention, SyncError};
+use super::{Cleaner, Received, Replica, Retention, Sweep, SyncError};
 
 /// How often to do what.
 #[derive(Debug, Clone)]
@@ -23,8 +23,18 @@ pub struct Pace {
     pub receive_only: bool,
     /// The cleaner's interval and what it keeps; `None`: it does not run.
     pub cleanup: Option<(Duration, Retention)>,
+    /// When to remove old deletion marks; `None`: never.
+    pub sweep: Option<SweepPace>,
     /// Time that the last snapshot may take at the end.
     pub shutdown: Duration,
+}
+
+/// When to sweep.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepPace {
+    pub first: Duration,
+    pub interval: Duration,
+    pub rules: Sweep,
 }
 
 /// Counts failures in a row of one kind of step.
@@ -79,6 +89,10 @@ async fn replicate(replica: &mut Replica, pace: &Pace) -> Result<(), SyncError> 
     let mut next_clean = pace
         .cleanup
         .map(|(interval, _)| Instant::now() + jittered(interval));
+    let mut next_sweep = pace.sweep.map(|sweep| Instant::now() + sweep.first);
+    if let Some(sweep) = pace.sweep {
+        replica.set_sweep(sweep.rules);
+    }
     loop {
         if Instant::now() >= next_receive {
             let outcome = replica.receive().await.map(|received| match received {
@@ -111,7 +125,16 @@ async fn replicate(replica: &mut Replica, pace: &Pace) -> Result<(), SyncError> 
             }
             next_clean = Some(Instant::now() + jittered(interval));
         }
-        let mut wake = next_receive;
+        if let (Some(sweep), Some(due)) = (pace.sweep, next_sweep)
+            && Instant::now() >= due
+        {
+            if let Err(error) = replica.sweep().await {
+                replica.status.failed(error.category(), &error);
+                tracing::warn!(database = %replica.database(), %error, "will try again");
+            }
+            next_sweep = Some(Instant::now() + jittered(sweep.interval));
+        }
+        let mut wake = next_receive.min(next_sweep.unwrap_or(next_receive));
         if !pace.receive_only {
             wake = wake.min(next_send).min(next_clean.unwrap_or(wake));
         }

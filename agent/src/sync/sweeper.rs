@@ -1,0 +1,134 @@
+//! Removing deletion marks that are so old that every instance must have seen them.
+
+use std::time::{Duration, Instant};
+
+use crate::lmdb::{Dbi, Environment, LmdbError, LmdbErrorKind};
+use crate::snapshot::is_private_dbi;
+
+/// Keys looked up under one reader before the first of them are removed.
+const BATCH: usize = 10_000;
+
+/// How old marks get, and how the sweeper shares the write lock with PowerDNS.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweep {
+    /// Age from which a mark is removed.
+    pub retention: Duration,
+    /// Age from which a mark that comes in a snapshot is not taken any more: a little younger than `retention`, or marks
+    /// would come back from instances that have not swept yet.
+    pub load_cutoff: Duration,
+    /// Longest time in one transaction, and the pause after it.
+    pub lock: Duration,
+    pub release: Duration,
+}
+
+impl Sweep {
+    /// The time in ns since the epoch before which a mark in a snapshot is not taken.
+    pub fn oldest_mark(&self, now_ns: u64) -> u64 {
+        before(now_ns, self.load_cutoff)
+    }
+}
+
+fn before(now_ns: u64, age: Duration) -> u64 {
+    now_ns.saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// What a sweep did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub removed: u64,
+    /// The transactions it took.
+    pub txn_ids: Vec<u64>,
+}
+
+/// Removes all marks older than the retention. `now_ns` is the time in ns since the epoch.
+///
+/// # Errors
+/// Those of LMDB; what was removed before stays removed.
+pub fn sweep(env: &Environment, sweep: &Sweep, now_ns: u64) -> Result<Swept, LmdbError> {
+    let cutoff = before(now_ns, sweep.retention);
+    let mut swept = Swept::default();
+    let reader = env.begin_read()?;
+    let dbis = reader.dbis()?;
+    reader.finish()?;
+    for dbi in dbis.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
+        let mut from = Vec::new();
+        loop {
+            let old = old_marks(env, dbi, &from, cutoff)?;
+            let full = old.len() >= BATCH;
+            let mut keys = &old[..];
+            while !keys.is_empty() {
+                keys = remove(env, dbi, keys, cutoff, sweep.lock, &mut swept)?;
+                std::thread::sleep(sweep.release);
+            }
+            match old.into_iter().next_back() {
+                Some(last) if full => from = last,
+                _ => break,
+            }
+        }
+    }
+    Ok(swept)
+}
+
+/// The first keys after `from` that are old marks.
+fn old_marks(env: &Environment, dbi: &Dbi, from: &[u8], cutoff: u64) -> Result<Vec<Vec<u8>>, LmdbError> {
+    /// Ends the walk early.
+    enum Stop {
+        Full,
+        Failed(LmdbError),
+    }
+    impl From<LmdbError> for Stop {
+        fn from(error: LmdbError) -> Self {
+            Self::Failed(error)
+        }
+    }
+    let mut keys = Vec::new();
+    let walked = env.read(|reader| {
+        reader.for_each_after(dbi, from, |key, header, _| {
+            if header.deleted && header.timestamp < cutoff {
+                keys.push(key.to_vec());
+            }
+            if keys.len() < BATCH {
+                Ok(())
+            } else {
+                Err(Stop::Full)
+            }
+        })
+    });
+    match walked {
+        Ok(()) | Err(Stop::Full) => Ok(keys),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+/// Removes keys for as long as the lock may be held, and returns the rest. PowerDNS may have written one of them again.
+fn remove<'k>(
+    env: &Environment,
+    dbi: &Dbi,
+    keys: &'k [Vec<u8>],
+    cutoff: u64,
+    lock: Duration,
+    swept: &mut Swept,
+) -> Result<&'k [Vec<u8>], LmdbError> {
+    let mut writer = env.begin_write()?;
+    let started = Instant::now();
+    let mut done = 0;
+    for key in keys {
+        if writer
+            .get(dbi, key)?
+            .is_some_and(|(header, _)| header.deleted && header.timestamp < cutoff)
+        {
+            match writer.delete(dbi, key) {
+                Ok(()) => swept.removed += 1,
+                // Even removing needs new pages.
+                Err(error) if matches!(error.kind, LmdbErrorKind::MapFull) && done > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        done += 1;
+        if started.elapsed() >= lock {
+            break;
+        }
+    }
+    swept.txn_ids.extend(writer.commit()?);
+    Ok(&keys[done..])
+}
