@@ -38,11 +38,40 @@ impl Error {
         let mut next = self.source();
         while let Some(error) = next {
             text.push_str(": ");
+            if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+                // Its Display adds the whole answer.
+                text.push_str(&status.message);
+                break;
+            }
             text.push_str(&error.to_string());
             next = error.source();
         }
         text
     }
+
+    /// Whether it failed because the namespace is being deleted, and the `DnsCluster` with it.
+    pub fn is_namespace_ending(&self) -> bool {
+        let mut next = self.source();
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref() {
+                return is_namespace_ending(error);
+            }
+            next = error.source();
+        }
+        false
+    }
+}
+
+/// Whether the API server refused something because the namespace is being deleted.
+pub(crate) fn is_namespace_ending(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    status
+        .details
+        .iter()
+        .flat_map(|details| &details.causes)
+        .any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// The innermost cause, like "connection refused": the layers around it say nothing to a user.
@@ -52,4 +81,39 @@ pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(cause: &str) -> Error {
+        let status = serde_json::from_value(json!({
+            "status": "Failure", "message": "services \"a\" is forbidden: why", "reason": "Forbidden", "code": 403,
+            "details": {"causes": [{"reason": cause}]},
+        }));
+        let source = kube::Error::Api(Box::new(status.unwrap()));
+        ApplyError::Apply {
+            kind: "Service".into(),
+            name: "a".into(),
+            source,
+        }
+        .into()
+    }
+
+    #[test]
+    fn an_answer_of_the_api_server_is_described_by_its_message_alone() {
+        assert_eq!(
+            refused("").describe(),
+            "failed to apply Service a: services \"a\" is forbidden: why"
+        );
+    }
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_is_told_apart() {
+        assert!(refused("NamespaceTerminating").is_namespace_ending());
+        assert!(!refused("").is_namespace_ending());
+    }
 }

@@ -85,6 +85,8 @@ async fn run(context: &Context, namespace: &str, name: &str) -> Result<Action, E
 
     let outcome = match Box::pin(converge(context, &fetched)).await {
         Ok(outcome) => outcome,
+        // The garbage collector will come for the DnsCluster too.
+        Err(error) if error.is_namespace_ending() => return Ok(Action::await_change()),
         Err(error) => {
             let failed = Outcome::Failed(error.describe());
             // The first error is the one to report.

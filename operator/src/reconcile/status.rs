@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     context::Context,
+    error::is_namespace_ending,
     names::{MANAGER, Names, Part},
 };
 
@@ -75,7 +76,9 @@ pub async fn report(
         }
         // An Event that gets lost is no reason to fail: the conditions say the same.
         if let Err(error) = context.recorder.publish(&notice.event(), &reference).await {
-            tracing::warn!(%error, reason = notice.reason, "failed to write an Event");
+            if !is_namespace_ending(&error) {
+                tracing::warn!(%error, reason = notice.reason, "failed to write an Event");
+            }
         }
     }
     Ok(())
