@@ -106,6 +106,7 @@ async fn converge(context: &Context, fetched: &Fetched) -> Result<Outcome, Error
         Ok(plan) => Box::new(plan),
         Err(error) => return Ok(Outcome::Invalid(error)),
     };
+    let mut garage_ip = None;
     if let Some(store) = build::store(&plan) {
         let store = Box::pin(apply::store(context, store)).await?;
         if !is_serving(&store.stateful_set) {
@@ -113,8 +114,9 @@ async fn converge(context: &Context, fetched: &Fetched) -> Result<Outcome, Error
             let error = StoreError::Starting { details };
             return Ok(Outcome::StoreNotReady { plan, error });
         }
+        garage_ip = store.service.spec.and_then(|spec| spec.cluster_ip?.parse().ok());
     }
-    let source = context.sources.source(&plan.source_request());
+    let source = context.sources.source(&plan.source_request(garage_ip));
     let keys = match source.ensure().await {
         Ok(keys) => keys,
         // Servers that run keep running with the keys they have.

@@ -2,6 +2,8 @@
 //!
 //! The schema's rules have refused most mistakes already. What is left needs other objects, or more than CEL affords.
 
+use std::net::IpAddr;
+
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource, ResourceExt};
 use thiserror::Error;
@@ -89,11 +91,19 @@ const MANAGED_BUCKET: &str = "zonetide";
 pub const MANAGED_REGION: &str = "garage";
 
 impl Plan {
-    /// The question to the source of the bucket.
-    pub fn source_request(&self) -> SourceRequest {
+    /// The question to the source of the bucket. `garage_ip` is the address of the managed store's Service: names of
+    /// Services that are new may be unknown to DNS for a while, and resolved to who knows what outside.
+    pub fn source_request(&self, garage_ip: Option<IpAddr>) -> SourceRequest {
         match &self.store {
             StorePlan::Garage { admin_token, .. } => SourceRequest::Garage {
-                admin_url: format!("http://{}:{}", self.names.garage_host(), names::GARAGE_ADMIN_PORT),
+                admin_url: {
+                    let host = match garage_ip {
+                        Some(IpAddr::V4(ip)) => ip.to_string(),
+                        Some(IpAddr::V6(ip)) => format!("[{ip}]"),
+                        None => self.names.garage_host(),
+                    };
+                    format!("http://{host}:{}", names::GARAGE_ADMIN_PORT)
+                },
                 admin_token: admin_token.clone(),
                 bucket: self.bucket.name.clone(),
             },

@@ -25,6 +25,17 @@ fn the_managed_bucket_is_reached_through_the_stores_service() {
 }
 
 #[test]
+fn the_operator_itself_goes_to_the_address_of_the_stores_service() {
+    let url = |ip: Option<&str>| match plan(MANAGED).source_request(ip.map(|ip| ip.parse().unwrap())) {
+        SourceRequest::Garage { admin_url, .. } => admin_url,
+        SourceRequest::S3 { .. } => panic!("no managed store"),
+    };
+    assert_eq!(url(Some("10.0.0.7")), "http://10.0.0.7:3903");
+    assert_eq!(url(Some("fd00::7")), "http://[fd00::7]:3903");
+    assert_eq!(url(None), "http://tide-garage.shore.svc:3903");
+}
+
+#[test]
 fn a_given_bucket_is_used_as_given_but_for_the_schema_at_the_end_of_the_prefix() {
     let spec = S3.replace("bucket: crater", "bucket: crater, prefix: some/where/");
     let bucket = plan(&spec).bucket;
