@@ -105,7 +105,8 @@ impl Default for ManagedStorageSpec {
     )
 )]
 pub struct S3Store {
-    /// URL of the service, like `https://s3.eu-central-1.amazonaws.com` or `http://minio.storage:9000`.
+    /// URL of the service, like `https://s3.eu-central-1.amazonaws.com`. The operator and the servers must both reach it:
+    /// for a Service of this cluster name its namespace too, like `http://minio.storage.svc:9000`.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[^/@?# ]+/?$')").message(
         "spec.objectStore.s3.endpoint must be a URL that starts with http:// or https:// and has no path or user, like https://s3.example.com:9000: the bucket goes into spec.objectStore.s3.bucket, keys into a Secret"

@@ -22,7 +22,7 @@ Then try:
 ///
 /// It finds the API server as kubectl does, or by its service account when it runs in a pod.
 #[derive(Debug, Parser)]
-#[command(name = "zonetide-operator", version, verbatim_doc_comment, after_long_help = EXAMPLE)]
+#[command(name = "zonetide-operator", version, after_long_help = EXAMPLE)]
 pub struct Args {
     /// Image of the agent, the container beside each PowerDNS that replicates
     #[arg(long, env = "ZONETIDE_AGENT_IMAGE", default_value = concat!("docker.io/zonetide/agent:", env!("CARGO_PKG_VERSION")))]

@@ -6,8 +6,8 @@ use k8s_openapi::{
     api::{
         apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy},
         core::v1::{
-            ConfigMap, ConfigMapVolumeSource, Container, EnvVar, EnvVarSource, PodSpec, PodTemplateSpec,
-            Probe, SecretKeySelector, Service, ServiceSpec, TCPSocketAction, Volume,
+            ConfigMap, ConfigMapVolumeSource, Container, EnvVar, EnvVarSource, HTTPGetAction, PodSpec,
+            PodTemplateSpec, Probe, SecretKeySelector, Service, ServiceSpec, TCPSocketAction, Volume,
         },
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
@@ -209,7 +209,16 @@ fn container(plan: &Plan, managed: &ManagedStore) -> Container {
             port("s3", GARAGE_S3_PORT, "TCP"),
             port("admin", GARAGE_ADMIN_PORT, "TCP"),
         ]),
-        readiness_probe: Some(probe(2, 3)),
+        // Healthy is more than listening: the layout is there and the data can be read and written.
+        readiness_probe: Some(Probe {
+            tcp_socket: None,
+            http_get: Some(HTTPGetAction {
+                path: Some("/health".to_owned()),
+                port: IntOrString::String("admin".to_owned()),
+                ..HTTPGetAction::default()
+            }),
+            ..probe(2, 3)
+        }),
         liveness_probe: Some(Probe {
             initial_delay_seconds: Some(30),
             ..probe(10, 6)

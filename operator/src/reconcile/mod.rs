@@ -11,16 +11,17 @@ mod trouble;
 pub mod validate;
 pub mod verdict;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use rand::RngExt;
 use zonetide_crds::{DnsCluster, PAUSED_ANNOTATION};
 
 use self::{
+    api_pod::is_ready,
     fetch::Fetched,
-    verdict::{Outcome, is_observed},
+    verdict::{Outcome, is_observed, is_updated},
 };
 use crate::{build, context::Context, error::Error, objectstore::StoreError};
 
@@ -109,12 +110,12 @@ async fn converge(context: &Context, fetched: &Fetched) -> Result<Outcome, Error
     let mut garage_ip = None;
     if let Some(store) = build::store(&plan) {
         let store = Box::pin(apply::store(context, store)).await?;
-        if !is_serving(&store.stateful_set) {
+        garage_ip = serving_address(&store.stateful_set, &fetched.store_pods);
+        if garage_ip.is_none() {
             let details = trouble::summary(&fetched.store_pods);
             let error = StoreError::Starting { details };
             return Ok(Outcome::StoreNotReady { plan, error });
         }
-        garage_ip = store.service.spec.and_then(|spec| spec.cluster_ip?.parse().ok());
     }
     let source = context.sources.source(&plan.source_request(garage_ip));
     let keys = match source.ensure().await {
@@ -151,14 +152,13 @@ fn is_paused(cluster: &DnsCluster) -> bool {
         .is_some_and(|value| value == "true")
 }
 
-/// Whether a pod made from the newest template is ready.
-fn is_serving(stateful_set: &StatefulSet) -> bool {
-    let Some(status) = &stateful_set.status else {
-        return false;
-    };
-    is_observed(stateful_set)
-        && status.ready_replicas.unwrap_or(0) > 0
-        && status.updated_replicas.unwrap_or(0) > 0
+/// The address of a pod that is ready and made from the newest template.
+fn serving_address(stateful_set: &StatefulSet, pods: &[Pod]) -> Option<IpAddr> {
+    let pod = pods
+        .iter()
+        .filter(|_| is_observed(stateful_set))
+        .find(|pod| is_ready(pod) && is_updated(pod, stateful_set))?;
+    pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
 }
 
 #[cfg(test)]

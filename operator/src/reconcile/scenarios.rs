@@ -20,6 +20,7 @@ use crate::{
 const CLUSTER: &str = "/apis/zonetide.dev/v1alpha1/namespaces/shore/dnsclusters/tide";
 const SERVERS: &str = "/apis/apps/v1/namespaces/shore/statefulsets/tide";
 const GARAGE: &str = "/apis/apps/v1/namespaces/shore/statefulsets/tide-garage";
+const GARAGE_POD: &str = "/api/v1/namespaces/shore/pods/tide-garage-0";
 const KEYS: &str = "/api/v1/namespaces/shore/secrets/moon-keys";
 
 /// A source that answers what the test says; with given keys it passes on what is wrong with them.
@@ -61,13 +62,14 @@ impl Scene {
         api.put(
             GARAGE,
             json!({"metadata": {"generation": 1}, "status": {
-            "observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1}}),
+            "observedGeneration": 1, "replicas": 1, "updateRevision": "new"}}),
         );
         api.put(
             SERVERS,
             json!({"metadata": {"generation": 1}, "status": {
             "observedGeneration": 1, "replicas": 0, "updateRevision": "new"}}),
         );
+        api.put(GARAGE_POD, store_pod());
         let store = FakeSources(Arc::new(Mutex::new(Ok(keys()))));
         let client = api.client();
         let context = Context {
@@ -115,6 +117,15 @@ impl Scene {
     }
 }
 
+fn store_pod() -> Value {
+    json!({
+        "metadata": {"name": "tide-garage-0", "labels": {
+            "app.kubernetes.io/name": "zonetide-garage", "controller-revision-hash": "new",
+        }},
+        "status": {"podIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": "True"}]},
+    })
+}
+
 /// `secrets/tide-garage` and the like.
 fn short(changes: &[Change]) -> Vec<String> {
     changes
@@ -152,6 +163,17 @@ async fn before_the_managed_store_runs_only_the_store_is_made() {
     );
     assert_eq!(scene.condition("ObjectStoreReady")["reason"], "StoreStarting");
     assert_eq!(scene.condition("Ready")["status"], "False");
+}
+
+#[tokio::test]
+async fn a_store_pod_made_from_an_old_template_is_not_asked() {
+    let scene = Scene::new(MANAGED);
+    let mut old = store_pod();
+    old["metadata"]["labels"]["controller-revision-hash"] = json!("old");
+    scene.api.put(GARAGE_POD, old);
+    let changes = scene.run().await;
+    assert!(!short(&changes).contains(&"statefulsets/tide".to_owned()));
+    assert_eq!(scene.condition("ObjectStoreReady")["reason"], "StoreStarting");
 }
 
 #[tokio::test]

@@ -91,8 +91,8 @@ const MANAGED_BUCKET: &str = "zonetide";
 pub const MANAGED_REGION: &str = "garage";
 
 impl Plan {
-    /// The question to the source of the bucket. `garage_ip` is the address of the managed store's Service: names of
-    /// Services that are new may be unknown to DNS for a while, and resolved to who knows what outside.
+    /// The question to the source of the bucket. `garage_ip` is the address of the managed store's pod: a new
+    /// Service may be unknown to DNS and to the nodes for a while, and its name resolve to who knows what outside.
     pub fn source_request(&self, garage_ip: Option<IpAddr>) -> SourceRequest {
         match &self.store {
             StorePlan::Garage { admin_token, .. } => SourceRequest::Garage {

@@ -25,7 +25,7 @@ fn the_managed_bucket_is_reached_through_the_stores_service() {
 }
 
 #[test]
-fn the_operator_itself_goes_to_the_address_of_the_stores_service() {
+fn the_operator_itself_goes_to_the_address_of_the_stores_pod() {
     let url = |ip: Option<&str>| match plan(MANAGED).source_request(ip.map(|ip| ip.parse().unwrap())) {
         SourceRequest::Garage { admin_url, .. } => admin_url,
         SourceRequest::S3 { .. } => panic!("no managed store"),

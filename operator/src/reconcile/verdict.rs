@@ -122,7 +122,7 @@ fn store_not_ready(error: &StoreError, observed: Observed<'_>) -> Vec<Verdict> {
         "servers start when the object store is ready".to_owned()
     } else {
         format!(
-            "{} of {} servers serve what they have, but changes do not travel: the object store is not ready",
+            "{} of {} servers serve and are left as they are until the object store is ready",
             observed.ready(),
             observed.pods.len()
         )
@@ -225,7 +225,7 @@ fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> 
 }
 
 /// Whether the pod was made from the newest template.
-fn is_updated(pod: &Pod, stateful_set: &StatefulSet) -> bool {
+pub fn is_updated(pod: &Pod, stateful_set: &StatefulSet) -> bool {
     let wanted = stateful_set
         .status
         .as_ref()

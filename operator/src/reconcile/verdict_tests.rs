@@ -142,7 +142,7 @@ fn trouble_with_the_store_says_what_still_works() {
     let (status, reason, message) = ready(&outcome, &[pod("tide-0", true, "new")], Some("tide-0"));
     assert_eq!((status, reason), (Status::False, Reason::ObjectStoreNotReady));
     assert!(
-        message.starts_with("1 of 1 servers serve what they have, but changes do not travel"),
+        message.starts_with("1 of 1 servers serve and are left as they are"),
         "{message}"
     );
     let store = of(&outcome, &[], None, ConditionType::ObjectStoreReady);
