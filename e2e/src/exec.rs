@@ -1,5 +1,7 @@
 //! Commands inside a pod, and DNS as clients in the cluster ask it: by UDP to the Service's address.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
@@ -9,8 +11,16 @@ use tokio::io::AsyncReadExt;
 use crate::handle::Handle;
 use crate::names::{POWERDNS_CONTAINER, dns_service};
 
+/// For a command to start, run and end.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
 /// What a command in the PowerDNS container of `pod` printed.
 pub async fn run(cluster: &Handle, pod: &str, command: &[&str]) -> Result<String> {
+    let output = tokio::time::timeout(TIMEOUT, run_for_ever(cluster, pod, command)).await;
+    output.with_context(|| format!("{command:?} in {pod} does not end"))?
+}
+
+async fn run_for_ever(cluster: &Handle, pod: &str, command: &[&str]) -> Result<String> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let params = AttachParams::default()
         .container(POWERDNS_CONTAINER)
@@ -44,10 +54,14 @@ pub async fn service_ip(cluster: &Handle) -> Result<String> {
 /// Asks the DNS Service by UDP from inside `pod`: the code and the data of the answer, as `sdig` shows them.
 pub async fn ask_service(cluster: &Handle, pod: &str, name: &str, kind: &str) -> Result<ServiceAnswer> {
     let address = service_ip(cluster).await?;
-    Ok(ServiceAnswer::parse(
-        &run(cluster, pod, &["sdig", &address, "53", name, kind]).await?,
-        kind,
-    ))
+    // sdig alone waits for ten seconds when a datagram is lost, and none is sent again.
+    let answer = run(
+        cluster,
+        pod,
+        &["timeout", "2", "sdig", &address, "53", name, kind],
+    )
+    .await?;
+    Ok(ServiceAnswer::parse(&answer, kind))
 }
 
 #[derive(Debug, PartialEq, Eq)]
