@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod lmdb;
 pub mod merge;
+pub mod show;
 pub mod snapshot;
 pub mod status;
 pub mod store;

@@ -16,7 +16,7 @@ use support::{Version, database_content, open, spooled};
 use tempfile::{SpooledTempFile, TempDir};
 use zonetide_agent::lmdb::{Environment, LmdbError};
 use zonetide_agent::status::{DatabaseStatus, Metrics};
-use zonetide_agent::store::{ObjectBackend, Store, StoreError, StoreErrorReason};
+use zonetide_agent::store::{Listed, ObjectBackend, Store, StoreError, StoreErrorReason};
 use zonetide_agent::sync::{Origin, Received, Replica};
 
 const DBI: &str = "records_v5";
@@ -54,7 +54,7 @@ impl Unsteady {
 
 #[async_trait]
 impl Store for Unsteady {
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.check("list", prefix)?;
         self.inner.list(prefix).await
     }
@@ -363,8 +363,8 @@ async fn an_emptied_bucket_is_filled_again_even_with_what_a_dead_server_wrote() 
     a.replica.send(false).await.unwrap();
     b.replica.receive().await.unwrap();
     assert_eq!(own_snapshots(&store, "b").await, 0);
-    for name in store.list("").await.unwrap() {
-        store.delete(&name).await.unwrap();
+    for object in store.list("").await.unwrap() {
+        store.delete(&object.name).await.unwrap();
     }
     // a is dead; b has merged its snapshot and written nothing itself.
     b.replica.receive().await.unwrap();

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::lmdb::OpenOptions;
+
 pub use expand::{ExpandError, expand};
 pub use units::{Size, Span};
 
@@ -73,6 +75,24 @@ pub struct Lmdb {
     pub schema_tracks_changes: bool,
     #[serde(default)]
     pub options: LmdbOptions,
+}
+
+impl Lmdb {
+    /// How to open the file.
+    pub fn open_options(&self) -> OpenOptions {
+        let LmdbOptions {
+            no_subdir,
+            create,
+            map_size,
+            max_dbs,
+        } = self.options;
+        OpenOptions {
+            map_size: map_size.0,
+            max_dbs,
+            create,
+            no_subdir,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

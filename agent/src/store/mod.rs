@@ -47,13 +47,21 @@ pub fn spool(folder: &Path) -> SpooledTempFile {
     tempfile::spooled_tempfile_in(SPOOL_MEMORY, folder)
 }
 
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+}
+
 /// What an agent needs of a store. Names are relative to the configured prefix.
 ///
 /// `list` promises to show every object whose `put` has ended before it began, in no particular order.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Names of all objects that start with `prefix` and are not below a further `/`.
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+    /// All objects whose names start with `prefix` and that are not below a further `/`.
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
     /// Fills an empty `object` with the content; `None` when there is none of that name.
     async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError>;
     /// Stores an object, from its beginning, as a whole or not at all; one of the same name is replaced.

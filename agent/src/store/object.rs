@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
-use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt as _};
+use object_store::{Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use tempfile::SpooledTempFile;
 
-use super::{Store, StoreError, StoreErrorReason};
+use super::{Listed, Store, StoreError, StoreErrorReason};
 
 /// Length of the parts of a large upload, bytes. All but the last must be equally long and at least 5 MiB (R2, S3).
 const PART_LEN: usize = 8 << 20;
@@ -51,17 +51,21 @@ impl ObjectBackend {
         })
     }
 
-    /// The name of an object below the prefix, `None` when it does not belong to the listing.
-    fn name_of(&self, path: &Path, prefix: &str) -> Option<String> {
-        let name = path.as_ref().strip_prefix(&self.prefix)?;
-        (name.starts_with(prefix) && !name.contains('/')).then(|| name.to_owned())
+    /// An object below the prefix, `None` when it does not belong to the listing.
+    fn listed(&self, object: &ObjectMeta, prefix: &str) -> Option<Listed> {
+        let name = object.location.as_ref().strip_prefix(&self.prefix)?;
+        let belongs = name.starts_with(prefix) && !name.contains('/');
+        belongs.then(|| Listed {
+            name: name.to_owned(),
+            size: object.size,
+        })
     }
 
     async fn list_pages(
         &self,
         pages: &dyn PaginatedListStore,
         prefix: &str,
-    ) -> object_store::Result<Vec<String>> {
+    ) -> object_store::Result<Vec<Listed>> {
         let full = format!("{}{prefix}", self.prefix);
         let full = (!full.is_empty()).then_some(full);
         let mut names = Vec::new();
@@ -77,7 +81,7 @@ impl ObjectBackend {
                 page.result
                     .objects
                     .iter()
-                    .filter_map(|o| self.name_of(&o.location, prefix)),
+                    .filter_map(|object| self.listed(object, prefix)),
             );
             page_token = page.page_token;
             if page_token.is_none() {
@@ -86,7 +90,7 @@ impl ObjectBackend {
         }
     }
 
-    async fn list_segments(&self, prefix: &str) -> object_store::Result<Vec<String>> {
+    async fn list_segments(&self, prefix: &str) -> object_store::Result<Vec<Listed>> {
         let folder = match self.prefix.rsplit_once('/') {
             Some((folder, _)) => Some(Path::parse(folder)?),
             None => None,
@@ -94,7 +98,7 @@ impl ObjectBackend {
         let objects = self.objects.list_with_delimiter(folder.as_ref()).await?.objects;
         Ok(objects
             .iter()
-            .filter_map(|o| self.name_of(&o.location, prefix))
+            .filter_map(|object| self.listed(object, prefix))
             .collect())
     }
 }
@@ -119,7 +123,7 @@ fn bucket_is_missing(error: &Error) -> bool {
 
 #[async_trait]
 impl Store for ObjectBackend {
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let listed = match &self.pages {
             Some(pages) => self.list_pages(pages.as_ref(), prefix).await,
             None => self.list_segments(prefix).await,
@@ -245,14 +249,33 @@ mod conformance {
         store.put("main__b", object(b"2")).await.unwrap();
         store.put("mainly", object(b"3")).await.unwrap();
         store.put("main__deep/c", object(b"4")).await.unwrap();
-        store.put("main__a", object(b"5")).await.unwrap();
-        let mut names = store.list("main__").await.unwrap();
-        names.sort();
-        assert_eq!(names, ["main__a", "main__b"]);
-        assert_eq!(get(store, "main__a").await.unwrap(), b"5");
+        store.put("main__a", object(b"55")).await.unwrap();
+        let mut listed = store.list("main__").await.unwrap();
+        listed.sort();
+        assert_eq!(
+            listed,
+            [
+                Listed {
+                    name: "main__a".into(),
+                    size: 2
+                },
+                Listed {
+                    name: "main__b".into(),
+                    size: 1
+                }
+            ]
+        );
+        assert_eq!(get(store, "main__a").await.unwrap(), b"55");
         store.delete("main__a").await.unwrap();
         store.delete("main__a").await.unwrap();
-        assert_eq!(store.list("main__").await.unwrap(), ["main__b"]);
+        let left = store.list("main__").await.unwrap();
+        assert_eq!(
+            left,
+            [Listed {
+                name: "main__b".into(),
+                size: 1
+            }]
+        );
 
         for len in [0, PART_LEN - 1, PART_LEN, 2 * PART_LEN, 2 * PART_LEN + 1] {
             let content: Vec<_> = (0..=250).cycle().take(len).collect();

@@ -39,8 +39,8 @@ impl Cleaner {
         now: Instant,
         now_ns: u64,
     ) -> Result<usize, SyncError> {
-        let names = replica.store.list(&format!("{}__", replica.database())).await?;
-        let listing = sort_listing(replica.database(), &names);
+        let objects = replica.store.list(&format!("{}__", replica.database())).await?;
+        let listing = sort_listing(replica.database(), &objects);
         let superseded = replica.known.superseded(&listing);
         self.superseded_since.retain(|name, _| superseded.contains(name));
         let mut doomed = Vec::new();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::snapshot::SnapshotName;
+use crate::store::Listed;
 
 /// What an agent knows of the snapshots of one database.
 #[derive(Debug, Default, Clone)]
@@ -17,9 +18,9 @@ pub struct Knowledge {
 pub type Listing = BTreeMap<String, BTreeSet<SnapshotName>>;
 
 /// Sorts the names of a listing; what is not a snapshot of `database` is left out.
-pub fn sort_listing(database: &str, names: &[String]) -> Listing {
+pub fn sort_listing(database: &str, objects: &[Listed]) -> Listing {
     let mut listing = Listing::new();
-    for name in names {
+    for Listed { name, .. } in objects {
         match SnapshotName::parse(name) {
             Ok(name) if name.database() == database => {
                 listing
@@ -108,9 +109,16 @@ mod tests {
         SnapshotName::new("main", instance, second * 1_000_000_000).unwrap()
     }
 
+    fn listed(name: &str) -> Listed {
+        Listed {
+            name: name.to_owned(),
+            size: 1,
+        }
+    }
+
     fn listing(names: &[&SnapshotName]) -> Listing {
-        let names: Vec<_> = names.iter().map(|name| name.as_str().to_owned()).collect();
-        sort_listing("main", &names)
+        let objects: Vec<_> = names.iter().map(|name| listed(name.as_str())).collect();
+        sort_listing("main", &objects)
     }
 
     #[test]
@@ -171,10 +179,10 @@ mod tests {
 
     #[test]
     fn names_of_other_databases_and_other_things_are_left_alone() {
-        let names = [
-            "shard__a__20261124-090050-137194777__GX.pb.gz".to_owned(),
-            "main__x.pb.gz".to_owned(),
+        let objects = [
+            listed("shard__a__20261124-090050-137194777__GX.pb.gz"),
+            listed("main__x.pb.gz"),
         ];
-        assert!(sort_listing("main", &names).is_empty());
+        assert!(sort_listing("main", &objects).is_empty());
     }
 }

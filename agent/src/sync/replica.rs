@@ -104,8 +104,8 @@ impl Replica {
     /// [`SyncError`] when the store or the database fails; everything merged before stays merged. A snapshot that
     /// does not decode is no error: it is reported, and the one before it counts again.
     pub async fn receive(&mut self) -> Result<Received, SyncError> {
-        let names = self.store.list(&format!("{}__", self.database())).await?;
-        let listing = sort_listing(self.database(), &names);
+        let objects = self.store.list(&format!("{}__", self.database())).await?;
+        let listing = sort_listing(self.database(), &objects);
         let newest = |names: &BTreeSet<SnapshotName>| names.last().map_or(0, SnapshotName::timestamp);
         self.status.listed(
             listing

@@ -1,119 +1,26 @@
-//! The command line, and how a configuration becomes running replicas.
+//! `sync` and `receive`: how a configuration becomes running replicas.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Lmdb, LogFormat, Storage, StorageType};
-use crate::lmdb::{Environment, LmdbErrorKind, OpenOptions};
+use super::hostname;
+use super::store::open_store;
+use crate::config::{Config, Lmdb};
+use crate::lmdb::{Environment, LmdbErrorKind};
 use crate::status::{DatabaseStatus, Metrics, Status, serve};
-use crate::store::{ObjectBackend, S3Options, Store, open_s3};
 use crate::sync::{Origin, Pace, Replica, Retention, Sweep, SweepPace, run};
 
 /// Time that the last change may take to reach the store at the end; Kubernetes gives the pod a minute.
 const SHUTDOWN: Duration = Duration::from_secs(40);
 
-/// Replicates PowerDNS' LMDB databases through an object store, in the format of PowerDNS Lightning Stream.
-///
-/// Every server accepts writes, every server gets every change, and the newest write wins. The configuration file is
-/// Lightning Stream's.
-#[derive(Debug, Parser)]
-#[command(name = "zonetide-agent", version)]
-pub struct Cli {
-    /// The configuration file; ${VAR} in it is replaced by the environment's variables.
-    #[arg(
-        short,
-        long,
-        global = true,
-        default_value = "lightningstream.yaml",
-        env = "ZONETIDE_CONFIG"
-    )]
-    config: PathBuf,
-    /// Name of this instance, instead of the one in the file; no other agent may have it.
-    #[arg(short, long, global = true)]
-    instance: Option<String>,
-    /// What to log: error, warn, info, debug, trace, or tracing filter directives.
-    #[arg(long, global = true)]
-    log_level: Option<String>,
-    /// How to log.
-    #[arg(long, global = true, value_enum)]
-    log_format: Option<LogFormat>,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-enum Command {
-    /// Store local changes and merge those of other instances, until stopped.
-    Sync,
-    /// Merge changes of other instances and never write to the store.
-    Receive,
-}
-
-impl Cli {
-    /// Does what the command line says.
-    ///
-    /// # Errors
-    /// Whatever keeps the agent from starting, or makes it give up.
-    pub fn run(self) -> anyhow::Result<()> {
-        let mut config = Config::load(&self.config)?;
-        if let Some(instance) = self.instance {
-            config.instance = instance;
-        }
-        if config.instance.is_empty() {
-            config.instance = hostname();
-        }
-        anyhow::ensure!(
-            !config.instance.is_empty(),
-            "this machine has no name: set `instance` or --instance"
-        );
-        let level = self
-            .log_level
-            .or(config.log.level.clone())
-            .unwrap_or_else(|| "info".to_owned());
-        start_log(&level, self.log_format.unwrap_or(config.log.format))?;
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?
-            .block_on(replicate(config, self.command == Command::Receive))
-    }
-}
-
-fn start_log(level: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(level)
-        .with_context(|| format!("{level:?} is no log level: use error, warn, info, debug or trace"))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Human => log
-            .with_target(false)
-            .with_ansi(std::io::stderr().is_terminal())
-            .init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
-
-fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
-}
-
-async fn replicate(config: Config, receive_only: bool) -> anyhow::Result<()> {
+/// Runs every database's replica until a signal comes or one of them gives up.
+pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;
     let store = open_store(&config.storage)?;
@@ -186,7 +93,7 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
     listener.with_context(|| format!("http.address: cannot listen on {address}"))
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -212,12 +119,7 @@ async fn open_when_there(
     status: &DatabaseStatus,
     wait: Duration,
 ) -> anyhow::Result<Environment> {
-    let options = OpenOptions {
-        map_size: lmdb.options.map_size.0,
-        max_dbs: lmdb.options.max_dbs,
-        create: lmdb.options.create,
-        no_subdir: lmdb.options.no_subdir,
-    };
+    let options = lmdb.open_options();
     let mut told = false;
     loop {
         match Environment::open(&lmdb.path, &options) {
@@ -267,34 +169,4 @@ fn pace(config: &Config, receive_only: bool) -> Pace {
         sweep: sweeper.enabled.then_some(sweep),
         shutdown: SHUTDOWN,
     }
-}
-
-fn open_store(storage: &Storage) -> anyhow::Result<Arc<dyn Store>> {
-    let options = &storage.options;
-    let prefix = &options.global_prefix;
-    Ok(Arc::new(match storage.kind {
-        StorageType::Memory => ObjectBackend::new(Arc::new(InMemory::new()), prefix),
-        StorageType::Fs => {
-            let root = &options.root_path;
-            std::fs::create_dir_all(root)
-                .and_then(|()| std::fs::read_dir(root).map(drop))
-                .with_context(|| format!("storage.options.root_path: cannot use {}", root.display()))?;
-            ObjectBackend::new(Arc::new(LocalFileSystem::new_with_prefix(root)?), prefix)
-        }
-        StorageType::S3 => {
-            let files = (options.access_key_file.clone(), options.secret_key_file.clone());
-            open_s3(&S3Options {
-                bucket: options.bucket.clone(),
-                endpoint_url: options.endpoint_url.clone(),
-                region: options.region.clone(),
-                access_key: options.access_key.clone(),
-                secret_key: options.secret_key.clone(),
-                key_files: (!files.0.as_os_str().is_empty()).then_some(files),
-                secrets_refresh_interval: options.secrets_refresh_interval.0,
-                global_prefix: prefix.clone(),
-                client_timeout: options.client_timeout.0,
-                dial_timeout: options.dial_timeout.0,
-            })?
-        }
-    }))
 }

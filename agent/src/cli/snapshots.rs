@@ -1,0 +1,309 @@
+//! `snapshots`: what is in the store.
+
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tempfile::SpooledTempFile;
+
+use super::databases::Shown;
+use super::output::{Output, Row, age, ignore_closed_pipe, print_rows, say, size};
+use super::store::open_store;
+use super::{Format, sync::now};
+use crate::config::Config;
+use crate::snapshot::{DecodeError, Snapshot, SnapshotName};
+use crate::store::{Listed, Store, spool};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the snapshots, newest last.
+    List {
+        /// Only those of this database.
+        #[arg(long)]
+        database: Option<String>,
+        /// Only those of this instance.
+        #[arg(long = "of")]
+        instance: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Copy a snapshot from the store to a file.
+    Get {
+        name: String,
+        /// Default: the snapshot's name, in this directory.
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
+    /// Copy a file to the store, under its own name. A file that is no sound snapshot is refused.
+    Put { file: PathBuf },
+    /// Show every entry of a snapshot in the store, or in a file.
+    Dump {
+        /// A name in the store, or the path of a file.
+        name: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Read snapshots from end to end and say which are sound; ends with 1 if one is not.
+    Verify {
+        /// Default: all in the store.
+        names: Vec<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Remove snapshots from the store.
+    Remove {
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+impl Command {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        let store = open_store(&config.storage)?;
+        match self {
+            Self::List {
+                database,
+                instance,
+                format,
+            } => {
+                let rows = rows(&store.list("").await?, database.as_deref(), instance.as_deref());
+                print_rows(format.output, &rows, "There are no snapshots.")
+            }
+            Self::Get { name, to } => get(&store, &name, to).await,
+            Self::Put { file } => put(&store, &file).await,
+            Self::Dump { name, format } => dump(open(&store, &name).await?, format.output),
+            Self::Verify { names, format } => verify(&store, names, format.output).await,
+            Self::Remove { names, dry_run } => remove(&store, &names, dry_run).await,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Found {
+    database: String,
+    instance: String,
+    timestamp: u64,
+    size: u64,
+    name: String,
+}
+
+impl Row for Found {
+    const HEADERS: &'static [&'static str] = &["DATABASE", "INSTANCE", "AGE", "SIZE", "NAME"];
+
+    fn cells(&self) -> Vec<String> {
+        let age = age(self.timestamp, now());
+        vec![
+            self.database.clone(),
+            self.instance.clone(),
+            age,
+            size(self.size),
+            self.name.clone(),
+        ]
+    }
+}
+
+fn rows(listed: &[Listed], database: Option<&str>, instance: Option<&str>) -> Vec<Found> {
+    let mut found: Vec<_> = listed
+        .iter()
+        .filter_map(|object| Some((SnapshotName::parse(&object.name).ok()?, object.size)))
+        .filter(|(name, _)| database.is_none_or(|database| name.database() == database))
+        .filter(|(name, _)| instance.is_none_or(|instance| name.instance() == instance))
+        .collect();
+    found.sort_by_key(|(name, _)| (name.database().to_owned(), name.timestamp()));
+    found
+        .into_iter()
+        .map(|(name, size)| Found {
+            database: name.database().to_owned(),
+            instance: name.instance().to_owned(),
+            timestamp: name.timestamp(),
+            size,
+            name: name.to_string(),
+        })
+        .collect()
+}
+
+async fn fetch(store: &Arc<dyn Store>, name: &str) -> anyhow::Result<SpooledTempFile> {
+    let object = store.get(name, spool(&std::env::temp_dir())).await?;
+    object.with_context(|| format!("there is no snapshot {name:?}: `snapshots list` shows what there is"))
+}
+
+/// A snapshot from the store, or from a file when there is one of that path.
+async fn open(store: &Arc<dyn Store>, name: &str) -> anyhow::Result<Snapshot> {
+    let path = Path::new(name);
+    let object = if path.is_file() {
+        read_file(path)?
+    } else {
+        fetch(store, name).await?
+    };
+    Snapshot::open(object).with_context(|| format!("{name} is not a sound snapshot"))
+}
+
+fn read_file(path: &Path) -> anyhow::Result<SpooledTempFile> {
+    let mut object = spool(&std::env::temp_dir());
+    let copied = File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut object));
+    copied
+        .and_then(|_| object.rewind())
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(object)
+}
+
+async fn get(store: &Arc<dyn Store>, name: &str, to: Option<PathBuf>) -> anyhow::Result<()> {
+    let to = to.unwrap_or_else(|| PathBuf::from(name));
+    let mut object = fetch(store, name).await?;
+    // A file that is there may be somebody's only copy.
+    let file = File::options().write(true).create_new(true).open(&to);
+    let mut file = file.with_context(|| format!("cannot make {}", to.display()))?;
+    let bytes = std::io::copy(&mut object, &mut file).and_then(|bytes| file.sync_all().map(|()| bytes));
+    let bytes = bytes.with_context(|| format!("cannot write {}", to.display()))?;
+    say(&format!("{}: {}", to.display(), size(bytes)))
+}
+
+async fn put(store: &Arc<dyn Store>, file: &Path) -> anyhow::Result<()> {
+    let name = file
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("the file has no name")?;
+    let parsed =
+        SnapshotName::parse(name).with_context(|| format!("{name} is not the name of a snapshot"))?;
+    let snapshot = Snapshot::open(read_file(file)?);
+    let snapshot = snapshot.with_context(|| format!("{name} is not a sound snapshot"))?;
+    let meta = &snapshot.outline().meta;
+    anyhow::ensure!(
+        meta.database == parsed.database(),
+        "{name} holds the database {:?}: it would be merged into the wrong one",
+        meta.database
+    );
+    anyhow::ensure!(
+        store.list(name).await?.is_empty(),
+        "there is a snapshot {name} already: it is not replaced"
+    );
+    store.put(name, read_file(file)?).await?;
+    say(&format!(
+        "{name} is in the store; agents merge it at their next look"
+    ))
+}
+
+fn dump(mut snapshot: Snapshot, output: Output) -> anyhow::Result<()> {
+    enum Stop {
+        Decode(DecodeError),
+        Output(std::io::Error),
+    }
+    impl From<DecodeError> for Stop {
+        fn from(error: DecodeError) -> Self {
+            Self::Decode(error)
+        }
+    }
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    if output == Output::Text {
+        ignore_closed_pipe(writeln!(out, "{:#?}", snapshot.outline().meta))?;
+    }
+    let written = snapshot.for_each_entry(|dbi, entry| {
+        let shown = Shown::new(
+            &dbi.header.name,
+            entry.key,
+            entry.value,
+            entry.timestamp,
+            entry.deleted,
+        );
+        shown.write(&mut out, output, entry.value).map_err(Stop::Output)
+    });
+    match written.and_then(|()| out.flush().map_err(Stop::Output)) {
+        Ok(()) => Ok(()),
+        Err(Stop::Decode(error)) => Err(error.into()),
+        Err(Stop::Output(error)) => ignore_closed_pipe(Err(error)),
+    }
+}
+
+#[derive(Serialize)]
+struct Verdict {
+    name: String,
+    entries: Option<u64>,
+    error: Option<String>,
+}
+
+impl Row for Verdict {
+    const HEADERS: &'static [&'static str] = &["SNAPSHOT", "ENTRIES", "VERDICT"];
+
+    fn cells(&self) -> Vec<String> {
+        let entries = self
+            .entries
+            .map_or_else(|| "-".to_owned(), |entries| entries.to_string());
+        let verdict = self
+            .error
+            .as_ref()
+            .map_or_else(|| "sound".to_owned(), |error| format!("corrupt: {error}"));
+        vec![self.name.clone(), entries, verdict]
+    }
+}
+
+async fn verify(store: &Arc<dyn Store>, names: Vec<String>, output: Output) -> anyhow::Result<()> {
+    let names = if names.is_empty() {
+        rows(&store.list("").await?, None, None)
+            .into_iter()
+            .map(|found| found.name)
+            .collect()
+    } else {
+        names
+    };
+    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}")?;
+    // Drawn on a terminal only.
+    let progress = ProgressBar::new(names.len() as u64).with_style(style);
+    let mut verdicts = Vec::new();
+    for name in names {
+        progress.set_message(name.clone());
+        let verdict = match Snapshot::open(fetch(store, &name).await?) {
+            Ok(snapshot) => {
+                let entries = snapshot.outline().dbis.iter().map(|dbi| dbi.entries).sum();
+                Verdict {
+                    name,
+                    entries: Some(entries),
+                    error: None,
+                }
+            }
+            Err(error) => Verdict {
+                name,
+                entries: None,
+                error: Some(error.to_string()),
+            },
+        };
+        verdicts.push(verdict);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    print_rows(output, &verdicts, "There are no snapshots.")?;
+    let corrupt = verdicts.iter().filter(|verdict| verdict.error.is_some()).count();
+    anyhow::ensure!(
+        corrupt == 0,
+        "{corrupt} of {} snapshots are corrupt",
+        verdicts.len()
+    );
+    Ok(())
+}
+
+async fn remove(store: &Arc<dyn Store>, names: &[String], dry_run: bool) -> anyhow::Result<()> {
+    let listed = store.list("").await?;
+    // All or none: a slip in one name must not remove the others.
+    for name in names {
+        anyhow::ensure!(
+            listed.iter().any(|object| object.name == *name),
+            "there is no snapshot {name:?}"
+        );
+    }
+    for name in names {
+        if dry_run {
+            say(&format!("would remove {name}"))?;
+        } else {
+            store.delete(name).await?;
+            say(&format!("removed {name}"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Keys and values of PowerDNS' LMDB in words: names instead of bytes. Unknown things are shown as they are.
+//!
+//! Keys (PowerDNS 4.8 to 5.1): `records_v5` has the zone's ID (4 bytes), the name relative to the zone, a zero byte and the
+//! type (2 bytes); tables of objects have the object's ID; their indexes, whose names end in `_0`, a name behind its length
+//! (2 bytes), then the object's ID. Names are stored from the top down, each label followed by a zero byte.
+
+use std::fmt::Write as _;
+
+/// A key in words.
+pub fn key(dbi: &str, key: &[u8]) -> String {
+    let words = match dbi {
+        "records_v5" | "comments_v7" => record_key(key),
+        _ if dbi.ends_with("_0") => index_key(key),
+        "pdns" => std::str::from_utf8(key).ok().map(str::to_owned),
+        _ => <[u8; 4]>::try_from(key)
+            .ok()
+            .map(|id| format!("id {}", u32::from_be_bytes(id))),
+    };
+    words.unwrap_or_else(|| hex(key))
+}
+
+/// A value: its printable characters, and how long it is.
+pub fn value(value: &[u8]) -> String {
+    let text: String = value
+        .iter()
+        .take(60)
+        .map(|byte| {
+            if (0x20..0x7f).contains(byte) {
+                char::from(*byte)
+            } else {
+                '.'
+            }
+        })
+        .collect();
+    let more = if value.len() > 60 { "…" } else { "" };
+    format!("{text}{more} ({} bytes)", value.len())
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn record_key(key: &[u8]) -> Option<String> {
+    let (zone, rest) = key.split_first_chunk::<4>()?;
+    let (name, kind) = rest.split_last_chunk::<2>()?;
+    let name = name.strip_suffix(b"\0")?;
+    let name = match reversed(name)?.as_str() {
+        "" => "@".to_owned(),
+        name => name.to_owned(),
+    };
+    Some(format!(
+        "zone {} {name} {}",
+        u32::from_be_bytes(*zone),
+        record_type(u16::from_be_bytes(*kind))
+    ))
+}
+
+fn index_key(key: &[u8]) -> Option<String> {
+    let (len, rest) = key.split_first_chunk::<2>()?;
+    let (name, id) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
+    let id = <[u8; 4]>::try_from(id).ok()?;
+    Some(format!("{}. id {}", reversed(name)?, u32::from_be_bytes(id)))
+}
+
+/// `example\0www\0` as `www.example`.
+fn reversed(name: &[u8]) -> Option<String> {
+    let labels = name.split(|byte| *byte == 0).filter(|label| !label.is_empty());
+    let labels: Option<Vec<_>> = labels.map(|label| std::str::from_utf8(label).ok()).collect();
+    let labels = labels?;
+    let printable = labels
+        .iter()
+        .all(|label| label.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
+    printable.then(|| labels.into_iter().rev().collect::<Vec<_>>().join("."))
+}
+
+/// The common types by name, the others as RFC 3597 writes them.
+fn record_type(kind: u16) -> String {
+    let name = match kind {
+        1 => "A",
+        2 => "NS",
+        5 => "CNAME",
+        6 => "SOA",
+        12 => "PTR",
+        15 => "MX",
+        16 => "TXT",
+        28 => "AAAA",
+        33 => "SRV",
+        35 => "NAPTR",
+        43 => "DS",
+        46 => "RRSIG",
+        47 => "NSEC",
+        48 => "DNSKEY",
+        50 => "NSEC3",
+        52 => "TLSA",
+        64 => "SVCB",
+        65 => "HTTPS",
+        257 => "CAA",
+        other => return format!("TYPE{other}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_shown_as_names() {
+        // From the golden files.
+        let www = [&[0x09, 0x52, 0x80, 0x4d][..], b"www\0", &[0, 0, 1]].concat();
+        assert_eq!(key("records_v5", &www), "zone 156401741 www A");
+        let soa = [0x09, 0x52, 0x80, 0x4d, 0, 0, 0, 6];
+        assert_eq!(key("records_v5", &soa), "zone 156401741 @ SOA");
+        let zone = [&[0, 14][..], b"example\0test1\0", &[0x5a, 0x25, 0x2f, 0x1b]].concat();
+        assert_eq!(key("domains_v5_0", &zone), "test1.example. id 1512386331");
+        assert_eq!(key("domains_v5", &[0, 0, 0, 7]), "id 7");
+        assert_eq!(key("pdns", b"schemaversion"), "schemaversion");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_shown_as_it_is() {
+        assert_eq!(key("records_v5", &[1, 2, 3]), "010203");
+        assert_eq!(key("domains_v5_0", &[0xff, 0xff, 1]), "ffff01");
+        assert_eq!(key("tsig_v5", b"12345"), "3132333435");
+        assert_eq!(
+            key("records_v5", &[0, 0, 0, 1, b'a', b'\n', 0, 0, 0xff, 0]),
+            "000000016 10a0000ff00".replace(' ', "")
+        );
+    }
+
+    #[test]
+    fn unknown_types_have_their_number() {
+        assert_eq!(record_type(65_280), "TYPE65280");
+    }
+}

@@ -1,0 +1,206 @@
+//! The commands on a store of golden snapshots, run as a person would.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::{golden_dir, golden_names};
+use tempfile::TempDir;
+
+const NEWEST: &str = "main__instB__20261124-090206-213092065__GX.pb.gz";
+
+struct Desk(TempDir);
+
+impl Desk {
+    /// A store with the golden snapshots, and the golden databases.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("store");
+        std::fs::create_dir(&store).unwrap();
+        for name in [golden_names("main"), golden_names("shard")].concat() {
+            std::fs::copy(golden_dir().join(&name), store.join(&name)).unwrap();
+        }
+        for file in ["pdns.lmdb", "pdns.lmdb-0"] {
+            std::fs::copy(golden_dir().join("lmdb-a").join(file), dir.path().join(file)).unwrap();
+        }
+        let lmdb = |file: &str| {
+            format!(
+                "{{path: {}/{file}, schema_tracks_changes: true, options: {{no_subdir: true, map_size: 16MB}}}}",
+                dir.path().display()
+            )
+        };
+        let config = format!(
+            "instance: test\nlmdbs:\n  main: {}\n  shard: {}\nstorage: {{type: fs, options: {{root_path: {}}}}}\n",
+            lmdb("pdns.lmdb"),
+            lmdb("pdns.lmdb-0"),
+            store.display()
+        );
+        std::fs::write(dir.path().join("agent.yaml"), config).unwrap();
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_zonetide-agent"))
+            .current_dir(self.0.path())
+            .args(["--config", "agent.yaml"])
+            .args(args)
+            .output()
+            .unwrap()
+    }
+
+    fn good(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.good(&[args, &["-o", "json"]].concat())).unwrap()
+    }
+
+    fn bad(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[test]
+fn list_shows_each_snapshot_with_its_age_and_size() {
+    let desk = Desk::new();
+    let table = desk.good(&["snapshots", "list", "--database", "main"]);
+    assert_eq!(table.lines().count(), 7, "{table}");
+    assert!(table.contains(NEWEST) && table.contains("1.5 KiB"), "{table}");
+    let all = desk.json(&["snapshots", "list"]);
+    assert_eq!(all.as_array().unwrap().len(), 10);
+    let of_b = desk.json(&["snapshots", "list", "--of", "instB"]);
+    assert!(
+        of_b.as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["instance"] == "instB")
+    );
+}
+
+#[test]
+fn a_snapshot_goes_to_a_file_and_back_and_nothing_is_overwritten() {
+    let desk = Desk::new();
+    desk.good(&["snapshots", "get", NEWEST]);
+    assert_eq!(
+        std::fs::read(desk.path(NEWEST)).unwrap(),
+        std::fs::read(golden_dir().join(NEWEST)).unwrap()
+    );
+    assert!(desk.bad(&["snapshots", "get", NEWEST]).contains("cannot make"));
+    assert!(desk.bad(&["snapshots", "put", NEWEST]).contains("already"));
+    desk.good(&["snapshots", "remove", NEWEST]);
+    desk.good(&["snapshots", "put", NEWEST]);
+    assert!(desk.path("store").join(NEWEST).exists());
+    assert!(
+        desk.bad(&["snapshots", "get", "main__no"])
+            .contains("snapshots list")
+    );
+}
+
+#[test]
+fn a_file_that_is_no_sound_snapshot_of_its_database_is_not_put() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("notes.txt"), "x").unwrap();
+    assert!(
+        desk.bad(&["snapshots", "put", "notes.txt"])
+            .contains("not the name of a snapshot")
+    );
+    let shard = NEWEST.replace("main", "shard").replace("213092065", "213092066");
+    std::fs::copy(golden_dir().join(NEWEST), desk.path(&shard)).unwrap();
+    assert!(desk.bad(&["snapshots", "put", &shard]).contains("wrong one"));
+}
+
+#[test]
+fn remove_takes_all_or_none_and_can_be_tried() {
+    let desk = Desk::new();
+    assert!(
+        desk.good(&["snapshots", "remove", "--dry-run", NEWEST])
+            .contains("would remove")
+    );
+    assert!(
+        desk.bad(&["snapshots", "remove", NEWEST, "main__slip"])
+            .contains("main__slip")
+    );
+    assert!(desk.path("store").join(NEWEST).exists());
+}
+
+#[test]
+fn verify_names_the_corrupt_one_and_fails() {
+    let desk = Desk::new();
+    assert_eq!(desk.json(&["snapshots", "verify"]).as_array().unwrap().len(), 10);
+    tear(&desk.path("store").join(NEWEST));
+    let output = desk.run(&["snapshots", "verify"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text.lines()
+            .any(|line| line.contains(NEWEST) && line.contains("corrupt")),
+        "{text}"
+    );
+}
+
+fn tear(path: &Path) {
+    let content = std::fs::read(path).unwrap();
+    std::fs::write(path, &content[..content.len() / 2]).unwrap();
+}
+
+#[test]
+fn dumps_show_names_and_marks() {
+    let desk = Desk::new();
+    let text = desk.good(&["snapshots", "dump", NEWEST]);
+    assert!(text.contains("schemaversion") && text.contains("instB"), "{text}");
+    assert!(text.lines().any(|line| line.contains("deleted")), "{text}");
+    let shard = desk.good(&["dump", "shard"]);
+    assert!(shard.lines().any(|line| line.contains("www A")), "{shard}");
+    for line in desk.good(&["dump", "main", "-o", "json"]).lines() {
+        assert!(serde_json::from_str::<Value>(line).unwrap()["key_hex"].is_string());
+    }
+    assert!(desk.bad(&["dump", "nothing"]).contains("main, shard"));
+}
+
+#[test]
+fn stats_count_entries_and_marks() {
+    let desk = Desk::new();
+    let stats = desk.json(&["stats"]);
+    let records = stats
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["dbi"] == "records_v5")
+        .unwrap();
+    assert!(
+        records["entries"].as_u64().unwrap() > 10 && records["deleted"].as_u64().unwrap() >= 3,
+        "{records}"
+    );
+}
+
+#[test]
+fn a_configuration_is_checked_without_showing_keys() {
+    let desk = Desk::new();
+    let file = desk.path("agent.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        text.replace("options: {root_path", "options: {secret_key: hush, root_path"),
+    )
+    .unwrap();
+    let shown = desk.good(&["config", "check"]);
+    assert!(shown.contains("is usable") && !shown.contains("hush"), "{shown}");
+    std::fs::write(&file, "instance: a\n").unwrap();
+    assert!(desk.bad(&["config", "check"]).contains("lmdbs"));
+}
