@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use kube::{Client, runtime::events::Recorder};
+use kube::Client;
 use tokio::sync::OnceCell;
 
-use crate::{metrics::Metrics, objectstore::Sources, settings::Settings};
+use crate::{events::Events, metrics::Metrics, objectstore::Sources, settings::Settings};
 
 pub struct Context {
     pub client: Client,
-    pub recorder: Recorder,
+    pub events: Events,
     pub settings: Settings,
     pub sources: Arc<dyn Sources>,
     pub metrics: Metrics,

@@ -5,6 +5,7 @@ pub mod build;
 pub mod context;
 pub mod controller;
 pub mod error;
+pub mod events;
 #[cfg(test)]
 mod fake_api;
 pub mod hex;

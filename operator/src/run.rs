@@ -3,11 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use kube::{
-    Api, Client,
-    api::ListParams,
-    runtime::events::{Recorder, Reporter},
-};
+use kube::{Api, Client, api::ListParams, runtime::events::Reporter};
 use prometheus_client::registry::Registry;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -19,7 +15,9 @@ use zonetide_crds::DnsCluster;
 use crate::{
     args::{Args, LogFormat},
     context::{Backoff, Context},
-    controller, http,
+    controller,
+    events::Events,
+    http,
     leader::Leadership,
     metrics::Metrics,
     names::MANAGER,
@@ -73,7 +71,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     // Pods' addresses are of the family that the API server's Service has first.
     let ipv6_first = std::env::var("KUBERNETES_SERVICE_HOST").is_ok_and(|host| host.contains(':'));
     let context = Arc::new(Context {
-        recorder: Recorder::new(
+        events: Events::new(
             client.clone(),
             Reporter {
                 controller: MANAGER.to_owned(),

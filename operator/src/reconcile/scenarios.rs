@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use futures::{FutureExt, future::BoxFuture};
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use zonetide_crds::DnsCluster;
@@ -11,6 +11,7 @@ use zonetide_crds::DnsCluster;
 use super::*;
 use crate::{
     context::Backoff,
+    events::Events,
     fake_api::{Change, FakeApi},
     metrics::Metrics,
     objectstore::{Keys, Source, SourceRequest, Sources},
@@ -73,7 +74,7 @@ impl Scene {
         let store = FakeSources(Arc::new(Mutex::new(Ok(keys()))));
         let client = api.client();
         let context = Context {
-            recorder: Recorder::new(
+            events: Events::new(
                 client.clone(),
                 Reporter {
                     controller: "test".into(),

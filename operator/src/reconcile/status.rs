@@ -75,7 +75,7 @@ pub async fn report(
             tracing::info!(reason = notice.reason, "{}", notice.note);
         }
         // An Event that gets lost is no reason to fail: the conditions say the same.
-        if let Err(error) = context.recorder.publish(&notice.event(), &reference).await
+        if let Err(error) = context.events.publish(&notice.event(), &reference).await
             && !is_namespace_ending(&error)
         {
             tracing::warn!(%error, reason = notice.reason, "failed to write an Event");
