@@ -46,6 +46,7 @@ pub struct Answer {
     pub authoritative: bool,
     /// The answer section, in the server's order.
     pub records: Vec<Record>,
+    /// From the question to the answer, without the time to connect.
     pub took: Duration,
     asked: RecordType,
 }
@@ -139,8 +140,7 @@ impl DnsClient {
         };
         let bytes = message.to_vec().map_err(|error| decode(error.to_string()))?;
 
-        let start = Instant::now();
-        let answer = tokio::time::timeout(TIMEOUT, self.exchange(&bytes))
+        let (answer, took) = tokio::time::timeout(TIMEOUT, self.exchange(&bytes))
             .await
             .map_err(|_| DnsError::Timeout {
                 question: question.clone(),
@@ -149,7 +149,6 @@ impl DnsClient {
                 question: question.clone(),
                 source,
             })?;
-        let took = start.elapsed();
         let answer = Message::from_vec(&answer).map_err(|error| decode(error.to_string()))?;
         if answer.metadata.id != message.metadata.id || answer.queries != message.queries {
             return Err(DnsError::Mismatch { question });
@@ -163,18 +162,24 @@ impl DnsClient {
         })
     }
 
-    async fn exchange(&self, message: &[u8]) -> io::Result<Vec<u8>> {
+    async fn exchange(&self, message: &[u8]) -> io::Result<(Vec<u8>, Duration)> {
         match &self.transport {
             Transport::Udp(server) => {
                 let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
                 socket.connect(server).await?;
+                let start = Instant::now();
                 socket.send(message).await?;
                 let mut answer = vec![0; 65535];
                 let length = socket.recv(&mut answer).await?;
                 answer.truncate(length);
-                Ok(answer)
+                Ok((answer, start.elapsed()))
             }
-            Transport::Stream(dialer) => over_stream(dialer.dial().await?, message).await,
+            Transport::Stream(dialer) => {
+                let stream = dialer.dial().await?;
+                let start = Instant::now();
+                let answer = over_stream(stream, message).await?;
+                Ok((answer, start.elapsed()))
+            }
         }
     }
 }

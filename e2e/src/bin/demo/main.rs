@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::api::{DeleteParams, ListParams};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client};
 use zonetide_e2e::{Handle, connect, manifest};
 
@@ -44,6 +44,7 @@ async fn main() -> Result<()> {
     }
     connect::require_operator(&client).await?;
     let clock = wait::Clock::start();
+    make_namespace(&client, &args.namespace).await?;
     cluster.apply(&manifest).await?;
     clock.say(&format!(
         "applied examples/dnscluster.yaml: DnsCluster {name} in namespace {}",
@@ -63,11 +64,19 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
+async fn make_namespace(client: &Client, name: &str) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    if namespaces.get_opt(name).await?.is_none() {
+        let namespace = serde_json::from_value(serde_json::json!({"metadata": {"name": name}}))?;
+        namespaces.create(&PostParams::default(), &namespace).await?;
+    }
+    Ok(())
+}
+
 async fn take_away(client: &Client, cluster: &Handle) -> Result<()> {
     let clock = wait::Clock::start();
     if cluster.clusters().get_opt(&cluster.name).await?.is_some() {
         cluster.delete().await?;
-        wait::until_gone(cluster, &clock).await?;
     }
     // The operator keeps volumes on purpose. The demo's hold nothing that anyone wants back.
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &cluster.namespace);
@@ -75,6 +84,7 @@ async fn take_away(client: &Client, cluster: &Handle) -> Result<()> {
     claims
         .delete_collection(&DeleteParams::default(), &of_cluster)
         .await?;
+    wait::until_gone(cluster, &clock).await?;
     clock.say(&format!("DnsCluster {} and its volumes are gone", cluster.name));
     Ok(())
 }

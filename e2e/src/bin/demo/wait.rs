@@ -1,13 +1,12 @@
 //! Waiting with something to read: one line for each thing that changes, and a sign of life when nothing does.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
-use zonetide_crds::DnsCluster;
-use zonetide_e2e::handle::pod_is_ready;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use zonetide_crds::{ConditionType, DnsCluster};
 use zonetide_e2e::{Handle, readiness};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -31,16 +30,15 @@ impl Clock {
 }
 
 pub(crate) async fn until_ready(cluster: &Handle, clock: &Clock, patience: Duration) -> Result<DnsCluster> {
-    let mut told: BTreeMap<String, String> = BTreeMap::new();
+    let mut told = String::new();
     let mut spoke = Instant::now();
     loop {
         let object = cluster.get().await?;
-        for (subject, state) in states(&object, &cluster.pods().await?) {
-            if told.get(&subject) != Some(&state) {
-                clock.say(&format!("{subject}: {state}"));
-                told.insert(subject, state);
-                spoke = Instant::now();
-            }
+        let state = state(&object);
+        if told != state {
+            clock.say(&state);
+            told = state;
+            spoke = Instant::now();
         }
         if readiness::is_ready(&object).is_ok() {
             return Ok(object);
@@ -66,14 +64,11 @@ pub(crate) async fn until_ready(cluster: &Handle, clock: &Clock, patience: Durat
 pub(crate) async fn until_gone(cluster: &Handle, clock: &Clock) -> Result<()> {
     let mut told = String::new();
     loop {
-        let left = cluster.pod_names().await?;
-        if left.is_empty() && cluster.clusters().get_opt(&cluster.name).await?.is_none() {
+        let left = left_of(cluster).await?;
+        if left.is_empty() {
             return Ok(());
         }
-        let now = format!(
-            "waiting for the servers to store their last change and end: {}",
-            left.join(", ")
-        );
+        let now = format!("waiting for these to end: {}", left.join(", "));
         if now != told {
             clock.say(&now);
             told = now;
@@ -82,46 +77,32 @@ pub(crate) async fn until_gone(cluster: &Handle, clock: &Clock) -> Result<()> {
     }
 }
 
-/// Conditions and pods, each with what there is to say about it.
-fn states(object: &DnsCluster, pods: &[Pod]) -> Vec<(String, String)> {
-    let conditions = readiness::conditions(object).iter().map(|condition| {
-        let text = format!(
-            "{} ({}) {}",
-            condition.status, condition.reason, condition.message
-        );
-        (format!("condition {}", condition.type_), text)
-    });
-    let pods = pods
+/// The pods and claims of a deleted cluster, its object store's too.
+async fn left_of(cluster: &Handle) -> Result<Vec<String>> {
+    let of_cluster = ListParams::default().labels(&format!("app.kubernetes.io/instance={}", cluster.name));
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let mut left: Vec<String> = pods
+        .list(&of_cluster)
+        .await?
         .iter()
-        .map(|pod| (format!("pod {}", pod.name_any()), pod_state(pod)));
-    conditions.chain(pods).collect()
+        .map(ResourceExt::name_any)
+        .collect();
+    left.extend(claims.list(&of_cluster).await?.iter().map(ResourceExt::name_any));
+    Ok(left)
 }
 
-fn pod_state(pod: &Pod) -> String {
-    if pod.metadata.deletion_timestamp.is_some() {
-        return "ends".to_owned();
-    }
-    if pod_is_ready(pod) {
-        return "ready, serves DNS".to_owned();
-    }
-    let status = pod.status.clone().unwrap_or_default();
-    let waiting = status
-        .init_container_statuses
-        .into_iter()
-        .chain(status.container_statuses)
-        .flatten()
-        .filter(|container| !container.ready)
-        .map(|container| {
-            let state = container.state.unwrap_or_default();
-            let why = state.waiting.and_then(|waiting| waiting.reason);
-            let why = why.unwrap_or_else(|| "not ready yet".to_owned());
-            format!("{} {why}", container.name)
-        })
-        .collect::<Vec<_>>();
-    let phase = status.phase.unwrap_or_else(|| "Pending".to_owned());
-    if waiting.is_empty() {
-        phase
-    } else {
-        format!("{phase}, {}", waiting.join(", "))
+/// The condition that matters now, as the operator words it: the object store's until it is there, then `Ready`.
+fn state(object: &DnsCluster) -> String {
+    let store = readiness::condition(object, ConditionType::ObjectStoreReady);
+    let ready = readiness::condition(object, ConditionType::Ready);
+    match store.filter(|store| store.status != "True").or(ready) {
+        Some(condition) => {
+            format!(
+                "{}={} {}: {}",
+                condition.type_, condition.status, condition.reason, condition.message
+            )
+        }
+        None => "waiting for the operator".to_owned(),
     }
 }
