@@ -17,7 +17,7 @@ use tempfile::{SpooledTempFile, TempDir};
 use zonetide_agent::lmdb::{Environment, LmdbError};
 use zonetide_agent::status::{DatabaseStatus, Metrics};
 use zonetide_agent::store::{Listed, ObjectBackend, Store, StoreError, StoreErrorReason};
-use zonetide_agent::sync::{Origin, Received, Replica};
+use zonetide_agent::sync::{Hold, Origin, Received, Replica};
 
 const DBI: &str = "records_v5";
 
@@ -419,4 +419,33 @@ fn the_agent_that_opens_first_makes_a_table_of_1024_readers() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(open(&dir.path().join("lmdb")).max_readers(), 1024);
     assert!(Path::new(&dir.path().join("lmdb-lock")).exists());
+}
+
+#[tokio::test]
+async fn two_agents_of_one_name_merge_each_others_writes_and_store_nothing_until_it_is_quiet() {
+    let (store, clock, mut a, _) = two_servers();
+    a.replica.receive().await.unwrap();
+    let mut twin = Server::start("a".into(), &store, &clock);
+    twin.replica.receive().await.unwrap();
+    write(&a.env, b"of a", 1, false, b"v");
+    write(&twin.env, b"of twin", 2, false, b"v");
+    assert!(a.replica.send(false).await.unwrap());
+    // The twin has not looked since, and stores a newer one: readers of the name see this one only.
+    assert!(twin.replica.send(false).await.unwrap());
+    for server in [&mut a, &mut twin] {
+        server.replica.receive().await.unwrap();
+        assert_eq!(database_content(&server.env)[DBI].len(), 2);
+        assert!(matches!(server.replica.hold(), Some(Hold::Namesake { .. })));
+        write(&server.env, b"later", 3, false, b"v");
+        assert!(!server.replica.send(true).await.unwrap());
+    }
+    assert_eq!(own_snapshots(&store, "a").await, 2);
+
+    // The twin is gone, and nothing that it wrote.
+    clock.fetch_add(301_000_000_000, Ordering::Relaxed);
+    a.replica.receive().await.unwrap();
+    assert!(a.replica.send(false).await.unwrap());
+    let mut reader = Server::start("reader".into(), &store, &clock);
+    reader.replica.receive().await.unwrap();
+    assert_eq!(database_content(&reader.env)[DBI].len(), 3);
 }

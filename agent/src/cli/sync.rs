@@ -1,6 +1,7 @@
 //! `sync` and `receive`: how a configuration becomes running replicas.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +15,7 @@ use super::store::open_store;
 use crate::config::{Config, Lmdb};
 use crate::lmdb::{Environment, LmdbErrorKind};
 use crate::status::{DatabaseStatus, Metrics, Status, serve};
-use crate::sync::{Origin, Pace, Replica, Retention, Sweep, SweepPace, run};
+use crate::sync::{Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, run};
 
 /// Time that the last change may take to reach the store at the end; Kubernetes gives the pod a minute.
 const SHUTDOWN: Duration = Duration::from_secs(40);
@@ -50,7 +51,9 @@ pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Res
         });
     }
     let pace = pace(&config, receive_only);
+    let schemas = schemas(&config.lmdbs);
     for (name, lmdb) in config.lmdbs {
+        let schemas = schemas[&name].clone();
         let origin = Origin {
             database: name.clone(),
             instance: config.instance.clone(),
@@ -64,7 +67,8 @@ pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Res
             let Some(env) = shutdown.run_until_cancelled(opening).await else {
                 return Ok(());
             };
-            let replica = Replica::new(Arc::new(env?), store, status, origin, Arc::new(now));
+            let mut replica = Replica::new(Arc::new(env?), store, status, origin, Arc::new(now));
+            replica.set_schemas(schemas);
             run(replica, pace, shutdown)
                 .await
                 .with_context(|| format!("database {name}"))
@@ -169,4 +173,27 @@ fn pace(config: &Config, receive_only: bool) -> Pace {
         sweep: sweeper.enabled.then_some(sweep),
         shutdown: SHUTDOWN,
     }
+}
+
+/// PowerDNS names its shards after the main database: `pdns.lmdb-0` beside `pdns.lmdb`. They share what is known of schemas.
+fn schemas(lmdbs: &BTreeMap<String, Lmdb>) -> BTreeMap<String, Schemas> {
+    let mut schemas: BTreeMap<_, _> = lmdbs
+        .keys()
+        .map(|name| (name.clone(), Schemas::default()))
+        .collect();
+    let main_of = |path: &Path| {
+        let (main, number) = path.to_str()?.rsplit_once('-')?;
+        number.parse::<u32>().ok()?;
+        lmdbs
+            .iter()
+            .find(|(_, other)| other.path == Path::new(main))
+            .map(|(name, _)| name)
+    };
+    for (name, lmdb) in lmdbs {
+        if let Some(main) = main_of(&lmdb.path) {
+            let guard = schemas[main].guard.clone();
+            schemas.insert(name.clone(), Schemas { guard, main: false });
+        }
+    }
+    schemas
 }

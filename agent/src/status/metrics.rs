@@ -28,6 +28,10 @@ pub struct Metrics {
     merged: Family<Database, Counter>,
     entries_written: Family<Database, Counter>,
     corrupt: Family<Database, Counter>,
+    ahead: Family<Database, Gauge>,
+    held: Family<Database, Gauge>,
+    namesakes: Family<Database, Counter>,
+    refused: Family<Database, Counter>,
     stored: Family<Database, Counter>,
     bytes_stored: Family<Database, Counter>,
     removed: Family<Database, Counter>,
@@ -46,6 +50,10 @@ pub struct DatabaseMetrics {
     pub merged: Counter,
     pub entries_written: Counter,
     pub corrupt: Counter,
+    pub ahead: Gauge,
+    pub held: Gauge,
+    pub namesakes: Counter,
+    pub refused: Counter,
     pub stored: Counter,
     pub bytes_stored: Counter,
     pub removed: Counter,
@@ -101,6 +109,23 @@ impl Metrics {
             "Entries that merges wrote into the database",
         );
         let corrupt = counter(r, "snapshots_corrupt", "Snapshots that could not be decoded");
+        let refused = counter(
+            r,
+            "snapshots_refused",
+            "Snapshots of a newer PowerDNS schema, not merged",
+        );
+        let namesakes = counter(
+            r,
+            "namesakes",
+            "Snapshots that another agent stored under this instance's name",
+        );
+        let held = gauge(
+            r,
+            "held",
+            "1 while changes must not be stored; the status says why",
+        );
+        let text = "How far ahead of the own clock the newest entry of the last merge was";
+        let ahead = gauge(r, "entries_ahead_milliseconds", text);
         let stored = counter(r, "snapshots_stored", "Snapshots written to the store");
         let removed = counter(
             r,
@@ -109,8 +134,8 @@ impl Metrics {
         );
         let marks_swept = counter(r, "marks_swept", "Old deletion marks removed from the database");
         let last_stored = Family::<Database, Gauge>::default();
-        let help = "When the last snapshot was stored, seconds since the epoch";
-        r.register_with_unit("last_stored_timestamp", help, Unit::Seconds, last_stored.clone());
+        let text = "When the last snapshot was stored, seconds since the epoch";
+        r.register_with_unit("last_stored_timestamp", text, Unit::Seconds, last_stored.clone());
         let bytes_stored = Family::<Database, Counter>::default();
         r.register_with_unit(
             "stored",
@@ -134,6 +159,10 @@ impl Metrics {
             merged,
             entries_written,
             corrupt,
+            ahead,
+            held,
+            namesakes,
+            refused,
             stored,
             bytes_stored,
             removed,
@@ -159,6 +188,10 @@ impl Metrics {
             merged: counter(&self.merged),
             entries_written: counter(&self.entries_written),
             corrupt: counter(&self.corrupt),
+            ahead: gauge(&self.ahead),
+            held: gauge(&self.held),
+            namesakes: counter(&self.namesakes),
+            refused: counter(&self.refused),
             stored: counter(&self.stored),
             bytes_stored: counter(&self.bytes_stored),
             removed: counter(&self.removed),

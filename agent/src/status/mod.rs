@@ -31,6 +31,14 @@ pub struct DatabaseState {
     pub last_error: Option<String>,
     /// Snapshots that do not decode, with the reason.
     pub corrupt: BTreeMap<String, String>,
+    /// Snapshots of a newer PowerDNS schema than the database's, with it.
+    pub refused: BTreeMap<String, u32>,
+    /// Why nothing is stored, if so.
+    pub held: Option<String>,
+    /// The last snapshot that another agent stored under this instance's name.
+    pub namesake: Option<String>,
+    /// How far ahead of the own clock the newest entry of the last merge was, ns.
+    pub ahead: u64,
 }
 
 /// Where the replica of one database reports to.
@@ -82,6 +90,34 @@ impl DatabaseStatus {
     pub fn corrupt(&self, name: &SnapshotName, reason: &str) {
         self.metrics.corrupt.inc();
         self.change(|state| drop(state.corrupt.insert(name.to_string(), reason.to_owned())));
+    }
+
+    /// A snapshot is not merged because of its schema.
+    pub fn refused(&self, name: &SnapshotName, schema: u32) {
+        self.metrics.refused.inc();
+        self.change(|state| {
+            state.refused.insert(name.to_string(), schema);
+        });
+    }
+
+    /// Changes are held back, or are no longer.
+    pub fn held(&self, why: Option<&dyn std::fmt::Display>) {
+        self.metrics.held.set(i64::from(why.is_some()));
+        self.change(|state| state.held = why.map(ToString::to_string));
+    }
+
+    /// Another agent stored a snapshot under this instance's name.
+    pub fn namesake(&self, name: &SnapshotName) {
+        self.metrics.namesakes.inc();
+        self.change(|state| state.namesake = Some(name.to_string()));
+    }
+
+    /// The newest entry of a merge was this far ahead of the own clock, ns; 0 for the past.
+    pub fn ahead(&self, nanos: u64) {
+        self.metrics
+            .ahead
+            .set(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX));
+        self.change(|state| state.ahead = nanos);
     }
 
     pub fn local_txn(&self, last: u64, synced: u64) {

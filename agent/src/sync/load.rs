@@ -27,6 +27,8 @@ pub struct Merged {
     pub entries: u64,
     /// How many of them were newer than what the database had.
     pub written: u64,
+    /// The newest time of an entry, ns since the epoch.
+    pub newest: u64,
 }
 
 /// Merges all entries of a snapshot into a database. Marks older than `oldest_mark` (ns since the epoch) that the database
@@ -79,6 +81,7 @@ struct Merger<'e> {
 impl Merger<'_> {
     fn take(&mut self, dbi: &str, incoming: &Entry<'_>) -> Result<(), TransferError> {
         self.merged.entries += 1;
+        self.merged.newest = self.merged.newest.max(incoming.timestamp);
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => none.insert(self.env.begin_read()?),

@@ -3,16 +3,20 @@
 mod cleaner;
 mod dump;
 mod load;
+mod namesake;
 pub mod plan;
+mod receive;
 mod replica;
 mod run;
+mod schema;
 mod sweeper;
 
 pub use cleaner::{Cleaner, Retention};
 pub use dump::{Dump, Origin, TransferError, dump};
 pub use load::{Merged, merge};
-pub use replica::{Clock, Received, Replica};
+pub use replica::{Clock, Hold, Received, Replica, Schemas};
 pub use run::{Pace, SweepPace, run};
+pub use schema::{SchemaGuard, Verdict};
 pub use sweeper::{Sweep, Swept, sweep};
 
 use crate::snapshot::NameError;

@@ -12,6 +12,8 @@ pub struct Knowledge {
     pub merged: BTreeMap<String, SnapshotName>,
     /// Objects that do not decode: they count as if they were not there.
     pub corrupt: BTreeSet<SnapshotName>,
+    /// Snapshots of a newer schema, with it: not merged as long as the database has an older one.
+    pub refused: BTreeMap<SnapshotName, u32>,
 }
 
 /// The snapshots of a listing, by instance, oldest first.
@@ -36,18 +38,33 @@ pub fn sort_listing(database: &str, objects: &[Listed]) -> Listing {
 }
 
 impl Knowledge {
-    /// The newest snapshot of an instance that is not known to be corrupt.
+    /// A snapshot was merged. The newest of its instance counts.
+    pub fn merged(&mut self, name: SnapshotName) {
+        let newest = self
+            .merged
+            .entry(name.instance().to_owned())
+            .or_insert_with(|| name.clone());
+        if *newest < name {
+            *newest = name;
+        }
+    }
+
+    fn is_usable(&self, name: &SnapshotName) -> bool {
+        !self.corrupt.contains(name) && !self.refused.contains_key(name)
+    }
+
+    /// The newest snapshot of an instance that is not known to be corrupt, nor refused.
     pub fn newest<'l>(&self, listing: &'l Listing, instance: &str) -> Option<&'l SnapshotName> {
         listing
             .get(instance)?
             .iter()
             .rev()
-            .find(|name| !self.corrupt.contains(*name))
+            .find(|name| self.is_usable(name))
     }
 
-    /// True if the snapshot is merged or known to be corrupt: there is nothing more to do with it.
+    /// True if the snapshot is merged, corrupt or refused: there is nothing more to do with it.
     pub fn has_judged(&self, name: &SnapshotName) -> bool {
-        self.is_merged(name) || self.corrupt.contains(name)
+        self.is_merged(name) || !self.is_usable(name)
     }
 
     fn is_merged(&self, name: &SnapshotName) -> bool {

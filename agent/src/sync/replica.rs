@@ -6,21 +6,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tempfile::SpooledTempFile;
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
-use super::dump::{Origin, TransferError, dump};
-use super::load::{Merged, merge};
-use super::plan::{Knowledge, Listing, sort_listing};
+use super::dump::{Origin, dump};
+use super::namesake::Namesake;
+use super::plan::Knowledge;
+use super::schema::SchemaGuard;
 use super::sweeper::{Sweep, sweep};
 use crate::lmdb::Environment;
-use crate::snapshot::{DecodeError, Snapshot, SnapshotName, sanitize_instance};
+use crate::snapshot::{SnapshotName, sanitize_instance};
 use crate::status::DatabaseStatus;
-use crate::store::{Store, spool};
-
-/// Loads in a row before local changes get their turn.
-const MAX_LOADS_IN_A_ROW: usize = 10;
+use crate::store::Store;
 
 /// The time in ns since the epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -34,6 +31,40 @@ pub enum Received {
     More,
 }
 
+/// Why an instance must not store now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Hold {
+    #[error("the instance's own snapshots are not merged yet")]
+    OwnNotMerged,
+    #[error(
+        "another agent writes under this instance's name, {name} is not ours: give each its own `instance`; \
+         nothing is stored until it is quiet for five minutes"
+    )]
+    Namesake { name: SnapshotName },
+    #[error(
+        "this prefix of the bucket belongs to PowerDNS' schema {schema}, which {instance} has and this database has not: \
+         configure another prefix for each schema"
+    )]
+    OtherSchema { instance: String, schema: u32 },
+}
+
+/// What is known of schemas, and whether this database is the one that says its own.
+#[derive(Clone)]
+pub struct Schemas {
+    pub guard: Arc<SchemaGuard>,
+    /// A main database has PowerDNS' schema in it; a shard goes by what its main database knows.
+    pub main: bool,
+}
+
+impl Default for Schemas {
+    fn default() -> Self {
+        Self {
+            guard: Arc::default(),
+            main: true,
+        }
+    }
+}
+
 /// A database and its progress.
 pub struct Replica {
     pub(super) env: Arc<Environment>,
@@ -45,19 +76,19 @@ pub struct Replica {
     pub(super) known: Knowledge,
     clock: Clock,
     /// The transaction up to which the store has everything that was written here; 0 when that is not known.
-    synced_txn: u64,
+    pub(super) synced_txn: u64,
     /// The transaction that the last stored snapshot shows.
     pub(super) stored_txn: u64,
-    /// Names that this process wrote or tried to write.
-    attempted: BTreeSet<SnapshotName>,
+    pub(super) namesake: Namesake,
+    pub(super) schemas: Schemas,
     /// The time of the newest own name, so that a clock set back cannot make a newer snapshot look older.
-    last_own_time: u64,
+    pub(super) last_own_time: u64,
     /// The instances seen at the first listing, until all are merged.
-    awaited: Option<BTreeSet<String>>,
-    ready: bool,
-    /// Own snapshots in the store are merged, so a new one loses nothing.
-    may_store: bool,
-    sweep: Option<Sweep>,
+    pub(super) awaited: Option<BTreeSet<String>>,
+    pub(super) ready: bool,
+    /// Own snapshots in the store are merged, so a new one hides nothing.
+    pub(super) own_merged: bool,
+    pub(super) sweep: Option<Sweep>,
 }
 
 impl Replica {
@@ -79,13 +110,19 @@ impl Replica {
             clock,
             synced_txn: 0,
             stored_txn: 0,
-            attempted: BTreeSet::new(),
+            namesake: Namesake::default(),
+            schemas: Schemas::default(),
             last_own_time: 0,
             awaited: None,
             ready: false,
-            may_store: false,
+            own_merged: false,
             sweep: None,
         }
+    }
+
+    /// Shares what is known of schemas with the other databases of the same PowerDNS.
+    pub fn set_schemas(&mut self, schemas: Schemas) {
+        self.schemas = schemas;
     }
 
     /// The configured name of the database.
@@ -98,128 +135,9 @@ impl Replica {
         self.ready
     }
 
-    /// Lists the store and merges what is new: of each instance its newest readable snapshot.
-    ///
-    /// # Errors
-    /// [`SyncError`] when the store or the database fails; everything merged before stays merged. A snapshot that
-    /// does not decode is no error: it is reported, and the one before it counts again.
-    pub async fn receive(&mut self) -> Result<Received, SyncError> {
-        let objects = self.store.list(&format!("{}__", self.database())).await?;
-        let listing = sort_listing(self.database(), &objects);
-        let newest = |names: &BTreeSet<SnapshotName>| names.last().map_or(0, SnapshotName::timestamp);
-        self.status.listed(
-            listing
-                .iter()
-                .map(|(own, names)| (own.clone(), newest(names)))
-                .collect(),
-        );
-        self.make_good(&listing);
-        if self.awaited.is_none() {
-            self.awaited = Some(listing.keys().cloned().collect());
-        }
-        // Names that cannot be had now: vanished ones, and those whose transfer failed.
-        let mut passed_over = BTreeSet::new();
-        let mut failure = None;
-        let mut loads = 0;
-        let received = loop {
-            let plan = self.known.to_load(&listing, &self.own);
-            let Some(name) = plan.into_iter().find(|name| !passed_over.contains(name)) else {
-                break Received::All;
-            };
-            if loads == MAX_LOADS_IN_A_ROW && self.may_store {
-                break Received::More;
-            }
-            loads += 1;
-            self.warn_of_a_namesake(&name);
-            // One instance's trouble must not keep the others' changes away.
-            if let Err(error) = self.fetch(&name).await {
-                failure.get_or_insert(error);
-                passed_over.insert(name);
-            } else if !self.known.has_judged(&name) {
-                // The cleaner of another instance was faster; the next listing shows what replaced it.
-                passed_over.insert(name);
-            }
-        };
-        let own_left = self
-            .known
-            .to_load(&listing, &self.own)
-            .iter()
-            .any(|name| name.instance() == self.own);
-        if let Some(newest) = listing.get(&self.own).and_then(|own| own.last()) {
-            self.last_own_time = self.last_own_time.max(newest.timestamp());
-        }
-        self.may_store = !own_left;
-        if !self.ready
-            && let Some(awaited) = &self.awaited
-            && self.known.has_all_of(awaited, &listing)
-        {
-            self.ready = true;
-            self.status.set_ready();
-            tracing::info!(database = %self.database(), instances = awaited.len(), "all instances are merged");
-        }
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(received),
-        }
-    }
-
-    /// When a snapshot vanishes, what it said may be in this database alone: an emptied bucket fills again by this.
-    fn make_good(&mut self, listing: &Listing) {
-        for instance in self.known.vanished(listing) {
-            if let Some(name) = self.known.merged.remove(&instance) {
-                tracing::warn!(database = %self.database(), %name, "a snapshot is gone: this database is stored again");
-            }
-            self.synced_txn = 0;
-        }
-    }
-
-    async fn fetch(&mut self, name: &SnapshotName) -> Result<(), SyncError> {
-        match self.store.get(name.as_str(), spool(self.env.folder())).await? {
-            Some(object) => self.load(name.clone(), object).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn load(&mut self, name: SnapshotName, object: SpooledTempFile) -> Result<(), SyncError> {
-        let started = std::time::Instant::now();
-        let env = self.env.clone();
-        let oldest_mark = self.sweep.map_or(0, |sweep| sweep.oldest_mark(self.now_ns()));
-        let outcome = spawn_blocking(move || -> Result<Merged, TransferError> {
-            let mut snapshot = Snapshot::open(object)?;
-            merge(&env, &mut snapshot, oldest_mark)
-        })
-        .await
-        .map_err(|_| SyncError::Crashed("merging a snapshot"))?;
-        match outcome {
-            Ok(merged) => {
-                self.absorb(&merged.txn_ids);
-                self.status.merged(&name, merged.written);
-                tracing::info!(
-                    database = %self.database(), %name, entries = merged.entries, written = merged.written,
-                    elapsed = ?started.elapsed(), "merged a snapshot"
-                );
-                self.known.merged.insert(name.instance().to_owned(), name);
-                Ok(())
-            }
-            Err(TransferError::Decode(error)) if !matches!(error, DecodeError::Spool(_)) => {
-                tracing::error!(
-                    database = %self.database(), %name, %error,
-                    "a snapshot is corrupt and ignored; the one before it counts again"
-                );
-                self.status.corrupt(&name, &error.to_string());
-                self.known.corrupt.insert(name);
-                Ok(())
-            }
-            Err(error) => Err(SyncError::Merge {
-                name: name.to_string(),
-                error,
-            }),
-        }
-    }
-
     /// Transactions of ours that say nothing new: if nothing was written here meanwhile, the store still has all that
     /// this database has.
-    fn absorb(&mut self, txn_ids: &[u64]) {
+    pub(super) fn absorb(&mut self, txn_ids: &[u64]) {
         for txn in txn_ids {
             if *txn == self.synced_txn + 1 {
                 self.synced_txn = *txn;
@@ -249,18 +167,16 @@ impl Replica {
         self.sweep = Some(sweep);
     }
 
-    fn warn_of_a_namesake(&self, name: &SnapshotName) {
-        if name.instance() == self.own && self.may_store && !self.attempted.contains(name) {
-            tracing::error!(
-                database = %self.database(), %name,
-                "another agent writes under this instance's name: give each its own `instance`"
-            );
+    /// Why nothing may be stored now, if so.
+    pub fn hold(&self) -> Option<Hold> {
+        if !self.own_merged {
+            return Some(Hold::OwnNotMerged);
         }
-    }
-
-    /// Own snapshots in the store are merged, so a new one hides nothing.
-    pub fn may_store(&self) -> bool {
-        self.may_store
+        if let Some(name) = self.namesake.holds(self.now_ns()) {
+            return Some(Hold::Namesake { name: name.clone() });
+        }
+        let other = self.schemas.guard.other_schema();
+        other.map(|(instance, schema)| Hold::OtherSchema { instance, schema })
     }
 
     pub(super) fn now_ns(&self) -> u64 {
@@ -286,9 +202,11 @@ impl Replica {
         if last == 0 || !(force || self.has_changes()) {
             return Ok(true);
         }
-        if !self.may_store {
+        if let Some(hold) = self.hold() {
+            self.status.held(Some(&hold));
             return Ok(false);
         }
+        self.status.held(None);
         let started = std::time::Instant::now();
         let timestamp = (self.clock)().max(self.last_own_time + 1);
         let name = SnapshotName::new(self.database(), &self.own, timestamp)?;
@@ -299,14 +217,15 @@ impl Replica {
             .map_err(SyncError::Dump)?;
         // Remembered before the attempt: a failed request may have stored the object all the same.
         self.last_own_time = timestamp;
-        self.attempted
-            .retain(|old| Some(old) == self.known.merged.get(&self.own));
-        self.attempted.insert(name.clone());
+        self.namesake.about_to_store(name.clone());
         let size = dump.size;
         self.store.put(name.as_str(), dump.object).await?;
         self.synced_txn = dump.txn_id;
         self.stored_txn = dump.txn_id;
-        self.known.merged.insert(self.own.clone(), name.clone());
+        self.known.merged(name.clone());
+        if self.schemas.main {
+            self.schemas.guard.stored(&self.own);
+        }
         self.status.stored(&name, size);
         self.status.local_txn(last, self.synced_txn);
         tracing::info!(

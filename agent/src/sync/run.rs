@@ -149,7 +149,7 @@ fn jittered(interval: Duration) -> Duration {
 
 async fn store_the_rest(replica: &mut Replica, pace: &Pace) {
     let deadline = Instant::now() + pace.shutdown;
-    while replica.has_changes() && replica.may_store() {
+    while replica.has_changes() && replica.hold().is_none() {
         match timeout_at(deadline, replica.send(false)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {

@@ -1,0 +1,104 @@
+//! Noticing another agent that writes under this instance's name.
+//!
+//! Readers take only the newest snapshot of a name, so two agents of one name would hide each other's changes. From the
+//! moment the other is seen, this one merges what the other stores and stores nothing itself.
+
+use std::collections::BTreeSet;
+
+use crate::snapshot::SnapshotName;
+
+/// Time without a foreign snapshot after which the other agent counts as gone, ns. It must be longer than a restart of a pod
+/// whose predecessor still stores its last change.
+const QUIET: u64 = 300_000_000_000;
+
+/// What is known of own snapshots and of foreign ones under the own name.
+#[derive(Debug, Default)]
+pub(super) struct Namesake {
+    /// Snapshots that this process stored or tried to store, or that were there when it started.
+    ours: Option<BTreeSet<SnapshotName>>,
+    /// Foreign snapshots that are not merged yet.
+    pending: BTreeSet<SnapshotName>,
+    last_foreign: Option<(SnapshotName, u64)>,
+}
+
+impl Namesake {
+    /// Remembers a snapshot before the attempt to store it.
+    pub(super) fn about_to_store(&mut self, name: SnapshotName) {
+        self.ours.get_or_insert_default().insert(name);
+    }
+
+    /// Looks at the own name's snapshots in a listing and returns those that somebody else stored since the last look.
+    /// At the first look all are from this instance's former life. `now` is in ns since the epoch.
+    pub(super) fn look(&mut self, own: &BTreeSet<SnapshotName>, now: u64) -> Vec<SnapshotName> {
+        let Some(ours) = &mut self.ours else {
+            self.ours = Some(own.clone());
+            return Vec::new();
+        };
+        let foreign: Vec<_> = own.difference(ours).cloned().collect();
+        // What is gone from the store needs no memory, but the last attempt may be on its way still.
+        let last = ours.last().cloned();
+        ours.retain(|name| own.contains(name) || Some(name) == last.as_ref());
+        ours.extend(foreign.iter().cloned());
+        self.pending.retain(|name| own.contains(name));
+        self.pending.extend(foreign.iter().cloned());
+        if let Some(newest) = foreign.last() {
+            self.last_foreign = Some((newest.clone(), now));
+        }
+        foreign
+    }
+
+    /// Foreign snapshots to be merged, older ones than the newest own among them.
+    pub(super) fn pending(&self) -> Vec<SnapshotName> {
+        self.pending.iter().cloned().collect()
+    }
+
+    pub(super) fn has_merged(&mut self, name: &SnapshotName) {
+        self.pending.remove(name);
+    }
+
+    /// The foreign snapshot because of which nothing may be stored now.
+    pub(super) fn holds(&self, now: u64) -> Option<&SnapshotName> {
+        if let Some(name) = self.pending.last() {
+            return Some(name);
+        }
+        let (name, seen) = self.last_foreign.as_ref()?;
+        (now.saturating_sub(*seen) < QUIET).then_some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(second: u64) -> SnapshotName {
+        SnapshotName::new("main", "a", second * 1_000_000_000).unwrap()
+    }
+
+    #[test]
+    fn what_was_there_at_the_start_and_what_was_stored_since_is_our_own() {
+        let mut namesake = Namesake::default();
+        assert!(namesake.look(&[name(1)].into(), 0).is_empty());
+        namesake.about_to_store(name(2));
+        namesake.about_to_store(name(3));
+        assert!(namesake.look(&[name(1), name(3)].into(), 0).is_empty());
+        // The second was slow, and is there after all.
+        namesake.about_to_store(name(4));
+        assert!(namesake.look(&[name(3), name(4)].into(), 0).is_empty());
+        assert_eq!(namesake.holds(0), None);
+    }
+
+    #[test]
+    fn a_foreign_snapshot_is_told_once_and_holds_until_it_is_quiet() {
+        let mut namesake = Namesake::default();
+        namesake.look(&[].into(), 0);
+        namesake.about_to_store(name(5));
+        let own = [name(2), name(5)].into();
+        assert_eq!(namesake.look(&own, 1_000), [name(2)]);
+        assert!(namesake.look(&own, 2_000).is_empty());
+        assert_eq!(namesake.holds(9 * QUIET), Some(&name(2)));
+        assert_eq!(namesake.pending(), [name(2)]);
+        namesake.has_merged(&name(2));
+        assert_eq!(namesake.holds(1_000 + QUIET - 1), Some(&name(2)));
+        assert_eq!(namesake.holds(1_000 + QUIET), None);
+    }
+}
