@@ -5,6 +5,7 @@
 //! [`config`] and [`cli`] put them together.
 
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod lmdb;
 pub mod merge;

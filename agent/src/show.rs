@@ -62,10 +62,23 @@ fn record_key(key: &[u8]) -> Option<String> {
 }
 
 fn index_key(key: &[u8]) -> Option<String> {
+    let (name, id) = zone_of_index(key)?;
+    Some(format!("{name} id {id}"))
+}
+
+/// The name and the ID in a key of an index such as `domains_v5_0`.
+pub fn zone_of_index(key: &[u8]) -> Option<(String, u32)> {
     let (len, rest) = key.split_first_chunk::<2>()?;
     let (name, id) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
     let id = <[u8; 4]>::try_from(id).ok()?;
-    Some(format!("{}. id {}", reversed(name)?, u32::from_be_bytes(id)))
+    Some((format!("{}.", reversed(name)?), u32::from_be_bytes(id)))
+}
+
+/// The ID of the zone that a key of `records_v5` belongs to.
+pub fn zone_of_record(dbi: &str, key: &[u8]) -> Option<u32> {
+    let records = matches!(dbi, "records_v5" | "comments_v7");
+    let (zone, _) = key.split_first_chunk::<4>().filter(|_| records)?;
+    Some(u32::from_be_bytes(*zone))
 }
 
 /// `example\0www\0` as `www.example`.

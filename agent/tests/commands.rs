@@ -204,3 +204,54 @@ fn a_configuration_is_checked_without_showing_keys() {
     std::fs::write(&file, "instance: a\n").unwrap();
     assert!(desk.bad(&["config", "check"]).contains("lmdbs"));
 }
+
+#[test]
+fn diff_shows_zone_by_zone_what_powerdns_would_see() {
+    let desk = Desk::new();
+    let older = "shard__instA__20261124-090157-189959246__GX.pb.gz";
+    let text = desk.good(&["snapshots", "diff", older, "shard"]);
+    // A deleted zone, and one that came from the other instance.
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("  - records_v5") && line.contains("www A")),
+        "{text}"
+    );
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("  + records_v5") && line.contains("www A")),
+        "{text}"
+    );
+    assert!(
+        text.lines()
+            .any(|line| line.ends_with("0 changed, 0 removed") && line.contains(".example.: ")),
+        "{text}"
+    );
+    assert_eq!(
+        desk.good(&["snapshots", "diff", older, older]).trim(),
+        "PowerDNS sees no difference."
+    );
+    let rows = desk.json(&["snapshots", "diff", older, "shard"]);
+    assert!(
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["dbi"] == "records_v5")
+    );
+}
+
+#[test]
+fn check_finds_what_either_side_lacks() {
+    let desk = Desk::new();
+    let text = desk.good(&["check"]);
+    assert!(text.contains("main: 2 newest snapshots; 0 entries"), "{text}");
+    // Without instB's snapshot the bucket lacks what was written there.
+    desk.good(&[
+        "snapshots",
+        "remove",
+        "shard__instB__20261124-090206-193473203__GX.pb.gz",
+    ]);
+    let output = desk.run(&["check"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("only in the database: records_v5"), "{text}");
+}

@@ -10,7 +10,8 @@ use crate::config::{Config, Lmdb};
 use crate::lmdb::{Environment, LmdbError};
 use crate::show;
 
-fn open(name: &str, lmdb: &Lmdb) -> anyhow::Result<Environment> {
+/// Opens a database that must be there.
+pub(super) fn open(name: &str, lmdb: &Lmdb) -> anyhow::Result<Environment> {
     let mut options = lmdb.open_options();
     options.create = false;
     Environment::open(&lmdb.path, &options).with_context(|| format!("cannot open database {name}"))

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod databases;
+mod differences;
 mod output;
 mod snapshots;
 mod store;
@@ -65,6 +66,11 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Compare the databases with the newest snapshots in the store; ends with 1 if either lacks something.
+    Check {
+        #[command(flatten)]
+        format: Format,
+    },
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -119,6 +125,10 @@ impl Cli {
             Command::Snapshots(command) => runtime.block_on(command.run(&config)),
             Command::Dump { database, format } => databases::dump(&config, &database, format.output),
             Command::Stats { format } => databases::stats(&config, format.output),
+            Command::Check { format } => {
+                let store = store::open_store(&config.storage)?;
+                runtime.block_on(differences::check(&config, &store, format.output))
+            }
             Command::Config(ConfigCommand::Check) => {
                 println!("{} is usable.\n{config:#?}", self.config.display());
                 Ok(())

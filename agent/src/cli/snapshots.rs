@@ -14,7 +14,7 @@ use tempfile::SpooledTempFile;
 use super::databases::Shown;
 use super::output::{Output, Row, age, ignore_closed_pipe, print_rows, say, size};
 use super::store::open_store;
-use super::{Format, sync::now};
+use super::{Format, differences, sync::now};
 use crate::config::Config;
 use crate::snapshot::{DecodeError, Snapshot, SnapshotName};
 use crate::store::{Listed, Store, spool};
@@ -55,6 +55,15 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Show what PowerDNS would see change from one to the other, zone by zone.
+    Diff {
+        /// The older side: a snapshot in the store, the path of a file, or a configured database such as main.
+        old: String,
+        /// The newer side, likewise.
+        new: String,
+        #[command(flatten)]
+        format: Format,
+    },
     /// Remove snapshots from the store.
     Remove {
         #[arg(required = true)]
@@ -79,8 +88,11 @@ impl Command {
             }
             Self::Get { name, to } => get(&store, &name, to).await,
             Self::Put { file } => put(&store, &file).await,
-            Self::Dump { name, format } => dump(open(&store, &name).await?, format.output),
+            Self::Dump { name, format } => dump(open_snapshot(&store, &name).await?, format.output),
             Self::Verify { names, format } => verify(&store, names, format.output).await,
+            Self::Diff { old, new, format } => {
+                differences::diff(config, &store, &old, &new, format.output).await
+            }
             Self::Remove { names, dry_run } => remove(&store, &names, dry_run).await,
         }
     }
@@ -136,7 +148,7 @@ async fn fetch(store: &Arc<dyn Store>, name: &str) -> anyhow::Result<SpooledTemp
 }
 
 /// A snapshot from the store, or from a file when there is one of that path.
-async fn open(store: &Arc<dyn Store>, name: &str) -> anyhow::Result<Snapshot> {
+pub(super) async fn open_snapshot(store: &Arc<dyn Store>, name: &str) -> anyhow::Result<Snapshot> {
     let path = Path::new(name);
     let object = if path.is_file() {
         read_file(path)?
