@@ -99,6 +99,9 @@ pub struct GarageApi {
 /// With time limits fit for a neighbour in the same cluster. Connections are not kept: behind a Service, a kept one may
 /// lead to a pod that is no longer there, and we ask seldom.
 pub(super) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    // Built together with the agent, reqwest has TLS in it without a provider, and then wants one for plain
+    // HTTP as well. Whoever was first has set the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(3))
         .timeout(Duration::from_secs(10))
