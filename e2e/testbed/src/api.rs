@@ -26,6 +26,20 @@ impl PowerDnsApi {
         Ok(server["version"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// The value of a setting of pdns.conf, as the running server has it.
+    pub async fn setting(&self, name: &str) -> Result<Option<String>, HttpError> {
+        let settings = self
+            .http
+            .json(Method::GET, &format!("{SERVER}/config"), None)
+            .await?;
+        let found = settings
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|setting| setting["name"] == name);
+        Ok(found.and_then(|setting| Some(setting["value"].as_str()?.to_owned())))
+    }
+
     /// Names of all zones, with the final dot, sorted.
     pub async fn zones(&self) -> Result<Vec<String>, HttpError> {
         let zones = self
