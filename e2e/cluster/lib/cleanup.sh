@@ -37,6 +37,24 @@ remove_cgroups() {
   done
 }
 
+# Addresses of Services that kube-proxy does not know yet, or no longer, must not be asked for in the network
+# around this machine, where something else may answer. (Those it knows are other addresses by then.)
+SERVICE_GUARD=(-d "$SERVICE_CIDR" -m comment --comment "zonetide: no such Service" -j REJECT)
+
+contain_services() {
+  local chain
+  for chain in OUTPUT FORWARD; do
+    iptables -C "$chain" "${SERVICE_GUARD[@]}" 2>/dev/null || iptables -A "$chain" "${SERVICE_GUARD[@]}"
+  done
+}
+
+release_services() {
+  local chain
+  for chain in OUTPUT FORWARD; do
+    while iptables -D "$chain" "${SERVICE_GUARD[@]}" 2>/dev/null; do :; done
+  done
+}
+
 # Rules and chains of kube-proxy, of the kubelet, and of the CNI plugins for our network (others' stay).
 remove_rules() {
   local iptables table saved chains

@@ -39,6 +39,7 @@ start_control_plane() {
     recover
   fi
   make_interface
+  contain_services
   make_cgroup
   start etcd "$BIN/etcd" --data-dir "$STATE/etcd" --log-level warn \
     --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
@@ -119,6 +120,7 @@ one_node_down() {
   for p in containerd apiserver etcd; do stop "$p"; done
   recover
   remove_rules
+  release_services
   remove_cgroups
   if [ "${1:-}" = --wipe ]; then rm -rf "$STATE"; fi
   say "the one-node cluster is down"
