@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use zonetide_testbed::DnsClient;
 use zonetide_testbed::dns::Type;
 
 use crate::exec;
@@ -43,11 +44,13 @@ enum Said {
 impl Witness {
     /// Asks each of these pods directly, whether it is ready or not. A pod that is not there is silent.
     pub fn of_pods(cluster: &Handle, pods: &[String], questions: &[Question]) -> Self {
+        Self::of_servers(pods.iter().map(|pod| (pod.clone(), cluster.dns(pod))), questions)
+    }
+
+    fn of_servers(servers: impl Iterator<Item = (String, DnsClient)>, questions: &[Question]) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let tasks = pods
-            .iter()
-            .map(|pod| {
-                let dns = cluster.dns(pod);
+        let tasks = servers
+            .map(|(who, dns)| {
                 let ask = async move |question: &Question| match dns.ask(&question.name, Type::A).await {
                     Ok(answer) => answer
                         .expect(&[&question.address])
@@ -55,13 +58,7 @@ impl Witness {
                     Err(error) if error.is_silence() => Said::Nothing,
                     Err(error) => Said::Wrong(error.to_string()),
                 };
-                tokio::spawn(witness(
-                    pod.clone(),
-                    PODS_EVERY,
-                    questions.to_vec(),
-                    stopped.clone(),
-                    ask,
-                ))
+                tokio::spawn(witness(who, PODS_EVERY, questions.to_vec(), stopped.clone(), ask))
             })
             .collect();
         Self { stop, tasks }
@@ -155,4 +152,88 @@ where
         tokio::time::sleep(every).await;
     }
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zonetide_testbed::PowerDns;
+
+    const ZONE: &str = "seen.example.";
+
+    async fn server() -> (tempfile::TempDir, PowerDns) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = PowerDns::new("pdns", &dir.path().join("pdns.lmdb"));
+        server.start().await;
+        server.api().create_zone(ZONE).await.unwrap();
+        set(&server, "192.0.2.1").await;
+        (dir, server)
+    }
+
+    async fn set(server: &PowerDns, address: &str) {
+        server
+            .api()
+            .replace(ZONE, &format!("www.{ZONE}"), "A", &[address])
+            .await
+            .unwrap();
+    }
+
+    fn of(server: &PowerDns) -> Witness {
+        let question = Question {
+            name: format!("www.{ZONE}"),
+            address: "192.0.2.1".to_owned(),
+        };
+        Witness::of_servers(
+            [("the server".to_owned(), server.dns_tcp())].into_iter(),
+            &[question],
+        )
+    }
+
+    async fn a_while() {
+        tokio::time::sleep(4 * PODS_EVERY).await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_for_a_while_has_said_nothing_wrong() {
+        let (_dir, mut server) = server().await;
+        let witness = of(&server);
+        a_while().await;
+        server.stop();
+        a_while().await;
+        let reports = witness.finish().await;
+        assert!(reports[0].right > 0 && reports[0].silent > 0, "{reports:?}");
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the server answered wrongly")]
+    async fn one_old_answer_is_seen() {
+        let (_dir, server) = server().await;
+        let witness = of(&server);
+        a_while().await;
+        set(&server, "192.0.2.2").await;
+        a_while().await;
+        set(&server, "192.0.2.1").await;
+        witness.finish().await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the server answered wrongly")]
+    async fn a_zone_that_is_gone_is_seen() {
+        let (_dir, server) = server().await;
+        let witness = of(&server);
+        a_while().await;
+        server.api().delete_zone(ZONE).await.unwrap();
+        a_while().await;
+        witness.finish().await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the server never answered")]
+    async fn silence_all_the_time_proves_nothing() {
+        let (_dir, mut server) = server().await;
+        server.stop();
+        let witness = of(&server);
+        a_while().await;
+        witness.finish().await;
+    }
 }
