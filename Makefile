@@ -10,6 +10,8 @@ IMAGES ?= docker.io/zonetide
 TAG ?= dev
 
 export ZONETIDE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/zonetide
+# What the demo tells a person to type has to work with the PATH that the person has.
+CALLERS_PATH := $(PATH)
 # helm, kubectl, cargo-nextest and cargo-deny as built by `make tools`.
 export PATH := $(ZONETIDE_CACHE)/bin:$(PATH)
 
@@ -115,8 +117,8 @@ check-scripts:
 	else echo "shellcheck is not installed: scripts are not checked"; fi
 
 run-demo:
-	@ZONETIDE_E2E_KUBECONFIG=$$($(CLUSTER) kubeconfig) cargo run --locked --package zonetide-e2e --bin demo
+	@PATH="$(CALLERS_PATH)" ZONETIDE_E2E_KUBECONFIG=$$($(CLUSTER) kubeconfig) cargo run --locked --package zonetide-e2e --bin demo
 
 run-e2e:
-	@$(TOOLS) nextest
+	@$(TOOLS) nextest powerdns
 	@ZONETIDE_E2E_KUBECONFIG=$$($(CLUSTER) kubeconfig) $(STEP) "cluster tests" cargo nextest run --package zonetide-e2e
