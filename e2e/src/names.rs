@@ -6,6 +6,8 @@ pub const OPERATOR_DEPLOYMENT: &str = "zonetide-operator";
 pub const POWERDNS_CONTAINER: &str = "powerdns";
 pub const DNS_PORT: u16 = 5300;
 pub const API_PORT: u16 = 8081;
+/// The agent's `/healthz`, `/readyz` and `/metrics`.
+pub const AGENT_PORT: u16 = 8500;
 
 /// Selects the DNS servers of a DnsCluster.
 pub fn dns_pods(cluster: &str) -> String {
@@ -27,11 +29,6 @@ pub fn api_key_secret(cluster: &str) -> String {
 /// The keys to the bucket of a managed store.
 pub fn object_store_secret(cluster: &str) -> String {
     format!("{cluster}-object-store")
-}
-
-/// The Service of the managed store; S3 is on port 3900.
-pub fn managed_store(cluster: &str) -> String {
-    format!("{cluster}-garage")
 }
 
 pub fn data_claim(pod: &str) -> String {

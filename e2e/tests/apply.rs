@@ -37,6 +37,7 @@ async fn the_example_becomes_ready_and_each_server_answers_what_was_written_on_a
 
         each_server_answers_what_each_wrote(&cluster, &pods).await;
         the_services_reach_the_right_servers(&cluster, &pods).await;
+        each_agent_counts_what_it_does(&cluster, &pods).await;
         reconciling_again_changes_nothing(&cluster).await;
     })
     .await;
@@ -118,6 +119,23 @@ async fn the_services_reach_the_right_servers(cluster: &Handle, pods: &[String])
             (answer.code.as_str(), answer.values.as_slice()),
             ("No Error", &["192.0.2.2".to_owned()][..])
         );
+    }
+}
+
+async fn each_agent_counts_what_it_does(cluster: &Handle, pods: &[String]) {
+    for pod in pods {
+        let metrics = cluster
+            .http(pod, names::AGENT_PORT)
+            .get_text("/metrics")
+            .await
+            .unwrap();
+        for what in ["zonetide_agent_ready{", "zonetide_agent_snapshots_stored_total{"] {
+            let counted = metrics
+                .lines()
+                .filter(|line| line.starts_with(what) && !line.ends_with(" 0"))
+                .count();
+            assert_eq!(counted, 2, "{what} of both databases of {pod}:\n{metrics}");
+        }
     }
 }
 
