@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod config;
+mod human;
 pub mod lmdb;
 pub mod merge;
 pub mod show;

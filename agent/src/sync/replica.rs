@@ -159,7 +159,10 @@ impl Replica {
         }
         match failure {
             Some(error) => Err(error),
-            None => Ok(received),
+            None => {
+                self.status.loaded();
+                Ok(received)
+            }
         }
     }
 
