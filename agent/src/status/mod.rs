@@ -7,6 +7,7 @@ mod http;
 mod metrics;
 mod page;
 mod report;
+mod reporter;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ pub use census::census;
 pub use health::{HealthRules, Level, Limits};
 pub use http::serve;
 pub use metrics::{DatabaseMetrics, Metrics};
-pub use state::{Clock, DatabaseState, DatabaseStatus, Now};
+pub use reporter::DatabaseStatus;
+pub use state::{Clock, DatabaseState, Now};
 
 use health::{Finding, Watch, examine};
 

@@ -188,7 +188,7 @@ fn row(name: &str, instance: &InstanceReport, now: When) -> Markup {
                     (true, _) if instance.own => { span.good { "its own" } }
                     (true, Some(at)) => {
                         span.good { "merged" } " " (moment(at, now, true))
-                        @if let Some(written) = instance.written { ", " (count(written)) " new" }
+                        @if let Some(written) = instance.written.filter(|written| *written > 0) { ", " (count(written)) " new" }
                     }
                     (false, Some(at)) => { span.warn { "an older one" } ", merged " (moment(at, now, true)) }
                     (_, None) => { span.warn { "not yet" } }
@@ -240,7 +240,7 @@ fn events(
                             span class={ "badge " (kind_mood(event.kind)) } { (event.kind) } " "
                             span.what {
                                 span.name { (database) }
-                                @if event.kind != event.step { " " span.quiet { (event.step) } } " "
+                                @if matches!(event.kind, "failed" | "recovered" | "warning" | "over") { " " span.quiet { (event.step) } } " "
                                 (event.text)
                                 @if event.times > 1 {
                                     span.quiet { " (" (count(event.times)) " times in " (age(event.first.0, event.last.0)) ")" }
