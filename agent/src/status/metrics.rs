@@ -300,7 +300,6 @@ impl Metrics {
         r.register("build", "What is running", version);
         Self {
             registry,
-            details,
             ready,
             instances,
             unsynced,
@@ -314,6 +313,7 @@ impl Metrics {
             removed,
             marks_swept,
             failures,
+            details,
         }
     }
 

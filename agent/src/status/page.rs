@@ -140,7 +140,7 @@ fn section(name: &str, database: &DatabaseReport, now: When) -> Markup {
                 }))
             }
             @if database.instances.is_empty() {
-                p { "No instance has stored a snapshot yet." }
+                p.empty { "The store has no snapshots of it." }
             } @else {
                 table {
                     caption { "Instances of " (name) }
@@ -209,9 +209,16 @@ fn row(name: &str, instance: &InstanceReport, now: When) -> Markup {
 fn moment(at: When, now: When, ago: bool) -> Markup {
     let exact = time(at.0);
     html! {
-        time datetime=(exact) title=(exact) {
-            @if ago { (age(at.0, now.0)) @if at <= now { " ago" } } @else { (exact) }
-        }
+        time datetime=[at.rfc3339()] title=(exact) { @if ago { (ago_of(at, now)) } @else { (exact) } }
+    }
+}
+
+fn ago_of(at: When, now: When) -> String {
+    let age = age(at.0, now.0);
+    match (age.as_str(), at <= now) {
+        ("0s", _) => "now".to_owned(),
+        (_, true) => format!("{age} ago"),
+        (_, false) => age,
     }
 }
 

@@ -16,12 +16,17 @@ const VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct When(pub u64);
 
+impl When {
+    /// By RFC 3339, if there is such a time.
+    pub(super) fn rfc3339(self) -> Option<String> {
+        let time = jiff::Timestamp::from_nanosecond(self.0.into()).ok()?;
+        Some(format!("{time:.3}"))
+    }
+}
+
 impl Serialize for When {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match jiff::Timestamp::from_nanosecond(self.0.into()) {
-            Ok(time) => serializer.serialize_str(&format!("{time:.3}")),
-            Err(_) => serializer.serialize_none(),
-        }
+        self.rfc3339().serialize(serializer)
     }
 }
 
@@ -271,7 +276,7 @@ fn database(state: &DatabaseState, own: &str, now: Now) -> DatabaseReport {
             .collect(),
         failing: failing.collect(),
         conditions: conditions.collect(),
-        corrupt: state.corrupt.clone(),
+        corrupt: state.present_corrupt(),
         work: state.work.newest_first().map(EventReport::from).collect(),
         troubles: state.troubles.newest_first().map(EventReport::from).collect(),
     }

@@ -80,9 +80,6 @@ impl DatabaseStatus {
                 }
                 stays
             });
-            state.corrupt.retain(|name, _| {
-                SnapshotName::parse(name).is_ok_and(|name| newest.contains_key(name.instance()))
-            });
             for (instance, newest) in newest {
                 metrics.instance_newest(&instance, newest);
                 state.instances.entry(instance).or_default().newest = newest;
@@ -116,7 +113,12 @@ impl DatabaseStatus {
             if fresh {
                 self.metrics.observe_delay(delay);
             }
-            let text = format!("{name}: {} new", count(written));
+            let news = if written == 0 {
+                "nothing new".to_owned()
+            } else {
+                format!("{} new", count(written))
+            };
+            let text = format!("{name}: {news}");
             state.work.push(EventKind::Merged, "merge", &text, now.wall);
             state.forget_older_corrupt(name);
             let instance = state.instances.entry(name.instance().to_owned()).or_default();
@@ -247,7 +249,7 @@ impl DatabaseStatus {
                 path,
                 bytes,
                 map_bytes,
-            })
+            });
         });
     }
 
@@ -260,7 +262,7 @@ impl DatabaseStatus {
                 entries,
                 marks,
                 counted,
-            })
+            });
         });
     }
 

@@ -130,6 +130,16 @@ impl DatabaseState {
         blocked.collect()
     }
 
+    /// Corrupt snapshots of the instances that are in the store, with the reasons.
+    pub fn present_corrupt(&self) -> BTreeMap<String, String> {
+        let present = self.corrupt.iter().filter(|(name, _)| {
+            SnapshotName::parse(name).is_ok_and(|name| self.instances.contains_key(name.instance()))
+        });
+        present
+            .map(|(name, reason)| (name.clone(), reason.clone()))
+            .collect()
+    }
+
     /// A corrupt snapshot matters until a newer one of its instance is merged.
     pub fn forget_older_corrupt(&mut self, merged: &SnapshotName) {
         self.corrupt.retain(|name, _| {
