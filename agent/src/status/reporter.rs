@@ -158,6 +158,8 @@ impl DatabaseStatus {
         self.metrics.bytes_stored.inc_by(bytes);
         let seconds = i64::try_from(name.timestamp() / 1_000_000_000).unwrap_or(i64::MAX);
         self.metrics.last_stored.set(seconds);
+        self.metrics.instance_newest(name.instance(), name.timestamp());
+        self.metrics.instance_merged(name.instance(), name.timestamp());
         self.report(|state, now| {
             let text = format!("{name}: {}", size(bytes));
             state.work.push(EventKind::Stored, "write", &text, now.wall);

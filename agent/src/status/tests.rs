@@ -339,6 +339,7 @@ async fn metrics_follow_what_happens_and_forget_instances_that_are_gone() {
     agent.list();
     agent.after(7);
     agent.merge_other();
+    agent.main.stored(&snapshot("test", START + 7), 10);
     agent.main.failed("write", &"no");
     agent.after(17);
     let text = agent.get("/metrics").await.text;
@@ -347,6 +348,8 @@ async fn metrics_follow_what_happens_and_forget_instances_that_are_gone() {
         "zonetide_agent_failing_seconds{database=\"main\",check=\"storage_list\"} 0.0",
         "zonetide_agent_merge_delay_seconds_sum{database=\"main\"} 2.0",
         "zonetide_agent_peer_merged_timestamp_seconds{database=\"main\",peer=\"other\"} 1790000005.0",
+        "zonetide_agent_peer_newest_timestamp_seconds{database=\"main\",peer=\"test\"} 1790000007.0",
+        "zonetide_agent_peer_merged_timestamp_seconds{database=\"main\",peer=\"test\"} 1790000007.0",
         "zonetide_agent_failures_total{database=\"main\",step=\"write\"} 1",
     ] {
         assert!(text.contains(sample), "{sample}: {text}");
