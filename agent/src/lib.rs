@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod compare;
 pub mod config;
+mod human;
 pub mod lmdb;
 pub mod merge;
 pub mod show;

@@ -14,11 +14,14 @@ use super::hostname;
 use super::store::open_store;
 use crate::config::{Config, Lmdb};
 use crate::lmdb::{Environment, LmdbErrorKind};
-use crate::status::{DatabaseStatus, Metrics, Status, serve};
+use crate::status::{DatabaseStatus, Identity, Metrics, Status, census, serve, watch_health};
 use crate::sync::{Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, run};
 
 /// Time that the last change may take to reach the store at the end; Kubernetes gives the pod a minute.
 const SHUTDOWN: Duration = Duration::from_secs(40);
+
+/// Even the largest database is merged in this time, so a replica that reports nothing for longer hangs.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// Runs every database's replica until a signal comes or one of them gives up.
 pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Result<()> {
@@ -43,9 +46,16 @@ pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Res
             None => config.http.address.clone(),
         };
         let listener = listen(&address).await?;
-        let (status, stop) = (Status::new(statuses.clone()), shutdown.clone());
+        let identity = Identity {
+            instance: config.instance.clone(),
+            health: config.health.rules(),
+            patience: patience(&config),
+        };
+        let (status, stop) = (Status::new(identity, statuses.clone()), shutdown.clone());
+        let store = store.clone();
+        tokio::spawn(watch_health(status.clone(), stop.clone()));
         tasks.spawn(async move {
-            serve(listener, status, metrics, stop)
+            serve(listener, status, metrics, store, stop)
                 .await
                 .context("cannot serve HTTP")
         });
@@ -61,13 +71,19 @@ pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Res
         };
         let (store, pace, shutdown) = (store.clone(), pace.clone(), shutdown.clone());
         let status = statuses[&name].clone();
+        if receive_only {
+            status.set_receive_only();
+        }
         tasks.spawn(async move {
             let wait = pace.lmdb_poll;
             let opening = open_when_there(&name, &lmdb, &status, wait);
             let Some(env) = shutdown.run_until_cancelled(opening).await else {
                 return Ok(());
             };
-            let mut replica = Replica::new(Arc::new(env?), store, status, origin, Arc::new(now));
+            let env = Arc::new(env?);
+            let map_bytes = lmdb.options.map_size.0 as u64;
+            tokio::spawn(census(env.clone(), map_bytes, status.clone(), shutdown.clone()));
+            let mut replica = Replica::new(env, store, status, origin, Arc::new(now));
             replica.set_schemas(schemas);
             run(replica, pace, shutdown)
                 .await
@@ -143,6 +159,12 @@ async fn open_when_there(
             Err(error) => return Err(error).with_context(|| format!("cannot open database {name}")),
         }
     }
+}
+
+/// A replica that reports nothing for so long hangs: no request lasts longer than the client's limit, and there is one
+/// between any two reports.
+fn patience(config: &Config) -> Duration {
+    (config.storage.options.client_timeout.0 * 2).max(SHORTEST_PATIENCE)
 }
 
 fn pace(config: &Config, receive_only: bool) -> Pace {

@@ -1,6 +1,7 @@
 //! Lightning Stream's configuration file, as far as this agent supports it. An unknown key is an error.
 
 mod expand;
+mod health;
 mod units;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use crate::lmdb::OpenOptions;
 
 pub use expand::{ExpandError, expand};
+pub use health::{Check, Health, Start};
 pub use units::{Size, Span};
 
 /// Why a configuration is unusable.
@@ -62,6 +64,8 @@ pub struct Config {
     pub storage: Storage,
     #[serde(default)]
     pub http: Http,
+    #[serde(default)]
+    pub health: Health,
     #[serde(default)]
     pub log: Log,
 }

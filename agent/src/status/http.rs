@@ -1,20 +1,24 @@
-//! The HTTP endpoints: `/healthz`, `/readyz`, `/metrics`, `/status`.
+//! The HTTP endpoints: `/`, `/status`, `/healthz`, `/livez`, `/readyz`, `/metrics`, `/storage`. Nothing can be changed by them.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Metrics, Status};
+use super::report::{Health, Report};
+use super::{Metrics, Status, page};
+use crate::store::Store;
 
 struct Context {
     status: Status,
     metrics: Metrics,
+    store: Arc<dyn Store>,
 }
 
 /// Serves the endpoints until `shutdown` is cancelled.
@@ -25,36 +29,89 @@ pub async fn serve(
     listener: TcpListener,
     status: Status,
     metrics: Metrics,
+    store: Arc<dyn Store>,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(status, metrics))
+    axum::serve(listener, router(status, metrics, store))
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await
 }
 
-fn router(status: Status, metrics: Metrics) -> Router {
+pub(super) fn router(status: Status, metrics: Metrics, store: Arc<dyn Store>) -> Router {
     Router::new()
-        // A lost store or a full map is no reason to restart: the process is well as long as it answers.
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/", get(show_page))
+        .route("/status", get(show_status))
+        .route("/healthz", get(healthz))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(show_metrics))
-        .route("/status", get(show_status))
-        .with_state(Arc::new(Context { status, metrics }))
+        .route("/storage", get(list_store))
+        .with_state(Arc::new(Context {
+            status,
+            metrics,
+            store,
+        }))
+}
+
+async fn show_page(State(context): State<Arc<Context>>) -> impl IntoResponse {
+    let mut headers = HeaderMap::new();
+    // Names come from whoever can write to the bucket: whatever they try, nothing runs and nothing is fetched.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
+                  form-action 'none'; frame-ancestors 'none'";
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (
+        headers,
+        Html(page::render(&context.status.report()).into_string()),
+    )
+}
+
+async fn show_status(State(context): State<Arc<Context>>) -> Json<Report> {
+    Json(context.status.report())
+}
+
+/// 503 when something has been failing for too long. Restarting does not help then: see `/livez`.
+async fn healthz(State(context): State<Arc<Context>>) -> (StatusCode, Json<Health>) {
+    let health = context.status.health();
+    let code = if health.ok {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (code, Json(health))
+}
+
+/// 503 when a replica hangs, which only a restart can end. A store that is away is no reason to restart.
+async fn livez(State(context): State<Arc<Context>>) -> (StatusCode, String) {
+    let hanging = context.status.hanging();
+    if hanging.is_empty() {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let mut text = String::new();
+    for (database, silent) in hanging {
+        let silent = crate::human::span(silent);
+        let _ = writeln!(text, "{database}: has done nothing for {silent}");
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 /// 200 once every database has all that the store had at the start; until then 503 with what is awaited.
 async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
-    use std::fmt::Write as _;
     if context.status.is_ready() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
     let mut text = String::new();
     for (name, state) in context.status.states() {
-        let _ = match (state.ready, &state.last_error) {
+        let _ = match (state.ready, state.last_error()) {
             (true, _) => writeln!(text, "{name}: ok"),
             (false, Some(error)) => writeln!(text, "{name}: {error}"),
             (false, None) => {
-                let (merged, all) = (state.merged.len(), state.instances.len());
+                let (merged, all) = (state.merged_instances(), state.instances.len());
                 writeln!(text, "{name}: {merged} of {all} instances are merged")
             }
         };
@@ -63,10 +120,22 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
 }
 
 async fn show_metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
+    context.status.refresh_metrics();
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], context.metrics.encode())
 }
 
-async fn show_status(State(context): State<Arc<Context>>) -> impl IntoResponse {
-    Json(context.status.states())
+/// The objects of the store, a line each: bytes and name.
+async fn list_store(State(context): State<Arc<Context>>) -> (StatusCode, String) {
+    match context.store.list("").await {
+        Ok(mut objects) => {
+            objects.sort();
+            let line = |mut text: String, object: &crate::store::Listed| {
+                let _ = writeln!(text, "{:>12}  {}", object.size, object.name);
+                text
+            };
+            (StatusCode::OK, objects.iter().fold(String::new(), line))
+        }
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")),
+    }
 }

@@ -1,9 +1,14 @@
-//! Prometheus metrics of an agent.
+//! Prometheus metrics of an agent; docs/metrics.md explains them.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -17,6 +22,89 @@ struct Failure {
     step: &'static str,
 }
 
+/// A snapshot's instance. Not called `instance`, which is Prometheus' own label for what it scrapes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Peer {
+    database: String,
+    peer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Checked {
+    database: String,
+    check: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Raised {
+    database: String,
+    condition: &'static str,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// Bounds of the delays, seconds.
+const DELAYS: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 60.0, 300.0, 3600.0];
+
+/// Families whose labels come and go, or that are set together.
+#[derive(Clone)]
+struct Details {
+    newest: Family<Peer, Seconds>,
+    merged: Family<Peer, Seconds>,
+    delay: Family<Database, Histogram, fn() -> Histogram>,
+    failing: Family<Checked, Seconds>,
+    conditions: Family<Raised, Gauge>,
+    entries: Family<Database, Gauge>,
+    marks: Family<Database, Gauge>,
+    file_bytes: Family<Database, Gauge>,
+    map_bytes: Family<Database, Gauge>,
+}
+
+impl Details {
+    fn register(r: &mut Registry) -> Self {
+        let details = Self {
+            newest: Family::default(),
+            merged: Family::default(),
+            delay: Family::new_with_constructor(|| Histogram::new(DELAYS)),
+            failing: Family::default(),
+            conditions: Family::default(),
+            entries: Family::default(),
+            marks: Family::default(),
+            file_bytes: Family::default(),
+            map_bytes: Family::default(),
+        };
+        let help = "When the newest snapshot of an instance in the store was taken, seconds since the epoch";
+        r.register_with_unit(
+            "peer_newest_timestamp",
+            help,
+            Unit::Seconds,
+            details.newest.clone(),
+        );
+        let help = "When the newest merged snapshot of an instance was taken, seconds since the epoch";
+        r.register_with_unit(
+            "peer_merged_timestamp",
+            help,
+            Unit::Seconds,
+            details.merged.clone(),
+        );
+        let help = "From taking a snapshot on another instance until it was merged here";
+        r.register_with_unit("merge_delay", help, Unit::Seconds, details.delay.clone());
+        let help = "For how long a step has been failing, 0 if it works";
+        r.register_with_unit("failing", help, Unit::Seconds, details.failing.clone());
+        let help = "1 while something lasts that wants attention";
+        r.register("condition", help, details.conditions.clone());
+        let help = "Entries of the database without deletion marks, as last counted";
+        r.register("entries", help, details.entries.clone());
+        let help = "Deletion marks of the database, as last counted";
+        r.register("marks", help, details.marks.clone());
+        let help = "Size of the database's file";
+        r.register_with_unit("file", help, Unit::Bytes, details.file_bytes.clone());
+        let help = "Most that the database's file may grow to";
+        r.register_with_unit("map", help, Unit::Bytes, details.map_bytes.clone());
+        details
+    }
+}
+
 /// The registry and its families.
 pub struct Metrics {
     registry: Registry,
@@ -28,15 +116,12 @@ pub struct Metrics {
     merged: Family<Database, Counter>,
     entries_written: Family<Database, Counter>,
     corrupt: Family<Database, Counter>,
-    ahead: Family<Database, Gauge>,
-    held: Family<Database, Gauge>,
-    namesakes: Family<Database, Counter>,
-    refused: Family<Database, Counter>,
     stored: Family<Database, Counter>,
     bytes_stored: Family<Database, Counter>,
     removed: Family<Database, Counter>,
     marks_swept: Family<Database, Counter>,
     failures: Family<Failure, Counter>,
+    details: Details,
 }
 
 /// The metrics of one database.
@@ -50,15 +135,12 @@ pub struct DatabaseMetrics {
     pub merged: Counter,
     pub entries_written: Counter,
     pub corrupt: Counter,
-    pub ahead: Gauge,
-    pub held: Gauge,
-    pub namesakes: Counter,
-    pub refused: Counter,
     pub stored: Counter,
     pub bytes_stored: Counter,
     pub removed: Counter,
     pub marks_swept: Counter,
     failures: Family<Failure, Counter>,
+    details: Details,
 }
 
 impl DatabaseMetrics {
@@ -71,6 +153,87 @@ impl DatabaseMetrics {
             })
             .inc();
     }
+
+    fn label(&self) -> Database {
+        Database {
+            database: self.database.clone(),
+        }
+    }
+
+    fn peer(&self, peer: &str) -> Peer {
+        Peer {
+            database: self.database.clone(),
+            peer: peer.to_owned(),
+        }
+    }
+
+    /// The newest snapshot of an instance in the store was taken at `nanos`.
+    pub fn instance_newest(&self, instance: &str, nanos: u64) {
+        let newest = &self.details.newest;
+        newest.get_or_create(&self.peer(instance)).set(seconds(nanos));
+    }
+
+    /// A snapshot of an instance, taken at `nanos`, is merged.
+    pub fn instance_merged(&self, instance: &str, nanos: u64) {
+        let merged = &self.details.merged;
+        merged.get_or_create(&self.peer(instance)).set(seconds(nanos));
+    }
+
+    /// An instance has no snapshots any more.
+    pub fn forget_instance(&self, instance: &str) {
+        self.details.newest.remove(&self.peer(instance));
+        self.details.merged.remove(&self.peer(instance));
+    }
+
+    pub fn observe_delay(&self, nanos: u64) {
+        self.details
+            .delay
+            .get_or_create(&self.label())
+            .observe(seconds(nanos));
+    }
+
+    pub fn failing(&self, check: &'static str, lasting: Duration) {
+        let database = self.database.clone();
+        let failing = &self.details.failing;
+        failing
+            .get_or_create(&Checked { database, check })
+            .set(lasting.as_secs_f64());
+    }
+
+    pub fn condition(&self, condition: &'static str, holds: bool) {
+        let database = self.database.clone();
+        let conditions = &self.details.conditions;
+        conditions
+            .get_or_create(&Raised { database, condition })
+            .set(holds.into());
+    }
+
+    pub fn measured(&self, file_bytes: u64, map_bytes: u64) {
+        self.details
+            .file_bytes
+            .get_or_create(&self.label())
+            .set(whole(file_bytes));
+        self.details
+            .map_bytes
+            .get_or_create(&self.label())
+            .set(whole(map_bytes));
+    }
+
+    pub fn counted(&self, entries: u64, marks: u64) {
+        self.details
+            .entries
+            .get_or_create(&self.label())
+            .set(whole(entries));
+        self.details.marks.get_or_create(&self.label()).set(whole(marks));
+    }
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn seconds(nanos: u64) -> f64 {
+    Duration::from_nanos(nanos).as_secs_f64()
 }
 
 impl Default for Metrics {
@@ -109,23 +272,6 @@ impl Metrics {
             "Entries that merges wrote into the database",
         );
         let corrupt = counter(r, "snapshots_corrupt", "Snapshots that could not be decoded");
-        let refused = counter(
-            r,
-            "snapshots_refused",
-            "Snapshots of a newer PowerDNS schema, not merged",
-        );
-        let namesakes = counter(
-            r,
-            "namesakes",
-            "Snapshots that another agent stored under this instance's name",
-        );
-        let held = gauge(
-            r,
-            "held",
-            "1 while changes must not be stored; the status says why",
-        );
-        let text = "How far ahead of the own clock the newest entry of the last merge was";
-        let ahead = gauge(r, "entries_ahead_milliseconds", text);
         let stored = counter(r, "snapshots_stored", "Snapshots written to the store");
         let removed = counter(
             r,
@@ -134,8 +280,8 @@ impl Metrics {
         );
         let marks_swept = counter(r, "marks_swept", "Old deletion marks removed from the database");
         let last_stored = Family::<Database, Gauge>::default();
-        let text = "When the last snapshot was stored, seconds since the epoch";
-        r.register_with_unit("last_stored_timestamp", text, Unit::Seconds, last_stored.clone());
+        let help = "When the last snapshot was stored, seconds since the epoch";
+        r.register_with_unit("last_stored_timestamp", help, Unit::Seconds, last_stored.clone());
         let bytes_stored = Family::<Database, Counter>::default();
         r.register_with_unit(
             "stored",
@@ -149,6 +295,9 @@ impl Metrics {
             "Failed steps, all of which are tried again",
             failures.clone(),
         );
+        let details = Details::register(r);
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        r.register("build", "What is running", version);
         Self {
             registry,
             ready,
@@ -159,15 +308,12 @@ impl Metrics {
             merged,
             entries_written,
             corrupt,
-            ahead,
-            held,
-            namesakes,
-            refused,
             stored,
             bytes_stored,
             removed,
             marks_swept,
             failures,
+            details,
         }
     }
 
@@ -188,15 +334,12 @@ impl Metrics {
             merged: counter(&self.merged),
             entries_written: counter(&self.entries_written),
             corrupt: counter(&self.corrupt),
-            ahead: gauge(&self.ahead),
-            held: gauge(&self.held),
-            namesakes: counter(&self.namesakes),
-            refused: counter(&self.refused),
             stored: counter(&self.stored),
             bytes_stored: counter(&self.bytes_stored),
             removed: counter(&self.removed),
             marks_swept: counter(&self.marks_swept),
             failures: self.failures.clone(),
+            details: self.details.clone(),
         }
     }
 

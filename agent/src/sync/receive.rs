@@ -12,6 +12,7 @@ use super::plan::{Listing, sort_listing};
 use super::replica::{Received, Replica};
 use super::schema::{Verdict, schema_of_database, schema_of_snapshot};
 use crate::snapshot::{DecodeError, Snapshot, SnapshotName};
+use crate::status::Level;
 use crate::store::spool;
 
 /// Loads in a row before local changes get their turn.
@@ -100,7 +101,10 @@ impl Replica {
         }
         match failure {
             Some(error) => Err(error),
-            None => Ok(received),
+            None => {
+                self.status.loaded();
+                Ok(received)
+            }
         }
     }
 
@@ -193,7 +197,8 @@ impl Replica {
                 database = %self.database(), %name,
                 "another agent writes under this instance's name: give each its own `instance`"
             );
-            self.status.namesake(&name);
+            self.status
+                .raise("namesake", Level::Error, &format!("another agent stored {name}"));
         }
         for name in self.namesake.pending() {
             self.fetch(&name).await?;
@@ -217,6 +222,9 @@ impl Replica {
         self.known
             .refused
             .retain(|name, _| matches!(guard.verdict(name.instance()), Verdict::Refuse(_)));
+        if self.known.refused.is_empty() {
+            self.status.clear("newer_schema");
+        }
         Ok(())
     }
 
@@ -226,14 +234,22 @@ impl Replica {
             "a snapshot of a newer PowerDNS schema is not merged: it would destroy this database. Instances of both \
              schemas must not share a prefix in the bucket"
         );
-        self.status.refused(&name, schema);
+        let text =
+            format!("{name} has PowerDNS' newer schema {schema} and is not merged: it needs another prefix");
+        self.status.raise("newer_schema", Level::Warning, &text);
         self.known.refused.insert(name, schema);
     }
 
     fn warn_of_the_future(&self, name: &SnapshotName, newest: u64) {
         let ahead = newest.saturating_sub(self.now_ns());
-        self.status.ahead(ahead);
-        if ahead > FUTURE {
+        if ahead <= FUTURE {
+            self.status.clear("clock");
+        } else {
+            let text = format!(
+                "an entry in {name} is {} ms ahead of this clock",
+                ahead / 1_000_000
+            );
+            self.status.raise("clock", Level::Warning, &text);
             tracing::warn!(
                 database = %self.database(), %name, ahead_ms = ahead / 1_000_000,
                 "an entry is from the future and wins over everything written until then: are all clocks right?"

@@ -16,7 +16,7 @@ use super::schema::SchemaGuard;
 use super::sweeper::{Sweep, sweep};
 use crate::lmdb::Environment;
 use crate::snapshot::{SnapshotName, sanitize_instance};
-use crate::status::DatabaseStatus;
+use crate::status::{DatabaseStatus, Level};
 use crate::store::Store;
 
 /// The time in ns since the epoch.
@@ -179,6 +179,22 @@ impl Replica {
         other.map(|(instance, schema)| Hold::OtherSchema { instance, schema })
     }
 
+    fn report_hold(&self, hold: Option<&Hold>) {
+        let raised = match hold {
+            Some(hold @ Hold::Namesake { .. }) => Some(("namesake", hold)),
+            Some(hold @ Hold::OtherSchema { .. }) => Some(("other_schema", hold)),
+            Some(Hold::OwnNotMerged) | None => None,
+        };
+        for condition in ["namesake", "other_schema"] {
+            match raised {
+                Some((name, hold)) if name == condition => {
+                    self.status.raise(condition, Level::Error, &hold.to_string());
+                }
+                _ => self.status.clear(condition),
+            }
+        }
+    }
+
     pub(super) fn now_ns(&self) -> u64 {
         (self.clock)()
     }
@@ -202,11 +218,11 @@ impl Replica {
         if last == 0 || !(force || self.has_changes()) {
             return Ok(true);
         }
-        if let Some(hold) = self.hold() {
-            self.status.held(Some(&hold));
+        let hold = self.hold();
+        self.report_hold(hold.as_ref());
+        if hold.is_some() {
             return Ok(false);
         }
-        self.status.held(None);
         let started = std::time::Instant::now();
         let timestamp = (self.clock)().max(self.last_own_time + 1);
         let name = SnapshotName::new(self.database(), &self.own, timestamp)?;

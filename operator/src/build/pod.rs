@@ -102,11 +102,12 @@ fn agent(plan: &Plan) -> Container {
             period_seconds: Some(2),
             ..ready(3)
         }),
+        // Not /healthz, which fails while the store is away: a restart would not bring it back.
         liveness_probe: Some(Probe {
             period_seconds: Some(10),
             timeout_seconds: Some(5),
             failure_threshold: Some(6),
-            ..get("/healthz")
+            ..get("/livez")
         }),
         resources: Some(
             plan.spec

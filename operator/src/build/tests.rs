@@ -71,6 +71,14 @@ fn the_agent_is_a_native_sidecar_that_shares_processes_and_user_with_powerdns() 
 }
 
 #[test]
+fn a_store_that_is_away_restarts_no_agent() {
+    let pod = pod_of(MANAGED);
+    let probe = agent_of(&pod).liveness_probe.clone().unwrap();
+    // /healthz fails then, and a restart would not help.
+    assert_eq!(probe.http_get.unwrap().path.as_deref(), Some("/livez"));
+}
+
+#[test]
 fn an_instance_is_named_after_its_pod() {
     let pod = pod_of(MANAGED);
     let env = agent_of(&pod).env.clone().unwrap();
