@@ -9,6 +9,7 @@ pub mod config;
 pub mod lmdb;
 pub mod merge;
 pub mod show;
+pub mod smaps;
 pub mod snapshot;
 pub mod status;
 pub mod store;

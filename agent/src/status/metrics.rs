@@ -1,5 +1,6 @@
 //! Prometheus metrics of an agent.
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -165,6 +166,11 @@ impl Metrics {
             marks_swept: counter(&self.marks_swept),
             failures: self.failures.clone(),
         }
+    }
+
+    /// Shows what a collector finds at every scrape.
+    pub fn collect_from(&mut self, collector: Box<dyn Collector>) {
+        self.registry.register_collector(collector);
     }
 
     /// All metrics in the `OpenMetrics` text format.
