@@ -48,8 +48,8 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     assert!(text.contains("line 8"), "{text}");
     let text = error(&MINIMAL.replace("no_subdir", "nosubdir"));
     assert!(text.contains("did you mean \"no_subdir\"?"), "{text}");
-    let text = error(&MINIMAL.replace("type: fs", "type: s4"));
-    assert!(text.contains("did you mean \"s3\"?"), "{text}");
+    let text = error(&MINIMAL.replace("type: fs", "type: azur"));
+    assert!(text.contains("did you mean \"azure\"?"), "{text}");
     let text = error(&MINIMAL.replace("root_path", "rootpath"));
     assert!(text.contains("did you mean \"root_path\"?"), "{text}");
 }

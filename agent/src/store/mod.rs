@@ -62,7 +62,7 @@ pub struct StoreError {
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreErrorReason {
-    #[error("the store refuses the keys ({0}): check access_key and secret_key, and what they may do")]
+    #[error("the store refuses the keys ({0}): check the keys in storage.options, and what they may do")]
     Denied(#[source] object_store::Error),
     #[error("the bucket or folder does not exist ({0}): create it")]
     NoBucket(#[source] object_store::Error),
