@@ -279,7 +279,7 @@ fn what_is_missing_or_unsupported_is_named_with_the_remedy() {
         text.contains("lmdbs.main.schema_tracks_changes") && text.contains("set it to true"),
         "{text}"
     );
-    let text = error(&MINIMAL.replace("type: fs", "type: s3"));
+    let text = error(&S3.replace("bucket: b", "region: r"));
     assert!(text.contains("storage.options.bucket"), "{text}");
     let text = error(&MINIMAL.replace("main:", "ma__in:"));
     assert!(text.contains("lmdbs.ma__in"), "{text}");

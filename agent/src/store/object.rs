@@ -72,9 +72,7 @@ impl ObjectBackend {
         F: Future<Output = object_store::Result<T>>,
     {
         match request().await {
-            Err(Error::PermissionDenied { .. } | Error::Unauthenticated { .. })
-                if self.keys.as_ref().is_some_and(|keys| keys.renew()) =>
-            {
+            Err(error) if is_denied(&error) && self.keys.as_ref().is_some_and(|keys| keys.renew()) => {
                 request().await
             }
             answer => answer,
@@ -165,15 +163,31 @@ impl ObjectBackend {
 }
 
 fn explain(operation: &'static str, name: &str, error: Error) -> StoreError {
-    let reason = match &error {
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StoreErrorReason::Denied(error),
-        Error::NotFound { .. } => StoreErrorReason::NoBucket(error),
-        _ => StoreErrorReason::Other(error),
+    let reason = if is_denied(&error) {
+        StoreErrorReason::Denied(error)
+    } else if matches!(error, Error::NotFound { .. }) || bucket_is_missing(&error) {
+        StoreErrorReason::NoBucket(error)
+    } else {
+        StoreErrorReason::Other(error)
     };
     StoreError {
         operation,
         name: name.to_owned(),
         reason,
+    }
+}
+
+/// A refusal of the keys. Of a listing that is refused the crate makes a general error, whose text alone says so.
+fn is_denied(error: &Error) -> bool {
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
+        Error::Generic { .. } => {
+            let text = error.to_string();
+            ["401", "403"]
+                .iter()
+                .any(|code| text.contains(&format!("status code: {code}")))
+        }
+        _ => false,
     }
 }
 
