@@ -91,3 +91,77 @@ pub fn open(options: &AzureOptions) -> Result<Arc<dyn Store>, OpenError> {
     );
     Ok(Arc::new(created))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::http::{HeaderMap, Method, StatusCode, Uri};
+
+    use super::*;
+
+    /// What Azure answers to the making of a container that is there, and to a listing of it with one blob.
+    const LISTING: &str = "<?xml version=\"1.0\"?><EnumerationResults><Blobs><Blob><Name>ns/main__a</Name><Properties>\
+        <Last-Modified>Tue, 24 Nov 2026 09:00:00 GMT</Last-Modified><Content-Length>7</Content-Length>\
+        <Content-Type>application/octet-stream</Content-Type></Properties></Blob></Blobs></EnumerationResults>";
+    const EXISTS: &str = "<Error><Code>ContainerAlreadyExists</Code></Error>";
+
+    /// Takes notes of requests.
+    async fn azure() -> (String, Arc<Mutex<Vec<String>>>) {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let taken = notes.clone();
+        let answer = move |method: Method, uri: Uri, headers: HeaderMap| {
+            let authorization = headers["authorization"].to_str().unwrap();
+            let (scheme, _) = authorization.split_once(':').unwrap();
+            taken
+                .lock()
+                .unwrap()
+                .push(format!("{method} {} {scheme}", uri.path()));
+            async move {
+                if method == Method::PUT {
+                    (StatusCode::CONFLICT, EXISTS)
+                } else {
+                    (StatusCode::OK, LISTING)
+                }
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/account", listener.local_addr().unwrap());
+        let router = axum::Router::new().fallback(answer);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (url, notes)
+    }
+
+    #[tokio::test]
+    async fn a_container_is_made_and_listed_with_the_shared_key() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (endpoint_url, notes) = azure().await;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        std::fs::write(&file, "aHVzaA==\n").unwrap();
+        let store = open(&AzureOptions {
+            account_name: "account".into(),
+            container: "zones".into(),
+            endpoint_url,
+            access: AzureAccess::KeyFile(file, Duration::from_secs(15)),
+            global_prefix: "ns/".into(),
+            create_container: Some(Duration::from_secs(5)),
+            client: ClientSettings {
+                client_timeout: Duration::from_secs(5),
+                connect_timeout: Duration::from_secs(5),
+                ..ClientSettings::default()
+            },
+        })
+        .unwrap();
+        let listed = store.list("main__").await.unwrap();
+        assert_eq!((listed[0].name.as_str(), listed[0].size), ("main__a", 7));
+        let notes = notes.lock().unwrap().clone();
+        assert_eq!(
+            notes,
+            [
+                "PUT /account/zones SharedKey account",
+                "GET /account/zones SharedKey account"
+            ]
+        );
+    }
+}

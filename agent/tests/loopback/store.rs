@@ -150,8 +150,8 @@ async fn the_update_marker_is_below_the_prefix_and_tells_other_instances() {
     let garage = Garage::start().await;
     let bucket = garage.bucket("zones").await;
     let plain = open_s3(&options(&bucket)).unwrap();
-    let marked = || MarkedStore::new(open_s3(&options(&bucket)).unwrap(), "ns/schema-5/", LONG);
-    let (a, b) = (marked(), marked());
+    let open = || MarkedStore::new(open_s3(&options(&bucket)).unwrap(), "ns/schema-5/", LONG);
+    let (a, b) = (open(), open());
     put(&a, "main__a", b"1").await.unwrap();
     assert_eq!(names(&b, "main__").await, ["main__a"]);
     // Nobody who leaves the marker alone is seen.
