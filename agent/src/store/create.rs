@@ -140,9 +140,10 @@ impl Bucket for AzureContainer {
 fn put(url: &str, body: String) -> Result<HttpRequest, String> {
     let mut request = HttpRequest::new(HttpRequestBody::from(body));
     *request.method_mut() = Method::PUT;
+    // The error goes without the URL, which may be signed.
     *request.uri_mut() = url
         .parse()
-        .map_err(|error| format!("{url:?} is no URL: {error}"))?;
+        .map_err(|error| format!("endpoint_url makes no URL: {error}"))?;
     Ok(request)
 }
 
