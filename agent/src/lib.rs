@@ -11,6 +11,7 @@ mod human;
 pub mod lmdb;
 pub mod merge;
 pub mod show;
+pub mod smaps;
 pub mod snapshot;
 pub mod status;
 pub mod store;

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     // object_store's HTTP client takes the process-wide provider; a second installation is no error to us.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match cli.run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("zonetide-agent: {error:#}");
             ExitCode::FAILURE

@@ -194,13 +194,15 @@ fn a_configuration_is_checked_without_showing_keys() {
     let desk = Desk::new();
     let file = desk.path("agent.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(
-        &file,
-        text.replace("options: {root_path", "options: {secret_key: hush, root_path"),
-    )
-    .unwrap();
+    let (lmdbs, _) = text.split_once("storage:").unwrap();
+    let s3 = "storage: {type: s3, options: {access_key: AKIA1, secret_key: hush, bucket: zones}}\n";
+    std::fs::write(&file, format!("{lmdbs}{s3}")).unwrap();
     let shown = desk.good(&["config", "check"]);
-    assert!(shown.contains("is usable") && !shown.contains("hush"), "{shown}");
+    assert!(
+        shown.contains("is usable") && shown.contains("bucket: zones"),
+        "{shown}"
+    );
+    assert!(!shown.contains("hush") && !shown.contains("AKIA1"), "{shown}");
     std::fs::write(&file, "instance: a\n").unwrap();
     assert!(desk.bad(&["config", "check"]).contains("lmdbs"));
 }
@@ -254,4 +256,72 @@ fn check_finds_what_either_side_lacks() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("only in the database: records_v5"), "{text}");
+}
+
+#[test]
+fn the_version_is_shown_without_a_configuration() {
+    let desk = Desk::new();
+    std::fs::remove_file(desk.path("agent.yaml")).unwrap();
+    let shown = desk.good(&["version"]);
+    assert!(
+        shown.contains(env!("CARGO_PKG_VERSION")) && shown.contains("LMDB 0.9."),
+        "{shown}"
+    );
+}
+
+#[test]
+fn receiving_once_ends_when_everything_is_merged_and_stores_nothing() {
+    let desk = Desk::new();
+    let before = std::fs::read_dir(desk.path("store")).unwrap().count();
+    desk.good(&["receive", "--only-once"]);
+    assert_eq!(std::fs::read_dir(desk.path("store")).unwrap().count(), before);
+    assert!(desk.good(&["stats"]).contains("records_v5"));
+}
+
+#[test]
+fn syncing_one_database_once_stores_that_one_alone() {
+    let desk = Desk::new();
+    desk.good(&["sync", "--only-once", "--only-db", "main"]);
+    let own = |database: &str| {
+        let prefix = format!("{database}__test__");
+        let names = std::fs::read_dir(desk.path("store")).unwrap();
+        names
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .unwrap()
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with(&prefix)
+            })
+            .count()
+    };
+    assert_eq!((own("main"), own("shard")), (1, 0));
+    assert!(
+        desk.bad(&["sync", "--only-db", "mian"])
+            .contains("did you mean \"main\"?")
+    );
+}
+
+#[test]
+fn a_command_that_takes_too_long_ends_with_75() {
+    let desk = Desk::new();
+    let output = desk.run(&["sync", "--wait-for-marker-file", "go", "--timeout", "300ms"]);
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let before = std::fs::read_dir(desk.path("store")).unwrap().count();
+    assert_eq!(before, golden_names("main").len() + golden_names("shard").len());
+    // The marker is there: it runs, until the time is over.
+    std::fs::write(desk.path("store/go"), "").unwrap();
+    let output = desk.run(&["sync", "--wait-for-marker-file", "go", "--timeout", "3s"]);
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    assert!(std::fs::read_dir(desk.path("store")).unwrap().count() > before + 1);
+}
+
+#[test]
+fn with_a_minimum_process_id_commands_do_the_same() {
+    let desk = Desk::new();
+    assert!(
+        desk.good(&["--minimum-pid", "200", "stats"])
+            .contains("records_v5")
+    );
 }

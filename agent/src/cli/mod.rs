@@ -2,18 +2,23 @@
 
 mod databases;
 mod differences;
+mod log;
 mod output;
+mod pid;
 mod snapshots;
 mod store;
 mod sync;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, LogTimestamp, Span};
 use output::Output;
 
 /// Replicates PowerDNS' LMDB databases through an object store, in the format of PowerDNS Lightning Stream.
@@ -38,9 +43,30 @@ pub struct Cli {
     /// What to log: error, warn, info, debug, trace, or tracing filter directives.
     #[arg(long, global = true)]
     log_level: Option<String>,
+    /// The same as --log-level debug.
+    #[arg(long, global = true, conflicts_with = "log_level")]
+    debug: bool,
     /// How to log.
     #[arg(long, global = true, value_enum)]
     log_format: Option<LogFormat>,
+    /// What time to log.
+    #[arg(long, global = true, value_enum)]
+    log_timestamp: Option<LogTimestamp>,
+    /// Log the evaluated configuration at the start, without secrets.
+    #[arg(long, global = true)]
+    log_config: bool,
+    /// Start again as a process of at least this ID, at most 200: for containers without a common PID namespace.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PID",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    minimum_pid: u32,
+    /// End with exit code 75 after this time, such as 30s or 5m; `sync` still stores the last change, in 10 seconds.
+    #[arg(long, global = true, value_name = "DURATION")]
+    timeout: Option<Span>,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,9 +74,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Store local changes and merge those of other instances, until stopped.
-    Sync,
+    Sync(sync::Flags),
     /// Merge changes of other instances and never write to the store.
-    Receive,
+    Receive(sync::Flags),
     /// Look at the snapshots in the store, and add or remove some.
     #[command(subcommand)]
     Snapshots(snapshots::Command),
@@ -74,6 +100,8 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Show the versions of the agent, of LMDB and of the snapshots.
+    Version,
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,12 +118,21 @@ struct Format {
     output: Output,
 }
 
+/// Exit code of a command that `--timeout` ended: sysexits' `EX_TEMPFAIL`.
+const TIMED_OUT: u8 = 75;
+/// Time that `sync` has to end after that.
+const GRACE: Duration = Duration::from_secs(10);
+
 impl Cli {
     /// Does what the command line says.
     ///
     /// # Errors
     /// Whatever keeps the agent from doing it.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        // Which version this is must be seen even where the configuration is the problem.
+        if matches!(self.command, Command::Version) {
+            return version().map(|()| ExitCode::SUCCESS);
+        }
         let mut config = Config::load(&self.config)?;
         if let Some(instance) = self.instance {
             config.instance = instance;
@@ -107,21 +144,34 @@ impl Cli {
             !config.instance.is_empty(),
             "this machine has no name: set `instance` or --instance"
         );
-        let replicates = matches!(self.command, Command::Sync | Command::Receive);
+        let replicates = matches!(self.command, Command::Sync(_) | Command::Receive(_));
         // Tools say what they find; what goes on below is of interest when replicating.
-        let level = if replicates { "info" } else { "warn" };
-        let level = self
-            .log_level
-            .or(config.log.level.clone())
-            .unwrap_or_else(|| level.to_owned());
-        start_log(&level, self.log_format.unwrap_or(config.log.format))?;
+        let default = if replicates { "info" } else { "warn" };
+        let level = if self.debug {
+            Some("debug".to_owned())
+        } else {
+            self.log_level.or(config.log.level.clone())
+        };
+        log::start(
+            &level.unwrap_or_else(|| default.to_owned()),
+            self.log_format.unwrap_or(config.log.format),
+            self.log_timestamp.unwrap_or(config.log.timestamp),
+        )?;
+        if let Some(ended) = pid::ensure(self.minimum_pid)? {
+            return Ok(ended);
+        }
+        if self.log_config {
+            tracing::info!("the configuration:\n{}", config.to_yaml()?);
+        }
+        let deadline = Deadline::start(self.timeout, replicates);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()?;
+        let stop = deadline.stop.clone();
         match self.command {
-            Command::Sync => runtime.block_on(sync::replicate(config, false)),
-            Command::Receive => runtime.block_on(sync::replicate(config, true)),
+            Command::Sync(flags) => runtime.block_on(sync::replicate(config, flags, false, stop)),
+            Command::Receive(flags) => runtime.block_on(sync::replicate(config, flags, true, stop)),
             Command::Snapshots(command) => runtime.block_on(command.run(&config)),
             Command::Dump { database, format } => databases::dump(&config, &database, format.output),
             Command::Stats { format } => databases::stats(&config, format.output),
@@ -129,28 +179,64 @@ impl Cli {
                 let store = store::open_store(&config.storage)?;
                 runtime.block_on(differences::check(&config, &store, format.output))
             }
-            Command::Config(ConfigCommand::Check) => {
-                println!("{} is usable.\n{config:#?}", self.config.display());
-                Ok(())
-            }
-        }
+            Command::Config(ConfigCommand::Check) => output::say(&format!(
+                "# {} is usable.\n{}",
+                self.config.display(),
+                config.to_yaml()?
+            )),
+            Command::Version => version(),
+        }?;
+        Ok(deadline.exit_code())
     }
 }
 
-fn start_log(level: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(level)
-        .with_context(|| format!("{level:?} is no log level: use error, warn, info, debug or trace"))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Human => log
-            .with_target(false)
-            .with_ansi(std::io::stderr().is_terminal())
-            .init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+fn version() -> anyhow::Result<()> {
+    let lmdb = heed::lmdb_version();
+    let (agent, written) = (env!("CARGO_PKG_VERSION"), crate::snapshot::FORMAT_VERSION);
+    let lmdb = format!("{}.{}.{}", lmdb.major, lmdb.minor, lmdb.patch);
+    output::say(&format!(
+        "zonetide-agent {agent}\nLMDB {lmdb}\nsnapshots: writes format {written}, reads formats 1 to {written}"
+    ))
+}
+
+/// The time that `--timeout` leaves.
+struct Deadline {
+    /// Cancelled when it has passed.
+    stop: CancellationToken,
+    passed: Arc<AtomicBool>,
+}
+
+impl Deadline {
+    /// Starts the clock. A command that does not replicate changes nothing half: it ends on the spot.
+    fn start(timeout: Option<Span>, replicates: bool) -> Self {
+        let deadline = Self {
+            stop: CancellationToken::new(),
+            passed: Arc::default(),
+        };
+        if let Some(Span(timeout)) = timeout.filter(|timeout| !timeout.0.is_zero()) {
+            let (stop, passed) = (deadline.stop.clone(), deadline.passed.clone());
+            // A thread, since commands that only read a database block the runtime.
+            std::thread::spawn(move || {
+                std::thread::sleep(timeout);
+                tracing::warn!(?timeout, "the time of --timeout has passed");
+                passed.store(true, Ordering::Relaxed);
+                stop.cancel();
+                if replicates {
+                    std::thread::sleep(GRACE);
+                }
+                std::process::exit(TIMED_OUT.into());
+            });
+        }
+        deadline
     }
-    Ok(())
+
+    fn exit_code(&self) -> ExitCode {
+        if self.passed.load(Ordering::Relaxed) {
+            ExitCode::from(TIMED_OUT)
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
 }
 
 fn hostname() -> String {

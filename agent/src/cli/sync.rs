@@ -1,11 +1,12 @@
 //! `sync` and `receive`: how a configuration becomes running replicas.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use clap::Args;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::hostname;
 use super::store::open_store;
 use crate::config::{Config, Lmdb};
-use crate::lmdb::{Environment, LmdbErrorKind};
+use crate::lmdb::{Environment, LmdbErrorKind, create_files};
+use crate::smaps::Smaps;
 use crate::status::{DatabaseStatus, Identity, Metrics, Status, census, serve, watch_health};
+use crate::store::{Store, spool};
 use crate::sync::{Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, run};
 
 /// Time that the last change may take to reach the store at the end; Kubernetes gives the pod a minute.
@@ -23,12 +26,38 @@ const SHUTDOWN: Duration = Duration::from_secs(40);
 /// Even the largest database is merged in this time, so a replica that reports nothing for longer hangs.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-/// Runs every database's replica until a signal comes or one of them gives up.
-pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Result<()> {
-    let shutdown = CancellationToken::new();
+/// Forced snapshots that are turned off come after this.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// What `sync` and `receive` may be told.
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// End when everything in the store is merged and everything local is stored.
+    #[arg(long)]
+    only_once: bool,
+    /// Begin when an object of this name is in the store; until then nothing is read or written.
+    #[arg(long, value_name = "NAME")]
+    wait_for_marker_file: Option<String>,
+    /// Replicate this database only, of those in the configuration. May be given several times.
+    #[arg(long, value_name = "DATABASE")]
+    only_db: Vec<String>,
+}
+
+/// Runs every database's replica until `shutdown` is cancelled, a signal comes or one of them gives up.
+pub(super) async fn replicate(
+    mut config: Config,
+    flags: Flags,
+    receive_only: bool,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     stop_on_signals(shutdown.clone())?;
+    config.keep_only(&flags.only_db)?;
+    config.only_once |= flags.only_once;
     let store = open_store(&config.storage)?;
-    let metrics = Metrics::new();
+    let mut metrics = Metrics::new();
+    if config.lmdb_scrape_smaps {
+        metrics.collect_from(Box::new(Smaps::new(mapped_files(&config))));
+    }
     let statuses: BTreeMap<_, _> = config
         .lmdbs
         .keys()
@@ -40,7 +69,8 @@ pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Res
         })
         .collect();
     let mut tasks = JoinSet::new();
-    if !config.http.address.is_empty() {
+    // Whoever waits for the end needs no page, and two runs at a time no common port.
+    if !config.http.address.is_empty() && !config.only_once {
         let address = match config.http.address.strip_prefix(':') {
             Some(port) => format!("[::]:{port}"),
             None => config.http.address.clone(),
@@ -60,6 +90,11 @@ pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Res
                 .context("cannot serve HTTP")
         });
     }
+    let gate = Gate {
+        name: flags.wait_for_marker_file,
+        poll: config.storage_poll_interval.0,
+    };
+    let stats_interval = config.lmdb_log_stats_interval.0;
     let pace = pace(&config, receive_only);
     let schemas = schemas(&config.lmdbs);
     for (name, lmdb) in config.lmdbs {
@@ -69,25 +104,31 @@ pub(super) async fn replicate(config: Config, receive_only: bool) -> anyhow::Res
             instance: config.instance.clone(),
             hostname: hostname(),
         };
-        let (store, pace, shutdown) = (store.clone(), pace.clone(), shutdown.clone());
+        let (store, pace, shutdown, gate) = (store.clone(), pace.clone(), shutdown.clone(), gate.clone());
         let status = statuses[&name].clone();
         if receive_only {
             status.set_receive_only();
         }
         tasks.spawn(async move {
-            let wait = pace.lmdb_poll;
-            let opening = open_when_there(&name, &lmdb, &status, wait);
+            let opening = async {
+                // The files are made first: PowerDNS must not be the one that sizes the table of readers.
+                let env = open_when_there(&name, &lmdb, &status, &pace).await?;
+                gate.pass(store.as_ref(), &name, &status).await;
+                anyhow::Ok(Arc::new(env))
+            };
             let Some(env) = shutdown.run_until_cancelled(opening).await else {
                 return Ok(());
             };
-            let env = Arc::new(env?);
+            let env = env?;
             let map_bytes = lmdb.options.map_size.0 as u64;
             tokio::spawn(census(env.clone(), map_bytes, status.clone(), shutdown.clone()));
-            let mut replica = Replica::new(env, store, status, origin, Arc::new(now));
+            let mut replica = Replica::new(env.clone(), store, status, origin, Arc::new(now));
             replica.set_schemas(schemas);
-            run(replica, pace, shutdown)
-                .await
-                .with_context(|| format!("database {name}"))
+            let replicating = run(replica, pace, shutdown);
+            tokio::select! {
+                ended = replicating => ended.with_context(|| format!("database {name}")),
+                () = log_stats(&name, &env, stats_interval) => Ok(()),
+            }
         });
     }
     // The first that ends with an error ends the others, each of which stores its last change.
@@ -137,9 +178,14 @@ async fn open_when_there(
     name: &str,
     lmdb: &Lmdb,
     status: &DatabaseStatus,
-    wait: Duration,
+    pace: &Pace,
 ) -> anyhow::Result<Environment> {
     let options = lmdb.open_options();
+    if options.create {
+        let (dir_mode, file_mode) = (lmdb.options.dir_mask.0, lmdb.options.file_mask.0);
+        create_files(&lmdb.path, options.no_subdir, dir_mode, file_mode)
+            .with_context(|| format!("cannot make database {name}"))?;
+    }
     let mut told = false;
     loop {
         match Environment::open(&lmdb.path, &options) {
@@ -148,13 +194,13 @@ async fn open_when_there(
                 tracing::info!(database = %name, path = %lmdb.path.display(), txn, readers, "opened");
                 return Ok(env);
             }
-            Err(error) if matches!(error.kind, LmdbErrorKind::Missing) && !options.create => {
+            Err(error) if matches!(error.kind, LmdbErrorKind::Missing) && !pace.once => {
                 status.failed("open", &error);
                 if !told {
                     tracing::info!(database = %name, %error, "waiting for it");
                     told = true;
                 }
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(pace.lmdb_poll).await;
             }
             Err(error) => return Err(error).with_context(|| format!("cannot open database {name}")),
         }
@@ -165,6 +211,71 @@ async fn open_when_there(
 /// between any two reports.
 fn patience(config: &Config) -> Duration {
     (config.storage.options.client_timeout.0 * 2).max(SHORTEST_PATIENCE)
+}
+
+/// The files that the databases map into memory, by the databases' names.
+fn mapped_files(config: &Config) -> BTreeMap<String, PathBuf> {
+    let mapped = |lmdb: &Lmdb| {
+        if lmdb.options.no_subdir {
+            lmdb.path.clone()
+        } else {
+            lmdb.path.join("data.mdb")
+        }
+    };
+    let files = config.lmdbs.iter();
+    files.map(|(name, lmdb)| (name.clone(), mapped(lmdb))).collect()
+}
+
+/// What `--wait-for-marker-file` waits for.
+#[derive(Clone)]
+struct Gate {
+    name: Option<String>,
+    poll: Duration,
+}
+
+impl Gate {
+    /// Ends when the object is there.
+    async fn pass(&self, store: &dyn Store, database: &str, status: &DatabaseStatus) {
+        let Some(name) = &self.name else { return };
+        tracing::info!(
+            database,
+            object = name,
+            "waiting for the marker file in the store"
+        );
+        loop {
+            match store.get(name, spool(&std::env::temp_dir())).await {
+                Ok(Some(_)) => break,
+                Ok(None) => {}
+                Err(error) => {
+                    status.failed(error.operation, &error);
+                    tracing::warn!(database, %error, "cannot look for the marker file, will try again");
+                }
+            }
+            tokio::time::sleep(self.poll).await;
+        }
+        tracing::info!(database, object = name, "the marker file is there");
+    }
+}
+
+/// Logs the size of a database at every interval, for ever; an interval of 0 means never.
+async fn log_stats(name: &str, env: &Arc<Environment>, interval: Duration) {
+    if interval.is_zero() {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(interval).await;
+        let env = env.clone();
+        let usage = tokio::task::spawn_blocking(move || env.usage()).await;
+        let Ok(Ok(usage)) = usage else {
+            tracing::warn!(database = name, ?usage, "cannot look at the size of the database");
+            continue;
+        };
+        tracing::info!(
+            database = name, used = usage.used, map_size = usage.map_size, txn = usage.last_txn_id,
+            readers = usage.readers, max_readers = usage.max_readers, entries = ?usage.entries,
+            "size of the database"
+        );
+    }
 }
 
 fn pace(config: &Config, receive_only: bool) -> Pace {
@@ -189,8 +300,12 @@ fn pace(config: &Config, receive_only: bool) -> Pace {
         storage_poll: config.storage_poll_interval.0,
         retry: config.storage_retry_interval.0,
         retry_limit: config.retry_limit(),
-        force_snapshot: config.storage_force_snapshot_interval.0,
+        force_snapshot: match config.storage_force_snapshot_interval.0 {
+            Duration::ZERO => NEVER,
+            interval => interval,
+        },
         receive_only,
+        once: config.only_once,
         cleanup: cleanup.enabled.then_some((cleanup.interval.0, retention)),
         sweep: sweeper.enabled.then_some(sweep),
         shutdown: SHUTDOWN,
@@ -218,4 +333,40 @@ fn schemas(lmdbs: &BTreeMap<String, Lmdb>) -> BTreeMap<String, Schemas> {
         }
     }
     schemas
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::store::ObjectBackend;
+
+    #[tokio::test(start_paused = true)]
+    async fn replicas_wait_until_the_marker_file_is_in_the_store() {
+        let store = ObjectBackend::new(Arc::new(InMemory::new()), "");
+        let status = DatabaseStatus::new(Metrics::new().database("main"));
+        let gate = Gate {
+            name: Some("go".into()),
+            poll: Duration::from_secs(1),
+        };
+        let waiting = gate.pass(&store, "main", &status);
+        let put = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let mut object = spool(&std::env::temp_dir());
+            object.write_all(b"go").unwrap();
+            store.put("go", object).await.unwrap();
+            tokio::time::Instant::now()
+        };
+        let waiting = async {
+            waiting.await;
+            tokio::time::Instant::now()
+        };
+        let (passed, put) = tokio::join!(waiting, put);
+        assert!(passed >= put);
+        let none = Gate { name: None, ..gate };
+        none.pass(&store, "main", &status).await;
+    }
 }

@@ -1,15 +1,16 @@
-//! `${VAR}` in a configuration file.
+//! `${VAR}` and `$VAR` in a configuration file.
 
 /// Why a variable cannot be put in.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandError {
-    #[error("line {line}: the environment variable {name:?} is not set")]
+    #[error("line {line}: the environment variable {name:?} is not set: set it, or write the value")]
     Unset { line: usize, name: String },
-    #[error("line {line}: \"${{\" without its \"}}\"")]
+    #[error("line {line}: \"${{\" without its \"}}\": close it")]
     Open { line: usize },
 }
 
-/// Puts the value of `lookup(VAR)` in the place of every `${VAR}`. Comment lines are left alone.
+/// Puts the value of `lookup(VAR)` in the place of every `${VAR}` and `$VAR`. Comment lines are left alone, and so is a
+/// `$` before anything that cannot be a variable.
 ///
 /// # Errors
 /// [`ExpandError`] with the line, counted from 1.
@@ -22,18 +23,34 @@ pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Str
             continue;
         }
         let mut rest = full;
-        while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after.split_once('}').ok_or(ExpandError::Open { line })?;
+        while let Some((before, after)) = rest.split_once('$') {
             out.push_str(before);
+            let (name, after) = match after.strip_prefix('{') {
+                Some(after) => after.split_once('}').ok_or(ExpandError::Open { line })?,
+                None => after.split_at(name_len(after)),
+            };
+            rest = after;
+            if name.is_empty() {
+                out.push('$');
+                continue;
+            }
             out.push_str(&lookup(name).ok_or_else(|| ExpandError::Unset {
                 line,
                 name: name.to_owned(),
             })?);
-            rest = after;
         }
         out.push_str(rest);
     }
     Ok(out)
+}
+
+/// Length of the variable's name that a text begins with, 0 if it begins with none.
+fn name_len(text: &str) -> usize {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return 0;
+    }
+    text.find(|c| !is_name(c)).unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -46,10 +63,10 @@ mod tests {
 
     #[test]
     fn variables_are_put_in_and_comments_left_alone() {
-        let text = "# ${OTHER}\na: ${NAME}-${NAME}\nb: $NAME\n";
+        let text = "# ${OTHER}\na: ${NAME}-${NAME}\nb: $NAME/$NAME.\nc: 1$ 2$3 $\n";
         assert_eq!(
             expand(text, lookup).unwrap(),
-            "# ${OTHER}\na: value-value\nb: $NAME\n"
+            "# ${OTHER}\na: value-value\nb: value/value.\nc: 1$ 2$3 $\n"
         );
     }
 
@@ -59,7 +76,8 @@ mod tests {
             line: 2,
             name: "OTHER".into(),
         };
-        assert_eq!(expand("a: 1\nb: ${OTHER}", lookup), Err(unset));
+        assert_eq!(expand("a: 1\nb: ${OTHER}", lookup).as_ref(), Err(&unset));
+        assert_eq!(expand("a: 1\nb: $OTHER", lookup), Err(unset));
         assert_eq!(expand("a: ${NAME", lookup), Err(ExpandError::Open { line: 1 }));
     }
 }

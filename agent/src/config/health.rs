@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Span;
 use crate::status::{HealthRules, Limits};
@@ -10,7 +10,7 @@ use crate::status::{HealthRules, Limits};
 /// Between two evaluations there is at least this.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
     /// Listing the store.
@@ -24,7 +24,7 @@ pub struct Health {
 }
 
 /// How long something may fail.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Check {
     /// How often it is looked at for the log. `/healthz` itself always answers for the moment it is asked.
@@ -44,7 +44,7 @@ impl Default for Check {
 }
 
 /// How long a start may take.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Start {
     pub interval: Span,

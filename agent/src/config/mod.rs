@@ -1,19 +1,33 @@
-//! Lightning Stream's configuration file, as far as this agent supports it. An unknown key is an error.
+//! Lightning Stream's configuration file. What it may say is in docs/agent-configuration.md; an unknown key is an error.
 
 mod expand;
 mod health;
+mod lmdb;
+mod log;
+mod options;
+mod secret;
+mod storage;
+mod suggest;
+mod sweeper;
+mod tls;
 mod units;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::lmdb::OpenOptions;
+use serde::{Deserialize, Serialize};
 
 pub use expand::{ExpandError, expand};
 pub use health::{Check, Health, Start};
+pub use lmdb::{DbiFlags, DbiOptions, Lmdb, LmdbOptions, Mode};
+pub use log::{Log, LogFormat, LogTimestamp, filter_of};
+pub use options::StorageOptions;
+pub use secret::Secret;
+pub use storage::{Cleanup, Storage, StorageType};
+use suggest::did_you_mean;
+pub use sweeper::Sweeper;
+pub use tls::Tls;
 pub use units::{Size, Span};
 
 /// Why a configuration is unusable.
@@ -23,7 +37,8 @@ pub enum ConfigError {
     Read { path: PathBuf, error: std::io::Error },
     #[error("{}: {error}", path.display())]
     Expand { path: PathBuf, error: ExpandError },
-    #[error("{}: {error}", path.display())]
+    /// Without the lines around it, which may hold keys.
+    #[error("{}: {}{}", path.display(), error.without_snippet(), hint(error))]
     Parse {
         path: PathBuf,
         error: Box<serde_saphyr::Error>,
@@ -39,8 +54,25 @@ fn value_error(key: impl Into<String>, reason: impl Into<String>) -> ConfigError
     }
 }
 
+/// What was probably meant by an unknown key or word.
+fn hint(error: &serde_saphyr::Error) -> String {
+    match error.without_snippet() {
+        serde_saphyr::Error::SerdeUnknownField {
+            field: word,
+            expected,
+            ..
+        }
+        | serde_saphyr::Error::SerdeUnknownVariant {
+            variant: word,
+            expected,
+            ..
+        } => did_you_mean(word, expected.iter().copied()),
+        _ => String::new(),
+    }
+}
+
 /// The whole file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The name of this instance; no other agent may have it.
@@ -49,6 +81,12 @@ pub struct Config {
     pub lmdbs: BTreeMap<String, Lmdb>,
     #[serde(default = "one_second")]
     pub lmdb_poll_interval: Span,
+    /// How often the size of the databases is logged; 0: never.
+    #[serde(default = "half_an_hour")]
+    pub lmdb_log_stats_interval: Span,
+    /// Metrics of how much of the memory maps is in memory.
+    #[serde(default)]
+    pub lmdb_scrape_smaps: bool,
     #[serde(default = "one_second")]
     pub storage_poll_interval: Span,
     #[serde(default = "five_seconds")]
@@ -57,8 +95,18 @@ pub struct Config {
     pub storage_retry_count: Option<u32>,
     #[serde(default)]
     pub storage_retry_forever: bool,
+    /// 0: only changes make snapshots.
     #[serde(default = "four_hours")]
     pub storage_force_snapshot_interval: Span,
+    /// No effect: snapshots are never in memory as a whole.
+    #[serde(default = "two")]
+    pub memory_downloaded_snapshots: u32,
+    /// No effect: snapshots are never in memory as a whole.
+    #[serde(default = "three")]
+    pub memory_decompressed_snapshots: u32,
+    /// End when everything is merged and stored once.
+    #[serde(default)]
+    pub only_once: bool,
     #[serde(default)]
     pub sweeper: Sweeper,
     pub storage: Storage,
@@ -70,207 +118,11 @@ pub struct Config {
     pub log: Log,
 }
 
-/// One LMDB file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lmdb {
-    pub path: PathBuf,
-    #[serde(default)]
-    pub schema_tracks_changes: bool,
-    #[serde(default)]
-    pub options: LmdbOptions,
-}
-
-impl Lmdb {
-    /// How to open the file.
-    pub fn open_options(&self) -> OpenOptions {
-        let LmdbOptions {
-            no_subdir,
-            create,
-            map_size,
-            max_dbs,
-        } = self.options;
-        OpenOptions {
-            map_size: map_size.0,
-            max_dbs,
-            create,
-            no_subdir,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LmdbOptions {
-    pub no_subdir: bool,
-    pub create: bool,
-    pub map_size: Size,
-    pub max_dbs: u32,
-}
-
-impl Default for LmdbOptions {
-    fn default() -> Self {
-        Self {
-            no_subdir: false,
-            create: false,
-            map_size: Size::mebibytes(1024),
-            max_dbs: 64,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StorageType {
-    S3,
-    Fs,
-    Memory,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Storage {
-    #[serde(rename = "type")]
-    pub kind: StorageType,
-    #[serde(default)]
-    pub options: StorageOptions,
-    #[serde(default)]
-    pub cleanup: Cleanup,
-}
-
-/// The options of all kinds of storage.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StorageOptions {
-    /// `fs`: the directory.
-    pub root_path: PathBuf,
-    pub access_key: String,
-    pub secret_key: String,
-    pub access_key_file: PathBuf,
-    pub secret_key_file: PathBuf,
-    pub secrets_refresh_interval: Span,
-    pub region: String,
-    pub bucket: String,
-    pub create_bucket: bool,
-    pub global_prefix: String,
-    pub endpoint_url: String,
-    pub client_timeout: Span,
-    pub dial_timeout: Span,
-}
-
-impl Default for StorageOptions {
-    fn default() -> Self {
-        Self {
-            root_path: PathBuf::new(),
-            access_key: String::new(),
-            secret_key: String::new(),
-            access_key_file: PathBuf::new(),
-            secret_key_file: PathBuf::new(),
-            secrets_refresh_interval: Span::seconds(15),
-            region: String::new(),
-            bucket: String::new(),
-            create_bucket: false,
-            global_prefix: String::new(),
-            endpoint_url: String::new(),
-            client_timeout: Span::seconds(15 * 60),
-            dial_timeout: Span::seconds(10),
-        }
-    }
-}
-
-// The derived form would print the keys.
-impl std::fmt::Debug for StorageOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StorageOptions")
-            .field("endpoint_url", &self.endpoint_url)
-            .field("bucket", &self.bucket)
-            .field("global_prefix", &self.global_prefix)
-            .finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cleanup {
-    pub enabled: bool,
-    pub interval: Span,
-    pub must_keep_interval: Span,
-    pub remove_old_instances_interval: Span,
-}
-
-impl Default for Cleanup {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            interval: Span::seconds(5 * 60),
-            must_keep_interval: Span::seconds(10 * 60),
-            remove_old_instances_interval: Span::seconds(168 * 3600),
-        }
-    }
-}
-
-/// Removal of old deletion marks.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sweeper {
-    pub enabled: bool,
-    pub retention_days: f64,
-    pub interval: Span,
-    pub first_interval: Span,
-    pub lock_duration: Span,
-    pub release_duration: Span,
-    /// Age from which marks in snapshots are left out; not set: 1 % less than the retention.
-    pub retention_load_cutoff_duration: Option<Span>,
-}
-
-impl Default for Sweeper {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            retention_days: 370.0,
-            interval: Span::seconds(6 * 3600),
-            first_interval: Span::seconds(10 * 60),
-            lock_duration: Span::milliseconds(50),
-            release_duration: Span::milliseconds(50),
-            retention_load_cutoff_duration: None,
-        }
-    }
-}
-
-impl Sweeper {
-    /// Age from which marks are removed.
-    pub fn retention(&self) -> Duration {
-        Duration::try_from_secs_f64(self.retention_days * 86_400.0).unwrap_or(Duration::MAX)
-    }
-
-    /// Age from which marks in snapshots are left out.
-    pub fn load_cutoff(&self) -> Duration {
-        let retention = self.retention();
-        self.retention_load_cutoff_duration
-            .map_or(retention.mul_f64(0.99), |cutoff| cutoff.0)
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// Where the endpoints are served, `:8500` or `127.0.0.1:8500`; empty: nowhere.
     pub address: String,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    #[default]
-    Human,
-    Json,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    pub level: Option<String>,
-    pub format: LogFormat,
 }
 
 fn one_second() -> Span {
@@ -281,8 +133,20 @@ fn five_seconds() -> Span {
     Span::seconds(5)
 }
 
+fn half_an_hour() -> Span {
+    Span::seconds(30 * 60)
+}
+
 fn four_hours() -> Span {
     Span::seconds(4 * 3600)
+}
+
+fn two() -> u32 {
+    2
+}
+
+fn three() -> u32 {
+    3
 }
 
 impl Config {
@@ -299,10 +163,19 @@ impl Config {
             path: path.to_owned(),
             error,
         })?;
-        let config: Self = serde_saphyr::from_str(&text).map_err(|error| ConfigError::Parse {
+        let parse_error = |error| ConfigError::Parse {
             path: path.to_owned(),
             error: Box::new(error),
-        })?;
+        };
+        let mut config: Self = serde_saphyr::from_str(&text).map_err(parse_error)?;
+        if config.storage.options.root_path.as_os_str().is_empty() {
+            config.storage.options.root_path = std::mem::take(&mut config.storage.root_path);
+        }
+        // The typed form does not tell an option that was given from a default.
+        let plain: serde_json::Value = serde_saphyr::from_str(&text).map_err(parse_error)?;
+        let given = plain["storage"]["options"].as_object();
+        let given = given.into_iter().flatten().map(|(option, _)| option.as_str());
+        config.storage.check_given(given)?;
         config.check()?;
         Ok(config)
     }
@@ -312,64 +185,83 @@ impl Config {
             return Err(value_error("lmdbs", "name at least one database"));
         }
         for (name, lmdb) in &self.lmdbs {
-            if name.is_empty() || name.contains("__") || name.contains(['/', '.']) {
-                let reason = "the name of a database has no \"__\", '/' or '.' in it";
-                return Err(value_error(format!("lmdbs.{name}"), reason));
-            }
-            if !lmdb.schema_tracks_changes {
+            lmdb.check(name)?;
+        }
+        for (key, interval) in [
+            ("lmdb_poll_interval", self.lmdb_poll_interval),
+            ("storage_poll_interval", self.storage_poll_interval),
+            ("storage_retry_interval", self.storage_retry_interval),
+        ] {
+            if interval.0 < Duration::from_millis(10) {
                 return Err(value_error(
-                    format!("lmdbs.{name}.schema_tracks_changes"),
-                    "only native databases are supported, such as PowerDNS writes from 4.8 on: set it to true",
+                    key,
+                    format!("{interval} is too short: set at least 10ms"),
                 ));
             }
         }
-        let sweeper = &self.sweeper;
-        if sweeper.enabled && (sweeper.retention_days < 1.0 || !sweeper.retention_days.is_finite()) {
-            let reason =
-                "must be at least 1: a server that was away for longer would bring deleted records back";
-            return Err(value_error("sweeper.retention_days", reason));
+        let force = self.storage_force_snapshot_interval;
+        if !force.0.is_zero() && force.0 < Duration::from_secs(1) {
+            let reason = format!("{force} is too short: set at least 1s, or 0s to turn it off");
+            return Err(value_error("storage_force_snapshot_interval", reason));
         }
-        if sweeper.enabled && sweeper.load_cutoff() > sweeper.retention() {
-            let reason = "must not be longer than the retention, or swept marks come back";
-            return Err(value_error("sweeper.retention_load_cutoff_duration", reason));
+        if self.storage_retry_count == Some(0) {
+            let reason = "0 would never try: set at least 1, or storage_retry_forever";
+            return Err(value_error("storage_retry_count", reason));
         }
-        self.check_storage()
-    }
-
-    fn check_storage(&self) -> Result<(), ConfigError> {
-        let options = &self.storage.options;
-        let need = |key: &str, given: bool| {
-            let reason = format!("is needed for type {:?}", self.storage.kind).to_lowercase();
-            if given {
-                Ok(())
-            } else {
-                Err(value_error(format!("storage.options.{key}"), reason))
-            }
-        };
-        match self.storage.kind {
-            StorageType::Memory => Ok(()),
-            StorageType::Fs => need("root_path", !options.root_path.as_os_str().is_empty()),
-            StorageType::S3 => {
-                need("bucket", !options.bucket.is_empty())?;
-                if options.create_bucket {
-                    let reason = "the agent's keys need not be able to make buckets: make it beforehand";
-                    return Err(value_error("storage.options.create_bucket", reason));
-                }
-                let files = [&options.access_key_file, &options.secret_key_file];
-                if files.iter().any(|file| !file.as_os_str().is_empty()) {
-                    need("access_key_file", !options.access_key_file.as_os_str().is_empty())?;
-                    return need("secret_key_file", !options.secret_key_file.as_os_str().is_empty());
-                }
-                need("access_key", !options.access_key.is_empty())?;
-                need("secret_key", !options.secret_key.is_empty())
-            }
+        let address = &self.http.address;
+        let port = address
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse::<u16>().ok());
+        if !address.is_empty() && port.is_none() {
+            let reason = format!("{address:?} is no address such as \":8500\" or \"127.0.0.1:8500\"");
+            return Err(value_error("http.address", reason));
         }
+        if let Some(level) = &self.log.level {
+            filter_of(level)?;
+        }
+        self.sweeper.check()?;
+        self.storage.check()
     }
 
     /// Failures in a row after which the agent ends, `None`: never. Unlike Lightning Stream, which gives up after 100,
     /// never is the default: an agent that ended cannot heal when the store comes back.
     pub fn retry_limit(&self) -> Option<u32> {
         self.storage_retry_count.filter(|_| !self.storage_retry_forever)
+    }
+
+    /// Keeps the named databases only; none named: all of them.
+    ///
+    /// # Errors
+    /// That there is no database of a name.
+    pub fn keep_only(&mut self, names: &[String]) -> Result<(), ConfigError> {
+        for name in names {
+            if !self.lmdbs.contains_key(name) {
+                let known = self.lmdbs.keys().map(String::as_str);
+                let hint = did_you_mean(name, known.clone());
+                let known = known.collect::<Vec<_>>().join(", ");
+                return Err(value_error(
+                    "--only-db",
+                    format!("there is no database {name:?}{hint}: the configuration has {known}"),
+                ));
+            }
+        }
+        if !names.is_empty() {
+            self.lmdbs.retain(|name, _| names.contains(name));
+        }
+        Ok(())
+    }
+
+    /// The evaluated configuration with defaults as YAML, secrets masked, without options of other types of storage.
+    ///
+    /// # Errors
+    /// Those of the serializers, which should not happen.
+    pub fn to_yaml(&self) -> anyhow::Result<String> {
+        let mut plain = serde_json::to_value(self)?;
+        if let Some(options) = plain["storage"]["options"].as_object_mut() {
+            let known = StorageOptions::of(self.storage.kind);
+            options.retain(|option, _| known.contains(&option.as_str()));
+        }
+        Ok(serde_saphyr::to_string(&plain)?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::{Serialize, Serializer};
 
 /// A duration in Go's form: `1s`, `500ms`, `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,40 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.0.as_millis();
+        let mut rest = milliseconds;
+        for (unit, length) in [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+            let count = rest / length;
+            rest %= length;
+            if count > 0 || (milliseconds == 0 && unit == "s") {
+                write!(f, "{count}{unit}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_duration(text).map(Self)
+    }
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
+    // The one number that needs no unit.
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
     let wrong = || format!("{text:?} is not a duration such as 500ms, 1s or 1h30m");
     let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(signed).map_err(|_| wrong())
@@ -64,6 +98,24 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let units = [
+            ("TB", 1_usize << 40),
+            ("GB", 1 << 30),
+            ("MB", 1 << 20),
+            ("KB", 1 << 10),
+        ];
+        match units
+            .iter()
+            .find(|(_, unit)| self.0 > 0 && self.0.is_multiple_of(*unit))
+        {
+            Some((name, unit)) => serializer.collect_str(&format_args!("{}{name}", self.0 / unit)),
+            None => serializer.serialize_u64(self.0 as u64),
+        }
+    }
+}
+
 fn parse_size(text: &str) -> Result<usize, String> {
     let wrong = || format!("{text:?} is not a size such as 512MB or 1GB");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -92,6 +144,20 @@ mod tests {
         assert_eq!(parse_duration("168h").unwrap(), Duration::from_secs(168 * 3600));
         for bad in ["", "-1s", "1", "soon"] {
             assert!(parse_duration(bad).unwrap_err().contains(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_are_written_as_they_are_read() {
+        for text in ["0s", "50ms", "1s", "1m30s", "168h", "1h1ms"] {
+            assert_eq!(Span(parse_duration(text).unwrap()).to_string(), text);
+        }
+        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
+        for (text, shown) in [("4096MB", "\"4GB\""), ("100", "100"), ("1025KB", "\"1025KB\"")] {
+            assert_eq!(
+                serde_json::to_string(&Size(parse_size(text).unwrap())).unwrap(),
+                shown
+            );
         }
     }
 

@@ -2,8 +2,10 @@
 //!
 //! This is the only module with unsafe code: opening a memory map whose file another process writes.
 
+mod create;
 mod error;
 pub mod header;
+mod usage;
 
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -12,9 +14,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use heed::types::Bytes;
 use heed::{Database, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
+pub use create::create_files;
 use error::show_key;
 pub use error::{LmdbError, LmdbErrorKind};
 use header::Header;
+pub use usage::Usage;
 
 /// Reader slots that a new lock file gets. LMDB's default of 126 is too few for PowerDNS with many threads, and
 /// PowerDNS has no setting for it (its issue 13418).

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -341,6 +342,11 @@ impl Metrics {
             failures: self.failures.clone(),
             details: self.details.clone(),
         }
+    }
+
+    /// Shows what a collector finds at every scrape.
+    pub fn collect_from(&mut self, collector: Box<dyn Collector>) {
+        self.registry.register_collector(collector);
     }
 
     /// All metrics in the `OpenMetrics` text format.

@@ -1,22 +1,59 @@
 //! Where snapshots are kept: a narrow interface over the crate object_store.
 
+mod azure;
+mod client;
+mod create;
 mod credentials;
+mod folder;
+mod gcs;
+mod marker;
 mod object;
 mod s3;
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use object_store::{ClientOptions, RetryConfig};
 use tempfile::SpooledTempFile;
 
+pub use azure::{AzureAccess, AzureOptions, open as open_azure};
+pub use client::{ClientSettings, TlsSettings};
+pub use create::CreatedStore;
+pub use folder::open as open_folder;
+pub use gcs::{GcsOptions, open as open_gcs};
+pub use marker::{MarkedStore, UPDATE_MARKER};
 pub use object::ObjectBackend;
-pub use s3::{S3Error, S3Options, open as open_s3};
+pub use s3::{S3Options, open as open_s3};
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("storage.options.{0} is not usable: {1}")]
+    Option(&'static str, String),
+    #[error("cannot use the storage options: {0}")]
+    Build(#[from] object_store::Error),
+}
+
+/// What the crate itself wants to know of the connection; the rest is up to our own client.
+fn client_options(url: &str) -> ClientOptions {
+    ClientOptions::new().with_allow_http(url.starts_with("http://"))
+}
+
+/// The sync loops try again by themselves, with fresh keys and a fresh listing.
+fn retries() -> RetryConfig {
+    RetryConfig {
+        max_retries: 2,
+        retry_timeout: Duration::from_secs(20),
+        ..RetryConfig::default()
+    }
+}
 
 /// A failed request, with what was asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {name:?}: {reason}")]
 pub struct StoreError {
-    /// `list`, `read`, `write` or `remove`.
+    /// `list`, `read`, `write`, `remove` or `create`.
     pub operation: &'static str,
     /// The object, or the prefix of a listing.
     pub name: String,
@@ -27,12 +64,18 @@ pub struct StoreError {
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreErrorReason {
-    #[error("the store refuses the keys ({0}): check access_key and secret_key, and what they may do")]
+    #[error("the store refuses the keys ({0}): check the keys in storage.options, and what they may do")]
     Denied(#[source] object_store::Error),
     #[error("the bucket or folder does not exist ({0}): create it")]
     NoBucket(#[source] object_store::Error),
+    #[error(
+        "{0}: make it beforehand and set create_bucket or create_container to false, or give the keys that right"
+    )]
+    Create(String),
     #[error("the name is not a valid object key ({0})")]
     Name(#[source] object_store::path::Error),
+    #[error("the folder {} is gone, or on another file system than at the start: is its volume mounted?", .0.display())]
+    NoFolder(std::path::PathBuf),
     #[error("cannot use a temporary file: {0}; is the volume full?")]
     Spool(#[source] std::io::Error),
     #[error("{0}")]

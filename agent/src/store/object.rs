@@ -7,9 +7,13 @@ use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
-use object_store::{Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _};
+use object_store::{
+    Attribute, Attributes, Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+    PutMultipartOptions, PutOptions, PutPayload,
+};
 use tempfile::SpooledTempFile;
 
+use super::credentials::Renewable;
 use super::{Listed, Store, StoreError, StoreErrorReason};
 
 /// Length of the parts of a large upload, bytes. All but the last must be equally long and at least 5 MiB (R2, S3).
@@ -21,6 +25,10 @@ pub struct ObjectBackend {
     /// Object stores in the cloud list by any text; local ones by whole path segments only.
     pages: Option<Arc<dyn PaginatedListStore>>,
     prefix: String,
+    /// Given with every object.
+    attributes: Attributes,
+    /// Keys that may have changed when they are refused.
+    keys: Option<Arc<dyn Renewable>>,
 }
 
 impl ObjectBackend {
@@ -30,17 +38,68 @@ impl ObjectBackend {
             objects,
             pages: None,
             prefix: prefix.to_owned(),
+            attributes: Attributes::new(),
+            keys: None,
         }
     }
 
     /// A store that lists by text.
-    pub fn paginated<S: ObjectStore + PaginatedListStore>(store: S, prefix: &str) -> Self {
-        let store = Arc::new(store);
+    pub fn paginated<S: ObjectStore + PaginatedListStore>(store: Arc<S>, prefix: &str) -> Self {
         Self {
-            objects: store.clone(),
-            pages: Some(store),
-            prefix: prefix.to_owned(),
+            pages: Some(store.clone()),
+            ..Self::new(store, prefix)
         }
+    }
+
+    /// Gives every object a storage class.
+    #[must_use]
+    pub(super) fn with_storage_class(mut self, class: &str) -> Self {
+        self.attributes
+            .insert(Attribute::StorageClass, class.to_owned().into());
+        self
+    }
+
+    /// Reads keys again when the store refuses them.
+    #[must_use]
+    pub(super) fn with_renewable(mut self, keys: Arc<dyn Renewable>) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Makes a request, and once more when the store refuses the keys and they have changed meanwhile.
+    async fn renewing<T, F>(&self, request: impl Fn() -> F) -> object_store::Result<T>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        match request().await {
+            Err(error) if is_denied(&error) && self.keys.as_ref().is_some_and(|keys| keys.renew()) => {
+                request().await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn put_whole(&self, path: &Path, content: Vec<u8>) -> object_store::Result<()> {
+        let content = PutPayload::from(content);
+        let put = || {
+            let options = PutOptions {
+                attributes: self.attributes.clone(),
+                ..PutOptions::default()
+            };
+            self.objects.put_opts(path, content.clone(), options)
+        };
+        self.renewing(put).await.map(drop)
+    }
+
+    async fn begin_upload(&self, path: &Path) -> object_store::Result<Box<dyn MultipartUpload>> {
+        let begin = || {
+            let options = PutMultipartOptions {
+                attributes: self.attributes.clone(),
+                ..PutMultipartOptions::default()
+            };
+            self.objects.put_multipart_opts(path, options)
+        };
+        self.renewing(begin).await
     }
 
     fn path(&self, operation: &'static str, name: &str) -> Result<Path, StoreError> {
@@ -104,15 +163,31 @@ impl ObjectBackend {
 }
 
 fn explain(operation: &'static str, name: &str, error: Error) -> StoreError {
-    let reason = match &error {
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StoreErrorReason::Denied(error),
-        Error::NotFound { .. } => StoreErrorReason::NoBucket(error),
-        _ => StoreErrorReason::Other(error),
+    let reason = if is_denied(&error) {
+        StoreErrorReason::Denied(error)
+    } else if matches!(error, Error::NotFound { .. }) || bucket_is_missing(&error) {
+        StoreErrorReason::NoBucket(error)
+    } else {
+        StoreErrorReason::Other(error)
     };
     StoreError {
         operation,
         name: name.to_owned(),
         reason,
+    }
+}
+
+/// A refusal of the keys. Of a listing that is refused the crate makes a general error, whose text alone says so.
+fn is_denied(error: &Error) -> bool {
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
+        Error::Generic { .. } => {
+            let text = error.to_string();
+            ["401", "403"]
+                .iter()
+                .any(|code| text.contains(&format!("status code: {code}")))
+        }
+        _ => false,
     }
 }
 
@@ -125,7 +200,7 @@ fn bucket_is_missing(error: &Error) -> bool {
 impl Store for ObjectBackend {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let listed = match &self.pages {
-            Some(pages) => self.list_pages(pages.as_ref(), prefix).await,
+            Some(pages) => self.renewing(|| self.list_pages(pages.as_ref(), prefix)).await,
             None => self.list_segments(prefix).await,
         };
         listed.map_err(|error| explain("list", prefix, error))
@@ -138,7 +213,7 @@ impl Store for ObjectBackend {
     ) -> Result<Option<SpooledTempFile>, StoreError> {
         let path = self.path("read", name)?;
         let fetched = async {
-            let mut chunks = self.objects.get(&path).await?.into_stream();
+            let mut chunks = self.renewing(|| self.objects.get(&path)).await?.into_stream();
             while let Some(chunk) = chunks.try_next().await? {
                 // Into memory or the page cache: too short to be worth another thread.
                 if let Err(error) = object.write_all(&chunk) {
@@ -162,10 +237,10 @@ impl Store for ObjectBackend {
             .map_err(|error| spool_error("write", name, error))?;
         let first = read_part(&mut object).map_err(|error| spool_error("write", name, error))?;
         if first.len() < PART_LEN {
-            let put = self.objects.put(&path, first.into()).await;
-            return put.map(drop).map_err(|error| explain("write", name, error));
+            let put = self.put_whole(&path, first).await;
+            return put.map_err(|error| explain("write", name, error));
         }
-        let upload = self.objects.put_multipart(&path).await;
+        let upload = self.begin_upload(&path).await;
         let mut upload = upload.map_err(|error| explain("write", name, error))?;
         let sent = send_parts(upload.as_mut(), first, &mut object).await;
         let sent = sent.map_err(|error| match error {
@@ -181,7 +256,7 @@ impl Store for ObjectBackend {
 
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path("remove", name)?;
-        match self.objects.delete(&path).await {
+        match self.renewing(|| self.objects.delete(&path)).await {
             Ok(()) => Ok(()),
             Err(error @ Error::NotFound { .. }) if !bucket_is_missing(&error) => Ok(()),
             Err(error) => Err(explain("remove", name, error)),

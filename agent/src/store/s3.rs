@@ -1,17 +1,15 @@
-//! Opening an S3 bucket from Lightning Stream's options.
+//! Opening an S3 bucket.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
-use object_store::{ClientOptions, RetryConfig};
 
-use super::ObjectBackend;
-use super::credentials::FileCredentials;
-
-/// The region that is asked for when none is configured, as in Lightning Stream.
-const DEFAULT_REGION: &str = "us-east-1";
+use super::client::{ClientSettings, StoreClient};
+use super::create::{CreatedStore, S3Bucket};
+use super::credentials::s3_keys;
+use super::{ObjectBackend, OpenError, Store, client_options, retries};
 
 /// How to reach a bucket.
 #[derive(Clone, Default)]
@@ -27,67 +25,57 @@ pub struct S3Options {
     pub secrets_refresh_interval: Duration,
     /// Put before every name, as it is.
     pub global_prefix: String,
-    /// For one request, transfer included.
-    pub client_timeout: Duration,
-    pub dial_timeout: Duration,
-}
-
-/// Why a bucket cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum S3Error {
-    #[error("storage.options.{0} is not usable: {1}")]
-    Option(&'static str, String),
-    #[error("cannot use the storage options: {0}")]
-    Build(#[from] object_store::Error),
+    /// Given with every object; empty: the store's default.
+    pub storage_class: String,
+    /// Make the bucket at the first use, in this time.
+    pub create_bucket: Option<Duration>,
+    pub client: ClientSettings,
 }
 
 /// Opens the bucket; nothing is sent yet.
 ///
 /// # Errors
-/// [`S3Error`] when the options contradict themselves.
-pub fn open(options: &S3Options) -> Result<ObjectBackend, S3Error> {
-    let prefix = &options.global_prefix;
-    if prefix.starts_with('/') || prefix.contains("//") {
-        let reason = "it must neither begin with '/' nor contain \"//\"".to_owned();
-        return Err(S3Error::Option("global_prefix", reason));
-    }
-    let http = options.endpoint_url.starts_with("http://");
-    if !http && !options.endpoint_url.starts_with("https://") && !options.endpoint_url.is_empty() {
-        let reason = format!("{:?} must begin with http:// or https://", options.endpoint_url);
-        return Err(S3Error::Option("endpoint_url", reason));
-    }
-    let client = ClientOptions::new()
-        .with_allow_http(http)
-        .with_timeout(options.client_timeout)
-        .with_connect_timeout(options.dial_timeout);
-    // The sync loops try again by themselves, with fresh keys and a fresh listing.
-    let retry = RetryConfig {
-        max_retries: 2,
-        retry_timeout: Duration::from_secs(20),
-        ..RetryConfig::default()
-    };
-    let region = if options.region.is_empty() {
-        DEFAULT_REGION
-    } else {
-        &options.region
-    };
+/// [`OpenError`] when the options contradict themselves.
+pub fn open(options: &S3Options) -> Result<Arc<dyn Store>, OpenError> {
+    let client = StoreClient::new(options.client.clone())?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&options.bucket)
-        .with_region(region)
-        .with_client_options(client)
-        .with_retry(retry);
+        .with_region(&options.region)
+        .with_client_options(client_options(&options.endpoint_url))
+        .with_http_connector(client.clone())
+        .with_retry(retries());
     if !options.endpoint_url.is_empty() {
         builder = builder.with_endpoint(&options.endpoint_url);
     }
-    builder = match &options.key_files {
-        Some((access, secret)) => builder.with_credentials(Arc::new(FileCredentials::new(
+    let keys = options.key_files.as_ref().map(|(access, secret)| {
+        Arc::new(s3_keys(
             access.clone(),
             secret.clone(),
             options.secrets_refresh_interval,
-        ))),
+        ))
+    });
+    builder = match &keys {
+        Some(keys) => builder.with_credentials(keys.clone()),
         None => builder
             .with_access_key_id(&options.access_key)
             .with_secret_access_key(&options.secret_key),
     };
-    Ok(ObjectBackend::paginated(builder.build()?, prefix))
+    let s3 = Arc::new(builder.build()?);
+    let mut backend = ObjectBackend::paginated(s3.clone(), &options.global_prefix);
+    if !options.storage_class.is_empty() {
+        backend = backend.with_storage_class(&options.storage_class);
+    }
+    if let Some(keys) = keys {
+        backend = backend.with_renewable(keys);
+    }
+    let Some(timeout) = options.create_bucket else {
+        return Ok(Arc::new(backend));
+    };
+    let bucket = S3Bucket {
+        store: s3,
+        client,
+        region: options.region.clone(),
+    };
+    let created = CreatedStore::new(Arc::new(backend), Box::new(bucket), &options.bucket, timeout);
+    Ok(Arc::new(created))
 }

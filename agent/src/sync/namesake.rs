@@ -11,6 +11,9 @@ use crate::snapshot::SnapshotName;
 /// whose predecessor still stores its last change.
 const QUIET: u64 = 300_000_000_000;
 
+/// Own snapshots kept in mind, some 150 bytes each.
+const MOST_REMEMBERED: usize = 10_000;
+
 /// What is known of own snapshots and of foreign ones under the own name.
 #[derive(Debug, Default)]
 pub(super) struct Namesake {
@@ -35,9 +38,12 @@ impl Namesake {
             return Vec::new();
         };
         let foreign: Vec<_> = own.difference(ours).cloned().collect();
-        // What is gone from the store needs no memory, but the last attempt may be on its way still.
-        let last = ours.last().cloned();
-        ours.retain(|name| own.contains(name) || Some(name) == last.as_ref());
+        // Those long gone from the store need no memory; a store that comes back from an outage may still have the others.
+        while ours.len() > MOST_REMEMBERED
+            && let Some(oldest) = ours.first().filter(|oldest| !own.contains(*oldest)).cloned()
+        {
+            ours.remove(&oldest);
+        }
         ours.extend(foreign.iter().cloned());
         self.pending.retain(|name| own.contains(name));
         self.pending.extend(foreign.iter().cloned());
@@ -85,6 +91,9 @@ mod tests {
         namesake.about_to_store(name(4));
         assert!(namesake.look(&[name(3), name(4)].into(), 0).is_empty());
         assert_eq!(namesake.holds(0), None);
+        // The store is emptied, and comes back as it was.
+        assert!(namesake.look(&[].into(), 0).is_empty());
+        assert!(namesake.look(&[name(1), name(3), name(4)].into(), 0).is_empty());
     }
 
     #[test]

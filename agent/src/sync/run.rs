@@ -23,6 +23,8 @@ pub struct Pace {
     pub receive_only: bool,
     /// The cleaner's interval and what it keeps; `None`: it does not run.
     pub cleanup: Option<(Duration, Retention)>,
+    /// End when everything of the first listing is merged and the own changes are stored.
+    pub once: bool,
     /// When to remove old deletion marks; `None`: never.
     pub sweep: Option<SweepPace>,
     /// Time that the last snapshot may take at the end.
@@ -89,6 +91,7 @@ async fn replicate(replica: &mut Replica, pace: &Pace) -> Result<(), SyncError> 
     let mut next_clean = pace
         .cleanup
         .map(|(interval, _)| Instant::now() + jittered(interval));
+    let mut merged_all = false;
     let mut next_sweep = pace.sweep.map(|sweep| Instant::now() + sweep.first);
     if let Some(sweep) = pace.sweep {
         replica.set_sweep(sweep.rules);
@@ -96,19 +99,30 @@ async fn replicate(replica: &mut Replica, pace: &Pace) -> Result<(), SyncError> 
     loop {
         if Instant::now() >= next_receive {
             let outcome = replica.receive().await.map(|received| match received {
-                Received::All => pace.storage_poll,
+                Received::All => {
+                    merged_all = true;
+                    pace.storage_poll
+                }
                 Received::More => Duration::ZERO,
             });
             next_receive = receives.next(replica, pace, outcome)?;
+            if pace.once && pace.receive_only && merged_all {
+                return Ok(());
+            }
         }
         if !pace.receive_only && Instant::now() >= next_send {
             let force = Instant::now() >= next_force;
             let before = replica.stored_txn;
-            let outcome = replica.send(force).await.map(|_| pace.lmdb_poll);
+            let sent = replica.send(force).await;
+            let stored_all = matches!(sent, Ok(true));
+            let outcome = sent.map(|_| pace.lmdb_poll);
             if outcome.is_ok() && (force || replica.stored_txn != before) {
                 next_force = Instant::now() + pace.force_snapshot;
             }
             next_send = sends.next(replica, pace, outcome)?;
+            if pace.once && merged_all && stored_all {
+                return Ok(());
+            }
         }
         if let (Some((interval, retention)), Some(due)) = (pace.cleanup, next_clean)
             && !pace.receive_only

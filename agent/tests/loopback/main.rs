@@ -10,3 +10,4 @@ mod outage;
 mod recovery;
 mod replicate;
 mod start_order;
+mod store;

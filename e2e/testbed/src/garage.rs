@@ -131,6 +131,20 @@ admin_token = "{ADMIN_TOKEN}"
             "permissions": {"read": true, "write": true, "owner": false},
         });
         self.post("/v2/AllowBucketKey", &allow).await;
+        self.named(name, &key)
+    }
+
+    /// A bucket that is not there yet, and a key that may make it.
+    ///
+    /// # Panics
+    /// When Garage refuses.
+    pub async fn bucket_to_make(&self, name: &str) -> Bucket {
+        let may = json!({"name": name, "allow": {"createBucket": true}});
+        let key = self.post("/v2/CreateKey", &may).await;
+        self.named(name, &key)
+    }
+
+    fn named(&self, name: &str, key: &Value) -> Bucket {
         let text = |field: &str| key[field].as_str().unwrap_or_default().to_owned();
         Bucket {
             endpoint: format!("http://127.0.0.1:{}", self.s3_port),

@@ -1,0 +1,272 @@
+//! The HTTP client to stores in the network: timeouts, TLS, and checksums of what is sent.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http_body_util::BodyExt as _;
+use md5::{Digest as _, Md5};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Certificate, Identity, Method};
+
+use super::OpenError;
+
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+
+/// How to reach a store.
+#[derive(Debug, Clone, Default)]
+pub struct ClientSettings {
+    pub tls: TlsSettings,
+    pub idle_conn_timeout: Duration,
+    pub max_idle_conns: usize,
+    /// For the connection, TLS included.
+    pub connect_timeout: Duration,
+    pub dial_keep_alive: Duration,
+    /// For one request, transfer included.
+    pub client_timeout: Duration,
+    /// Send `Content-MD5` with every object, so that the store refuses one that changed on the way.
+    pub content_md5: bool,
+}
+
+/// TLS to a store; empty fields are not set.
+#[derive(Clone, Default)]
+pub struct TlsSettings {
+    /// Certificates (PEM) that are believed instead of the system's; a file goes before its text.
+    pub ca_file: PathBuf,
+    pub ca: String,
+    /// The own certificate and key (PEM).
+    pub cert_file: PathBuf,
+    pub cert: String,
+    pub key_file: PathBuf,
+    pub key: String,
+    /// Read the files again this often.
+    pub watch: Option<Duration>,
+    pub insecure_skip_verify: bool,
+}
+
+// The derived form would print the key.
+impl std::fmt::Debug for TlsSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsSettings")
+            .field("ca_file", &self.ca_file)
+            .field("cert_file", &self.cert_file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Certificates and key as read.
+#[derive(PartialEq, Eq)]
+struct Pems {
+    ca: Vec<u8>,
+    cert: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl TlsSettings {
+    fn read(&self) -> Result<Pems, OpenError> {
+        let read = |option: &'static str, file: &PathBuf, text: &str| {
+            if file.as_os_str().is_empty() {
+                return Ok(text.as_bytes().to_vec());
+            }
+            std::fs::read(file).map_err(|error| {
+                OpenError::Option(option, format!("cannot read {}: {error}", file.display()))
+            })
+        };
+        Ok(Pems {
+            ca: read("tls.ca_file", &self.ca_file, &self.ca)?,
+            cert: read("tls.cert_file", &self.cert_file, &self.cert)?,
+            key: read("tls.key_file", &self.key_file, &self.key)?,
+        })
+    }
+}
+
+impl ClientSettings {
+    fn build(&self, pems: &Pems) -> Result<reqwest::Client, OpenError> {
+        let mut builder = reqwest::Client::builder()
+            .timeout(self.client_timeout)
+            .connect_timeout(self.connect_timeout)
+            .pool_idle_timeout(self.idle_conn_timeout)
+            .pool_max_idle_per_host(self.max_idle_conns)
+            .tcp_keepalive(self.dial_keep_alive)
+            .user_agent(concat!("zonetide-agent/", env!("CARGO_PKG_VERSION")))
+            .http1_only()
+            .tls_danger_accept_invalid_certs(self.tls.insecure_skip_verify);
+        if !pems.ca.is_empty() {
+            let certificates = Certificate::from_pem_bundle(&pems.ca);
+            let certificates = certificates.map_err(|error| tls_error("tls.ca_file", &error))?;
+            if certificates.is_empty() {
+                let reason = "has no certificate in PEM form".to_owned();
+                return Err(OpenError::Option("tls.ca_file", reason));
+            }
+            builder = builder.tls_certs_only(certificates);
+        }
+        if !pems.cert.is_empty() {
+            let both = [pems.key.as_slice(), b"\n", pems.cert.as_slice()].concat();
+            let identity = Identity::from_pem(&both);
+            builder = builder.identity(identity.map_err(|error| tls_error("tls.cert_file", &error))?);
+        }
+        builder.build().map_err(|error| tls_error("tls", &error))
+    }
+}
+
+fn tls_error(option: &'static str, error: &dyn std::error::Error) -> OpenError {
+    use std::fmt::Write as _;
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(reason, ": {error}");
+        source = error.source();
+    }
+    OpenError::Option(option, reason)
+}
+
+/// A client that follows the files of its TLS settings.
+struct Current {
+    client: reqwest::Client,
+    pems: Pems,
+    checked: Instant,
+}
+
+struct Shared {
+    settings: ClientSettings,
+    current: Mutex<Current>,
+}
+
+/// The client of a store, which is cheap to clone.
+#[derive(Clone)]
+pub(super) struct StoreClient(Arc<Shared>);
+
+impl std::fmt::Debug for StoreClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("StoreClient").field(&self.0.settings).finish()
+    }
+}
+
+impl StoreClient {
+    pub(super) fn new(settings: ClientSettings) -> Result<Self, OpenError> {
+        let pems = settings.tls.read()?;
+        let client = settings.build(&pems)?;
+        let current = Mutex::new(Current {
+            client,
+            pems,
+            checked: Instant::now(),
+        });
+        Ok(Self(Arc::new(Shared { settings, current })))
+    }
+
+    /// A client with the certificates as they are now. Unreadable files keep the one before: half a renewal passes.
+    fn client(&self) -> reqwest::Client {
+        let Shared { settings, current } = &*self.0;
+        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(interval) = settings.tls.watch
+            && current.checked.elapsed() >= interval
+        {
+            current.checked = Instant::now();
+            let renewed = settings.tls.read().and_then(|pems| {
+                let changed = pems != current.pems;
+                changed
+                    .then(|| settings.build(&pems).map(|client| (client, pems)))
+                    .transpose()
+            });
+            match renewed {
+                Ok(Some((client, pems))) => {
+                    (current.client, current.pems) = (client, pems);
+                    tracing::info!("the certificates for the store changed and are used");
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the old certificates stay in use"),
+            }
+        }
+        current.client.clone()
+    }
+
+    /// Sends one request.
+    pub(super) async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if self.0.settings.content_md5 && request.method() == Method::PUT {
+            let sum = md5_of(&request).await;
+            let sum = HeaderValue::from_str(&BASE64_STANDARD.encode(sum));
+            let sum = sum.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+            request.headers_mut().insert(CONTENT_MD5, sum);
+        }
+        self.client().call(request).await
+    }
+}
+
+async fn md5_of(request: &HttpRequest) -> [u8; 16] {
+    // A body is a list of shared chunks: a copy of it costs nothing.
+    let mut body = request.body().clone();
+    let mut sum = Md5::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Some(data) = frame.data_ref() {
+            sum.update(data);
+        }
+    }
+    sum.finalize().into()
+}
+
+#[async_trait]
+impl HttpService for StoreClient {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.send(request).await
+    }
+}
+
+impl HttpConnector for StoreClient {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::client::HttpRequestBody;
+
+    use super::*;
+
+    fn settings(ca: &str) -> ClientSettings {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        ClientSettings {
+            tls: TlsSettings {
+                ca: ca.to_owned(),
+                ..TlsSettings::default()
+            },
+            connect_timeout: Duration::from_secs(5),
+            client_timeout: Duration::from_secs(5),
+            ..ClientSettings::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_checksum_is_that_of_all_chunks() {
+        let payload: object_store::PutPayload =
+            [&b"hello "[..], b"world"].into_iter().map(bytes_of).collect();
+        let request = HttpRequest::new(HttpRequestBody::from(payload));
+        assert_eq!(
+            BASE64_STANDARD.encode(md5_of(&request).await),
+            "XrY7u+Ae7tCTyyK7j1rNww=="
+        );
+    }
+
+    fn bytes_of(text: &'static [u8]) -> bytes::Bytes {
+        bytes::Bytes::from_static(text)
+    }
+
+    #[test]
+    fn certificates_that_are_none_are_named_by_their_option() {
+        let error = StoreClient::new(settings("no certificate"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("storage.options.tls.ca_file"), "{error}");
+        let mut missing = settings("");
+        missing.tls.ca_file = "/nowhere/ca.pem".into();
+        let error = StoreClient::new(missing).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/ca.pem"), "{error}");
+    }
+}
