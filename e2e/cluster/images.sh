@@ -29,11 +29,14 @@ build_all() {
 
 case ${1:-} in
   build)
+    lock_cache
     if docker_answers; then
       DOCKER_BUILDKIT=1 build_all "$2" "$3" docker build
     else
       have_packages "${COMMON_PACKAGES[@]}" buildah
       use_buildah
+      # What builds that were interrupted have left mounted.
+      buildah rm --all >/dev/null 2>&1 || true
       rust_image
       # --timestamp: the same content gets the same ID, so that nothing is loaded or restarted in vain.
       build_all "$2" "$3" buildah bud --format docker --layers --timestamp 0
