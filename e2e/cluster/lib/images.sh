@@ -41,8 +41,9 @@ image_of_program() {
 }
 
 debian_tree() {
+  # shellcheck disable=SC2046  # nothing, or one word
   mmdebstrap --quiet --variant=minbase --include=ca-certificates \
-    --aptopt='APT::Install-Recommends "false"' "$DEBIAN_RELEASE" "$1" "$(debian_mirror)"
+    --aptopt='APT::Install-Recommends "false"' "$DEBIAN_RELEASE" "$1" $(debian_mirror)
 }
 
 # Stands in for Debian's own image: the same packages, from Debian's mirror.

@@ -24,11 +24,9 @@ have_packages() {
     apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
-# The machine's own Debian mirror; Debian's usual name where it has none.
+# The machine's own Debian mirror; nothing where it has none, and mmdebstrap knows Debian's.
 debian_mirror() {
-  local mirror
   # shellcheck disable=SC2016  # apt's variables
-  mirror=$(apt-get indextargets --format '$(SITE) $(COMPONENT) $(ORIGIN)' 2>/dev/null |
-    awk '$2 == "main" && $3 == "Debian" && $1 !~ /security/ {print $1; exit}')
-  echo "${mirror:-http://deb.debian.org/debian}"
+  apt-get indextargets --format '$(SITE) $(COMPONENT) $(ORIGIN)' 2>/dev/null |
+    awk '$2 == "main" && $3 == "Debian" && $1 !~ /security/ {print $1; exit}'
 }

@@ -77,9 +77,10 @@ build_powerdns_root() {
   local root=$CACHE/roots/powerdns-$POWERDNS_SERIES
   [ -x "$root/usr/sbin/pdns_server" ] && return
   rm -rf "$root" "$root.part"; mkdir -p "$CACHE/roots"
+  # shellcheck disable=SC2046  # nothing, or one word
   logged powerdns-root "unpacking PowerDNS $POWERDNS_SERIES and its libraries" \
     mmdebstrap --quiet --variant=extract --include=pdns-server,pdns-backend-lmdb,pdns-tools \
-    "$DEBIAN_RELEASE" "$root.part" "$(debian_mirror)"
+    "$DEBIAN_RELEASE" "$root.part" $(debian_mirror)
   local dir
   for dir in bin sbin lib lib64; do [ -e "$root.part/$dir" ] || ln -s "usr/$dir" "$root.part/$dir"; done
   mv "$root.part" "$root"
