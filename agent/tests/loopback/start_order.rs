@@ -33,7 +33,7 @@ async fn an_agent_that_is_first_sets_a_reader_table_of_1024_and_powerdns_joins_i
     a.api().create_zone(ZONE).await.unwrap();
     a.write("www", "192.0.2.1").await;
     b.start().await;
-    b.says("www", "192.0.2.1").await.unwrap();
+    b.comes_to_say("www", "192.0.2.1").await;
     b.write("www", "192.0.2.2").await;
     a.comes_to_say("www", "192.0.2.2").await;
 }
