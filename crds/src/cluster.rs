@@ -55,6 +55,20 @@ pub const PAUSED_ANNOTATION: &str = "zonetide.dev/paused";
         description = "Why the cluster is ready or not; kubectl describe says more"
     ),
     printcolumn(
+        name = "Source",
+        type_ = "string",
+        json_path = ".status.objectStore.source",
+        description = "Where the keys to the bucket come from",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Expires",
+        type_ = "string",
+        json_path = ".status.objectStore.credentialsExpireAt",
+        description = "When the keys end; they are renewed long before",
+        priority = 1
+    ),
+    printcolumn(
         name = "Store",
         type_ = "string",
         json_path = ".status.objectStore.endpoint",

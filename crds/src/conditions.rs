@@ -7,10 +7,16 @@ pub enum ConditionType {
     Ready,
     /// The bucket exists and the keys open it.
     ObjectStoreReady,
+    /// The servers have keys to the bucket that are good for a while.
+    CredentialsReady,
+    /// The servers exchange their changes through the bucket, each under a name of its own.
+    Replicating,
     /// Something is being brought to what the spec says.
     Progressing,
     /// The operator leaves everything as it is. Present only while that is so.
     Paused,
+    /// The managed store is reached from outside by the names that the spec says. Present only where it says some.
+    Exposed,
 }
 
 impl ConditionType {
@@ -19,8 +25,11 @@ impl ConditionType {
         match self {
             Self::Ready => "Ready",
             Self::ObjectStoreReady => "ObjectStoreReady",
+            Self::CredentialsReady => "CredentialsReady",
+            Self::Replicating => "Replicating",
             Self::Progressing => "Progressing",
             Self::Paused => "Paused",
+            Self::Exposed => "Exposed",
         }
     }
 }
@@ -64,6 +73,34 @@ pub enum Reason {
     EndpointUnreachable,
     /// The store answered with something else than S3 would.
     StoreError,
+    /// The keys are those that the spec names.
+    KeysGiven,
+    /// The operator made the keys and renews them.
+    KeysMade,
+    /// There are no keys: the pods' service account is trusted.
+    ServiceAccountTrusted,
+    /// New keys cannot be made; the present ones are good for a while yet.
+    RenewalFailed,
+    /// The keys have ended and new ones cannot be made.
+    KeysExpired,
+    /// The Secret with the admin's keys does not allow this DnsCluster to use it.
+    NotGranted,
+    /// Every server replicates.
+    InSync,
+    /// Two servers have the same name in the bucket.
+    IdentityCollision,
+    /// Servers cannot store or load.
+    ReplicationFailing,
+    /// The agents do not answer the operator.
+    AgentsUnreachable,
+    /// The DnsCluster is being deleted, and what it has outside of Kubernetes with it.
+    Deleting,
+    /// The same, and something is in the way.
+    DeletionBlocked,
+    /// There is an Ingress for each host.
+    IngressReady,
+    /// The operator was not installed to expose a host.
+    HostNotAllowed,
 }
 
 impl Reason {
@@ -88,6 +125,20 @@ impl Reason {
             Self::BucketMissing => "BucketMissing",
             Self::EndpointUnreachable => "EndpointUnreachable",
             Self::StoreError => "StoreError",
+            Self::KeysGiven => "KeysGiven",
+            Self::KeysMade => "KeysMade",
+            Self::ServiceAccountTrusted => "ServiceAccountTrusted",
+            Self::RenewalFailed => "RenewalFailed",
+            Self::KeysExpired => "KeysExpired",
+            Self::NotGranted => "NotGranted",
+            Self::InSync => "InSync",
+            Self::IdentityCollision => "IdentityCollision",
+            Self::ReplicationFailing => "ReplicationFailing",
+            Self::AgentsUnreachable => "AgentsUnreachable",
+            Self::Deleting => "Deleting",
+            Self::DeletionBlocked => "DeletionBlocked",
+            Self::IngressReady => "IngressReady",
+            Self::HostNotAllowed => "HostNotAllowed",
         }
     }
 }

@@ -9,6 +9,8 @@
 
 mod cluster;
 mod conditions;
+mod credentials;
+mod expose;
 mod object_store;
 mod owned_settings;
 mod powerdns;
@@ -21,13 +23,17 @@ pub mod yaml;
 
 pub use cluster::{DnsCluster, DnsClusterSpec, PAUSED_ANNOTATION, PodDisruptionBudgetSpec};
 pub use conditions::{ConditionType, Reason};
-pub use object_store::{
-    Credentials, CredentialsSecretRef, Engine, ManagedStorageSpec, ManagedStore, ObjectStoreSpec, S3Store,
+pub use credentials::{
+    ALLOWED_ACCOUNTS_ANNOTATION, ALLOWED_BUCKETS_ANNOTATION, ALLOWED_ENDPOINTS_ANNOTATION,
+    ALLOWED_NAMESPACES_ANNOTATION, AdminKeysRef, AssumeRole, Credentials, CredentialsSecretRef,
+    DeletionPolicy, ExistingGarage, R2, RENEW_ANNOTATION, TokenRef, WebIdentity,
 };
+pub use expose::{ExposeSpec, ExposedHost};
+pub use object_store::{CaSecretRef, Engine, ManagedStorageSpec, ManagedStore, ObjectStoreSpec, S3Store};
 pub use owned_settings::OWNED_SETTINGS;
 pub use powerdns::{ApiKeySecretRef, ImagePullPolicy, PowerDnsSpec};
 pub use replication::ReplicationSpec;
 pub use scheduling::SchedulingSpec;
 pub use service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceSpec, ServiceType};
-pub use status::{DnsClusterStatus, InstanceStatus, ObjectStoreStatus};
+pub use status::{DnsClusterStatus, InstanceStatus, ObjectStoreStatus, OtherInstanceStatus};
 pub use storage::StorageSpec;

@@ -5,7 +5,11 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::is_default;
+use crate::{
+    cluster::is_default,
+    credentials::{Credentials, DeletionPolicy, default_key_lifetime},
+    expose::ExposeSpec,
+};
 
 /// The bucket that the servers share. Give exactly one of `managed` and `s3`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -16,6 +20,9 @@ use crate::cluster::is_default;
     ),
     validation = Rule::new("has(self.managed) == has(oldSelf.managed)").message(
         "spec.objectStore cannot change between managed and s3, the zones are in the bucket: make a second DnsCluster and move the zones through the API"
+    ),
+    validation = Rule::new("!has(self.deletionPolicy) || self.deletionPolicy == 'Retain' || !has(self.s3) || !has(self.s3.credentials.webIdentity)").message(
+        "spec.objectStore.deletionPolicy must be Retain with credentials.webIdentity: the operator has no keys to remove anything with"
     )
 )]
 pub struct ObjectStoreSpec {
@@ -26,11 +33,33 @@ pub struct ObjectStoreSpec {
     /// A bucket of any service that speaks S3. It is addressed by path (`endpoint/bucket`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Store>,
+
+    /// What happens to the bucket's content when the DnsCluster is deleted: Retain (nothing is removed), DeleteObjects (the
+    /// objects of this DnsCluster's servers, of a managed store its volume) or DeleteBucket (the same, and the bucket if
+    /// the operator made it and nothing else is in it). It can be changed until the removal is done.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub deletion_policy: DeletionPolicy,
 }
 
-/// An object store that the operator runs beside the DNS servers, `NAME-garage`.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+impl ObjectStoreSpec {
+    /// What `status.objectStore.source` calls the way to the keys.
+    pub fn source(&self) -> Option<&'static str> {
+        match (&self.managed, &self.s3) {
+            (Some(managed), _) => Some(managed.engine.as_str()),
+            (None, Some(s3)) => s3.credentials.source(),
+            (None, None) => None,
+        }
+    }
+}
+
+/// An object store that the operator runs beside the DNS servers, `NAME-garage` or `NAME-minio`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.expose) || !has(self.expose.console) || self.engine == 'MinIO'").message(
+        "spec.objectStore.managed.expose.console needs engine MinIO, Garage has no console: remove it"
+    )
+)]
 pub struct ManagedStore {
     /// Which object store to run.
     #[serde(default)]
@@ -44,13 +73,45 @@ pub struct ManagedStore {
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
 
-    /// The volume of the object store. It stays when the DnsCluster is deleted.
+    /// The volume of the object store. It stays when the DnsCluster is deleted, unless deletionPolicy says otherwise.
     #[serde(default)]
     pub storage: ManagedStorageSpec,
 
     /// CPU and memory of the object store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+
+    /// How long the servers' keys live, from `1m`. MinIO's live `15m` to `168h`: what is less or more is taken as that. They are renewed when two thirds of it are over.
+    #[serde(
+        default = "default_key_lifetime",
+        skip_serializing_if = "is_default_key_lifetime"
+    )]
+    #[schemars(length(min = 1, max = 20))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && duration(self) >= duration('1m')").message(
+        "spec.objectStore.managed.keyLifetime must be a duration of 1m or more, like 720h"
+    ))]
+    pub key_lifetime: String,
+
+    /// What of the store is reached from outside of the Kubernetes cluster, and under which names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expose: Option<ExposeSpec>,
+}
+
+impl Default for ManagedStore {
+    fn default() -> Self {
+        Self {
+            engine: Engine::default(),
+            image: None,
+            storage: ManagedStorageSpec::default(),
+            resources: None,
+            key_lifetime: default_key_lifetime(),
+            expose: None,
+        }
+    }
+}
+
+fn is_default_key_lifetime(lifetime: &String) -> bool {
+    *lifetime == default_key_lifetime()
 }
 
 /// An object store that the operator can run.
@@ -59,6 +120,18 @@ pub enum Engine {
     /// Garage, one node with one volume.
     #[default]
     Garage,
+    /// MinIO, one node with one volume. Its makers have ended its community edition: for those who run it already.
+    MinIO,
+}
+
+impl Engine {
+    /// The word in the spec.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Garage => "Garage",
+            Self::MinIO => "MinIO",
+        }
+    }
 }
 
 /// The volume of the managed object store.
@@ -77,7 +150,7 @@ pub struct ManagedStorageSpec {
         regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
     )]
     #[x_kube(validation = Rule::new("self == oldSelf").message(
-        "spec.objectStore.managed.storage.size cannot change once the volume is made: to grow it, grow the PersistentVolumeClaim data-NAME-garage-0 by hand"
+        "spec.objectStore.managed.storage.size cannot change once the volume is made: to grow it, grow the PersistentVolumeClaim data-NAME-garage-0 (of MinIO: data-NAME-minio-0) by hand"
     ))]
     pub size: String,
 
@@ -102,6 +175,15 @@ impl Default for ManagedStorageSpec {
 #[x_kube(
     validation = Rule::new("has(self.prefix) == has(oldSelf.prefix) && (!has(self.prefix) || self.prefix == oldSelf.prefix)").message(
         "spec.objectStore.s3.prefix cannot change, the zones are under it: make a second DnsCluster and move the zones through the API"
+    ),
+    validation = Rule::new("!has(self.prefix) || !self.prefix.matches('(^|/)[.][.]?(/|$)')").message(
+        "spec.objectStore.s3.prefix must not have . or .. between slashes: name the folder itself"
+    ),
+    validation = Rule::new("!has(self.caSecretRef) || self.endpoint.startsWith('https://')").message(
+        "spec.objectStore.s3.caSecretRef is of use with an endpoint that begins with https:// only: correct spec.objectStore.s3.endpoint, or remove caSecretRef"
+    ),
+    validation = Rule::new("!has(self.caSecretRef) || !has(self.credentials.r2)").message(
+        "spec.objectStore.s3.caSecretRef is of no use with credentials.r2: everybody trusts Cloudflare's certificates, remove it"
     )
 )]
 pub struct S3Store {
@@ -139,35 +221,31 @@ pub struct S3Store {
     #[serde(default, skip_serializing_if = "is_default")]
     pub create_bucket: bool,
 
+    /// A Secret of the same namespace with the certificates of a private authority, where the store's own is signed by one.
+    /// Only they are trusted then, for the endpoint, an STS and the admin API of a Garage. Changes are picked up without a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<CaSecretRef>,
+
     /// The keys to the bucket.
     pub credentials: Credentials,
 }
 
-/// Where the keys to the bucket come from.
+/// A Secret with certificates.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct Credentials {
-    /// A Secret with an access key, in the namespace of the DnsCluster. Changes to it are picked up without a restart.
-    pub secret_ref: CredentialsSecretRef,
-}
-
-/// A Secret with an access key.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct CredentialsSecretRef {
+pub struct CaSecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 
-    /// Which of its keys holds the access key's ID.
-    #[serde(default = "default_access_key_id_key")]
-    #[schemars(length(min = 1, max = 253))]
-    pub access_key_id_key: String,
+    /// Which of its keys holds the certificates, in PEM.
+    #[serde(default = "default_ca_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
 
-    /// Which of its keys holds the secret access key.
-    #[serde(default = "default_secret_access_key_key")]
-    #[schemars(length(min = 1, max = 253))]
-    pub secret_access_key_key: String,
+fn default_ca_key() -> String {
+    "ca.crt".to_owned()
 }
 
 fn default_managed_size() -> String {
@@ -176,12 +254,4 @@ fn default_managed_size() -> String {
 
 fn default_region() -> String {
     "us-east-1".to_owned()
-}
-
-fn default_access_key_id_key() -> String {
-    "access-key-id".to_owned()
-}
-
-fn default_secret_access_key_key() -> String {
-    "secret-access-key".to_owned()
 }

@@ -14,7 +14,6 @@ const API_KEY: &str = "settings are readable by many: name a Secret in spec.powe
 const PROCESS: &str = "the operator decides how the server runs in its container: remove it";
 const FILES: &str =
     "the operator decides which files the server reads: put settings into spec.powerdns.config instead";
-const CACHE: &str = "a cache would answer with what another server has changed since: remove it";
 
 /// Name of the setting, and why it is refused with what to do instead.
 pub const OWNED_SETTINGS: &[(&str, &str)] = &[
@@ -49,12 +48,6 @@ pub const OWNED_SETTINGS: &[(&str, &str)] = &[
     ("config-dir", FILES),
     ("config-name", FILES),
     ("include-dir", FILES),
-    ("cache-ttl", CACHE),
-    ("query-cache-ttl", CACHE),
-    ("negquery-cache-ttl", CACHE),
-    ("zone-cache-refresh-interval", CACHE),
-    ("zone-metadata-cache-ttl", CACHE),
-    ("dnssec-key-cache-ttl", CACHE),
 ];
 
 /// What a rule says when a setting is refused.

@@ -1,6 +1,6 @@
 //! What the operator reports about a cluster.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,8 @@ pub struct DnsClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
 
-    /// `Ready`, `ObjectStoreReady` and `Progressing`, and `Paused` while the annotation zonetide.dev/paused is set.
+    /// `Ready`, `ObjectStoreReady`, `CredentialsReady`, `Replicating` and `Progressing`, `Paused` while the annotation
+    /// zonetide.dev/paused is set, and `Exposed` while the spec asks for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
@@ -37,6 +38,17 @@ pub struct DnsClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pod".to_owned()]))]
     pub instances: Vec<InstanceStatus>,
+
+    /// Servers of other DnsClusters or Kubernetes clusters, or Lightning Stream, that share the bucket and prefix. At most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["instance".to_owned()]))]
+    pub other_instances: Vec<OtherInstanceStatus>,
+
+    /// Servers of this DnsCluster that are gone for good, since it was scaled in, and whose objects are still in the bucket: they
+    /// are removed once all others have merged them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub retiring_instances: Vec<String>,
 
     /// The pod that the Service `NAME-api` sends API requests to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,6 +65,22 @@ pub struct ObjectStoreStatus {
     pub bucket: String,
     /// What the names of this cluster's objects start with.
     pub prefix: String,
+    /// Where the keys come from: `Garage` and `MinIO` for a managed store, else the field in `credentials`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// When the keys end. Absent when they do not, or when that is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_expire_at: Option<Time>,
+    /// When the operator made the keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_renewed_at: Option<Time>,
+    /// Whether the operator made the bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket_created: Option<bool>,
+    /// Where the managed store is reached from outside: URLs of its S3 API and console.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub exposed: Vec<String>,
 }
 
 /// One server.
@@ -65,4 +93,22 @@ pub struct InstanceStatus {
     pub instance: String,
     /// Whether it is in sync and serving.
     pub ready: bool,
+    /// When it last stored something in the bucket, to the minute, as of the operator's last look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_stored: Option<Time>,
+    /// How many seconds the oldest change in the bucket that it has not merged yet is old, at the operator's last look. In whole
+    /// minutes: 0 is less than one. Absent when it cannot be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<i64>,
+}
+
+/// A server of somebody else's in the same bucket and prefix.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OtherInstanceStatus {
+    /// Its name in the bucket.
+    pub instance: String,
+    /// When it last stored something there, to the minute, as of the operator's last look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_stored: Option<Time>,
 }
