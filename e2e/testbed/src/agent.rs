@@ -16,11 +16,16 @@ use crate::process::Process;
 /// The part of a bucket that the tests' instances share.
 pub const PREFIX: &str = "test/schema-5/";
 
+/// What the tests' agents tell each other with.
+pub const PEERS_TOKEN: &str = "a-token-of-the-tests-only";
+
 /// Where agents meet.
 #[derive(Clone)]
 pub enum Storage {
     S3(Bucket),
     Directory(PathBuf),
+    /// A whole section of the configuration.
+    Section(Value),
 }
 
 impl From<&Bucket> for Storage {
@@ -32,6 +37,12 @@ impl From<&Bucket> for Storage {
 impl From<&Path> for Storage {
     fn from(directory: &Path) -> Self {
         Self::Directory(directory.to_owned())
+    }
+}
+
+impl From<&Value> for Storage {
+    fn from(section: &Value) -> Self {
+        Self::Section(section.clone())
     }
 }
 
@@ -47,6 +58,7 @@ impl Storage {
                 "access_key": bucket.access_key,
                 "secret_key": bucket.secret_key,
             }}),
+            Self::Section(section) => section.clone(),
             Self::Directory(path) => json!({"type": "fs", "options": {"root_path": path}}),
         }
     }
@@ -62,6 +74,16 @@ pub struct Agent {
     lmdb_poll: Duration,
     database: PathBuf,
     storage: Storage,
+    map_size_mb: u32,
+    wrapper: Vec<String>,
+    /// More options of the store, as JSON.
+    store_options: Vec<(String, Value)>,
+    control_socket: Option<PathBuf>,
+    /// Addresses of other agents; none: they meet in the store only.
+    peers: Vec<String>,
+    /// Longest object that they are told, where it is not the usual.
+    told: Option<&'static str>,
+    storage_poll: Duration,
 }
 
 impl Agent {
@@ -88,6 +110,13 @@ impl Agent {
             lmdb_poll: Duration::from_millis(200),
             database: database.to_owned(),
             storage: storage.into(),
+            map_size_mb: MAP_SIZE_MB,
+            wrapper: Vec::new(),
+            store_options: Vec::new(),
+            control_socket: None,
+            peers: Vec::new(),
+            told: None,
+            storage_poll: Duration::from_millis(200),
             process: None,
         }
     }
@@ -97,7 +126,53 @@ impl Agent {
         self.lmdb_poll = interval;
     }
 
-    fn config_path(&self) -> PathBuf {
+    /// Takes effect with the next `launch`.
+    pub fn look_at_the_store_every(&mut self, interval: Duration) {
+        self.storage_poll = interval;
+    }
+
+    /// Where its endpoints are, and its peers reach it.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http_port)
+    }
+
+    /// Has it tell these agents every change, from the next `launch` on.
+    pub fn tell(&mut self, urls: &[String]) {
+        self.peers = urls.to_vec();
+    }
+
+    /// Longest object that it tells them, from the next `launch` on.
+    pub fn tell_at_most(&mut self, size: &'static str) {
+        self.told = Some(size);
+    }
+
+    /// Another store or prefix, from the next `launch` on.
+    pub fn meet_in(&mut self, storage: impl Into<Storage>) {
+        self.storage = storage.into();
+    }
+
+    /// Takes effect with the next `launch`; PowerDNS' must be the same.
+    pub fn set_map_size(&mut self, megabytes: u32) {
+        self.map_size_mb = megabytes;
+    }
+
+    /// Starts it as the last arguments of another program, such as `setpriv`, from the next `launch` on.
+    pub fn run_through(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(ToString::to_string).collect();
+    }
+
+    /// Sets a key of `storage.options`; null takes one away. Takes effect with the next `launch`.
+    pub fn set_store_option(&mut self, key: &str, value: Value) {
+        self.store_options.push((key.to_owned(), value));
+    }
+
+    /// Has it flush the caches of the PowerDNS with this control socket, from the next `launch` on.
+    pub fn flush_caches_over(&mut self, control_socket: PathBuf) {
+        self.control_socket = Some(control_socket);
+    }
+
+    /// Where `launch` writes its configuration.
+    pub fn config_path(&self) -> PathBuf {
         self.dir.path().join("agent.yaml")
     }
 
@@ -107,7 +182,14 @@ impl Agent {
     /// When it cannot be started.
     pub fn launch(&mut self) {
         std::fs::write(self.config_path(), self.config()).expect("a written configuration");
-        let mut command = std::process::Command::new(&self.binary);
+        let mut command = match self.wrapper.split_first() {
+            Some((program, arguments)) => {
+                let mut command = std::process::Command::new(program);
+                command.args(arguments).arg(&self.binary);
+                command
+            }
+            None => std::process::Command::new(&self.binary),
+        };
         command.arg("--config").arg(self.config_path()).arg("sync");
         command.env("ZONETIDE_INSTANCE", &self.instance);
         let log = self.dir.path().join("log");
@@ -166,6 +248,13 @@ impl Agent {
         self.http().get_text("/readyz").await.is_ok()
     }
 
+    /// False when it has ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process
+            .as_mut()
+            .is_some_and(|process| process.exited().is_none())
+    }
+
     /// Its own endpoints: `/healthz`, `/readyz`, `/metrics`.
     pub fn http(&self) -> HttpClient {
         HttpClient::new(Arc::new(loopback(self.http_port)))
@@ -192,26 +281,76 @@ impl Agent {
         self.process.take().expect("a launched agent").kill();
     }
 
+    /// # Panics
+    /// When it is not running.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a launched agent").id()
+    }
+
+    /// What `/status` says.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn status(&self) -> Value {
+        let status = self.http().json(http::Method::GET, "/status", None).await;
+        status.unwrap_or_else(|error| panic!("agent {}: {error}", self.instance))
+    }
+
+    /// Runs a command beside it, with its configuration: whether it ends well, and what it prints.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn run(&self, args: &[&str]) -> (bool, String) {
+        let mut command = std::process::Command::new(&self.binary);
+        command.arg("--config").arg(self.config_path()).args(args);
+        command.env("ZONETIDE_INSTANCE", &self.instance);
+        let output = command.output().expect("a command that can be started");
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     fn config(&self) -> String {
         let http_port = self.http_port;
-        let storage = self.storage.section();
+        let mut storage = self.storage.section();
+        if let Some(options) = storage["options"].as_object_mut() {
+            options.extend(self.store_options.iter().cloned());
+            options.retain(|_, value| !value.is_null());
+        }
         let main = self.database.display();
         let lmdb_poll = self.lmdb_poll.as_millis();
-        let options = format!("{{no_subdir: true, create: true, map_size: {MAP_SIZE_MB}MB}}");
+        let options = format!(
+            "{{no_subdir: true, create: true, map_size: {}MB}}",
+            self.map_size_mb
+        );
+        let storage_poll = self.storage_poll.as_millis();
+        let peers = if self.peers.is_empty() {
+            String::new()
+        } else {
+            let mut peers = json!({"token": PEERS_TOKEN, "list": self.peers});
+            if let Some(size) = self.told {
+                peers["max_object"] = json!(size);
+            }
+            format!("peers: {peers}\n")
+        };
+        let powerdns = json!({"control_socket": self.control_socket.as_deref().unwrap_or(Path::new(""))});
         format!(
             "instance: ${{ZONETIDE_INSTANCE}}
 lmdbs:
   main: {{path: {main}, schema_tracks_changes: true, options: {options}}}
   shard: {{path: {main}-0, schema_tracks_changes: true, options: {options}}}
-storage_poll_interval: 200ms
+storage_poll_interval: {storage_poll}ms
 lmdb_poll_interval: {lmdb_poll}ms
 storage_retry_interval: 500ms
 storage: {storage}
-http: {{address: \"127.0.0.1:{http_port}\"}}
+powerdns: {powerdns}
+{peers}http: {{address: \"127.0.0.1:{http_port}\"}}
 log: {{level: debug, format: human}}
 "
         )

@@ -77,7 +77,12 @@ impl PowerDnsApi {
 
     /// Makes a native zone with one name server, `ns1` in itself.
     pub async fn create_zone(&self, zone: &str) -> Result<(), HttpError> {
-        let body = json!({"name": zone, "kind": "Native", "nameservers": [format!("ns1.{zone}")]});
+        self.create_variant(zone, zone).await
+    }
+
+    /// Makes a native zone under a name that says a view too, such as `zone.example..inside` (PowerDNS 5).
+    pub async fn create_variant(&self, variant: &str, zone: &str) -> Result<(), HttpError> {
+        let body = json!({"name": variant, "kind": "Native", "nameservers": [format!("ns1.{zone}")]});
         self.http
             .send(Method::POST, &format!("{SERVER}/zones"), Some(&body))
             .await
@@ -110,12 +115,26 @@ impl PowerDnsApi {
         .await
     }
 
+    /// Sets one A record of each name: many in one request.
+    pub async fn replace_many(&self, zone: &str, addresses: &[(String, String)]) -> Result<(), HttpError> {
+        let rrset = |(name, address): &(String, String)| {
+            let record = json!({"content": address, "disabled": false});
+            json!({"name": name, "type": "A", "ttl": 60, "changetype": "REPLACE", "records": [record]})
+        };
+        let body = json!({"rrsets": addresses.iter().map(rrset).collect::<Vec<_>>()});
+        self.http
+            .send(Method::PATCH, &format!("{SERVER}/zones/{zone}"), Some(&body))
+            .await
+            .map(drop)
+    }
+
     pub async fn delete(&self, zone: &str, name: &str, kind: &str) -> Result<(), HttpError> {
         self.patch(zone, &json!({"name": name, "type": kind, "changetype": "DELETE"}))
             .await
     }
 
-    async fn patch(&self, zone: &str, rrset: &Value) -> Result<(), HttpError> {
+    /// Changes one RRset as the API has it.
+    pub async fn patch(&self, zone: &str, rrset: &Value) -> Result<(), HttpError> {
         let body = json!({"rrsets": [rrset]});
         self.http
             .send(Method::PATCH, &format!("{SERVER}/zones/{zone}"), Some(&body))
@@ -125,10 +144,55 @@ impl PowerDnsApi {
 
     /// Signs a zone with keys that PowerDNS makes.
     pub async fn enable_dnssec(&self, zone: &str) -> Result<(), HttpError> {
-        let body = json!({"dnssec": true, "api_rectify": true});
+        self.set(zone, &json!({"dnssec": true, "api_rectify": true}))
+            .await
+    }
+
+    /// Sets fields of a zone.
+    pub async fn set(&self, zone: &str, body: &Value) -> Result<(), HttpError> {
         self.http
-            .send(Method::PUT, &format!("{SERVER}/zones/{zone}"), Some(&body))
+            .send(Method::PUT, &format!("{SERVER}/zones/{zone}"), Some(body))
             .await
             .map(drop)
+    }
+
+    /// Sets the one comment of an `RRset`, which PowerDNS keeps beside its records since 5.1.
+    pub async fn comment(&self, zone: &str, name: &str, kind: &str, text: &str) -> Result<(), HttpError> {
+        let comment = json!({"content": text, "account": "test", "modified_at": 1_764_000_000});
+        self.patch(
+            zone,
+            &json!({"name": name, "type": kind, "changetype": "REPLACE", "comments": [comment]}),
+        )
+        .await
+    }
+
+    /// Shows clients of a network a view (PowerDNS 5).
+    pub async fn set_network(&self, network: &str, view: &str) -> Result<(), HttpError> {
+        let body = json!({"view": view});
+        self.http
+            .send(Method::PUT, &format!("{SERVER}/networks/{network}"), Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// The networks that have a view, with it.
+    pub async fn networks(&self) -> Result<Value, HttpError> {
+        let path = format!("{SERVER}/networks");
+        self.http.json(Method::GET, &path, None).await
+    }
+
+    /// Puts a variant of a zone, such as `zone.example..inside`, into a view (PowerDNS 5).
+    pub async fn add_to_view(&self, view: &str, variant: &str) -> Result<(), HttpError> {
+        let body = json!({"name": variant});
+        self.http
+            .send(Method::POST, &format!("{SERVER}/views/{view}"), Some(&body))
+            .await
+            .map(drop)
+    }
+
+    /// The variants of zones in a view.
+    pub async fn view(&self, view: &str) -> Result<Value, HttpError> {
+        let path = format!("{SERVER}/views/{view}");
+        self.http.json(Method::GET, &path, None).await
     }
 }

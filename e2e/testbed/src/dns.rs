@@ -46,6 +46,8 @@ pub struct Answer {
     pub authoritative: bool,
     /// The answer section, in the server's order.
     pub records: Vec<Record>,
+    /// The authority and additional sections, in the server's order.
+    pub others: Vec<Record>,
     /// From the question to the answer, without the time to connect.
     pub took: Duration,
     asked: RecordType,
@@ -62,6 +64,22 @@ impl Answer {
             .collect();
         values.sort();
         values
+    }
+
+    /// All that it says, for a comparison: the code, whether it is authoritative, and every record but the data of signatures,
+    /// which differ from one time to the next.
+    pub fn gist(&self) -> Vec<String> {
+        let all = self.records.iter().chain(&self.others);
+        let mut gist: Vec<String> = all
+            .map(|record| {
+                let (kind, data) = (record.record_type(), record.data.to_string());
+                let data = if kind == RecordType::RRSIG { "" } else { &data };
+                format!("{} {} {kind} {data}", record.name, record.ttl)
+            })
+            .collect();
+        gist.sort();
+        gist.insert(0, format!("{} {}", self.code, self.authoritative));
+        gist
     }
 
     /// `Ok` when the answer is authoritative, without error, and holds just these values, in any order.
@@ -157,6 +175,7 @@ impl DnsClient {
             code: answer.metadata.response_code,
             authoritative: answer.metadata.authoritative,
             records: answer.answers,
+            others: [answer.authorities, answer.additionals].concat(),
             took,
             asked: kind,
         })

@@ -134,6 +134,66 @@ admin_token = "{ADMIN_TOKEN}"
         self.named(name, &key)
     }
 
+    /// The same bucket with a new key.
+    ///
+    /// # Panics
+    /// When Garage refuses.
+    pub async fn another_key(&self, bucket: &Bucket) -> Bucket {
+        let name = &bucket.name;
+        let key = self.post("/v2/CreateKey", &json!({"name": name})).await;
+        let allow = json!({
+            "bucketId": self.info(name).await["id"],
+            "accessKeyId": key["accessKeyId"],
+            "permissions": {"read": true, "write": true, "owner": false},
+        });
+        self.post("/v2/AllowBucketKey", &allow).await;
+        self.named(name, &key)
+    }
+
+    /// Ends the key.
+    ///
+    /// # Panics
+    /// When Garage refuses.
+    pub async fn revoke(&self, bucket: &Bucket) {
+        let path = format!("/v2/DeleteKey?id={}", bucket.access_key);
+        if let Err(error) = self.admin().send(Method::POST, &path, None).await {
+            panic!("{error}");
+        }
+    }
+
+    /// Uploads in parts that were begun and neither completed nor aborted.
+    ///
+    /// # Panics
+    /// When Garage does not say.
+    pub async fn unfinished_uploads(&self, bucket: &str) -> u64 {
+        let info = self.info(bucket).await;
+        let unfinished = info["unfinishedMultipartUploads"].as_u64();
+        unfinished.unwrap_or_else(|| panic!("not in {info}"))
+    }
+
+    /// Serves the bucket to everybody as a website, or does not any more.
+    ///
+    /// # Panics
+    /// When Garage refuses.
+    pub async fn serve_website(&self, bucket: &str, enabled: bool) {
+        let id = self.info(bucket).await["id"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let path = format!("/v2/UpdateBucket?id={id}");
+        let index = enabled.then_some("index.html");
+        let body = json!({"websiteAccess": {"enabled": enabled, "indexDocument": index}});
+        self.post(&path, &body).await;
+    }
+
+    async fn info(&self, bucket: &str) -> Value {
+        let path = format!("/v2/GetBucketInfo?globalAlias={bucket}");
+        match self.admin().json(Method::GET, &path, None).await {
+            Ok(info) => info,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// A bucket that is not there yet, and a key that may make it.
     ///
     /// # Panics

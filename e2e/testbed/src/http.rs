@@ -11,6 +11,8 @@ use serde_json::Value;
 use crate::net::Dialer;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// What requests name as their host unless they are told another, however their server is reached.
+pub const HOST: &str = "localhost";
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -48,6 +50,7 @@ impl HttpError {
 #[derive(Clone)]
 pub struct HttpClient {
     dialer: Dialer,
+    host: String,
     headers: Vec<(&'static str, String)>,
 }
 
@@ -55,8 +58,15 @@ impl HttpClient {
     pub fn new(dialer: Dialer) -> Self {
         Self {
             dialer,
+            host: HOST.to_owned(),
             headers: Vec::new(),
         }
+    }
+
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
     }
 
     #[must_use]
@@ -67,6 +77,17 @@ impl HttpClient {
 
     /// The body of an answer with a status of 2xx.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, HttpError> {
+        match body {
+            None => self.send_bytes(method, path, Bytes::new()).await,
+            Some(value) => {
+                let json = self.clone().header("content-type", "application/json");
+                json.send_bytes(method, path, value.to_string().into()).await
+            }
+        }
+    }
+
+    /// The same with a body of any type, which a header names.
+    pub async fn send_bytes(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, HttpError> {
         let request = format!("{method} {path}");
         match tokio::time::timeout(TIMEOUT, self.exchange(&request, method, path, body)).await {
             Ok(answer) => answer,
@@ -89,7 +110,7 @@ impl HttpClient {
         request: &str,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        content: Bytes,
     ) -> Result<Bytes, HttpError> {
         let name = || request.to_owned();
         let transport = |source| HttpError::Transport {
@@ -99,17 +120,10 @@ impl HttpClient {
         let mut builder = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", "localhost");
+            .header("host", &self.host);
         for (header, value) in &self.headers {
             builder = builder.header(*header, value);
         }
-        let content = match body {
-            None => Bytes::new(),
-            Some(value) => {
-                builder = builder.header("content-type", "application/json");
-                Bytes::from(value.to_string())
-            }
-        };
         let message = builder
             .body(Full::new(content))
             .map_err(|source| HttpError::Form {

@@ -1,10 +1,12 @@
 //! How a client reaches its server: a TCP address here, a port-forward of a pod in the cluster tests.
 
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use nix::fcntl::{FcntlArg, fcntl};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -32,8 +34,8 @@ pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// A loopback port that was free for TCP and UDP a moment ago. The kernel hands out such ports at random, so two
-/// tests that ask at once do not get the same one.
+/// A loopback port that is free for TCP and UDP. No other test gets it before this process ends, though nobody may be
+/// listening on it: not yet, or not between two starts of a server.
 ///
 /// # Panics
 /// When there is none.
@@ -43,9 +45,34 @@ pub fn free_port() -> u16 {
             continue;
         };
         let Ok(address) = tcp.local_addr() else { continue };
-        if std::net::UdpSocket::bind(address).is_ok() {
+        if std::net::UdpSocket::bind(address).is_ok() && take(address.port()) {
             return address.port();
         }
     }
     panic!("no loopback port is free for TCP and UDP");
+}
+
+/// Locks a port's byte of a file that all tests of this user share. False if another one has it.
+fn take(port: u16) -> bool {
+    let file = std::env::temp_dir().join(format!("zonetide-ports-{}", nix::unistd::getuid()));
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(file);
+    let file = file.expect("a file for the locks of ports");
+    let small = |number: i32| i16::try_from(number).expect("a constant of fcntl");
+    let lock = nix::libc::flock {
+        l_type: small(nix::libc::F_WRLCK),
+        l_whence: small(nix::libc::SEEK_SET),
+        l_start: port.into(),
+        l_len: 1,
+        l_pid: 0,
+    };
+    let taken = fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).is_ok();
+    if taken {
+        // It is closed, and the lock let go, when the process ends.
+        std::mem::forget(file);
+    }
+    taken
 }

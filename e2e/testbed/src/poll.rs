@@ -33,7 +33,16 @@ pub struct GaveUp {
 }
 
 /// As [`eventually`], but returns what was seen last instead of panicking.
-pub async fn within<T, E, F>(deadline: Duration, mut ask: F) -> Result<T, GaveUp>
+pub async fn within<T, E, F>(deadline: Duration, ask: F) -> Result<T, GaveUp>
+where
+    E: Display,
+    F: AsyncFnMut() -> Result<T, E>,
+{
+    within_every(Duration::from_millis(100), deadline, ask).await
+}
+
+/// As [`within`], but asks as often as the caller says.
+pub async fn within_every<T, E, F>(pause: Duration, deadline: Duration, mut ask: F) -> Result<T, GaveUp>
 where
     E: Display,
     F: AsyncFnMut() -> Result<T, E>,
@@ -57,7 +66,7 @@ where
                 last,
             });
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

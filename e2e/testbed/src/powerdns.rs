@@ -1,6 +1,6 @@
 //! A real PowerDNS on loopback with its LMDB database in a directory that an agent can share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,29 +9,48 @@ use tempfile::TempDir;
 use crate::api::PowerDnsApi;
 use crate::dns::DnsClient;
 use crate::net::{free_port, loopback};
+use crate::poll::eventually;
 use crate::process::Process;
-use crate::tools;
+use crate::tools::Version;
 
 /// The map size of PowerDNS and of the agent in these tests, in MiB: they must be equal.
 pub const MAP_SIZE_MB: u32 = 200;
 const API_KEY: &str = "loopback-only";
+/// What most tests write is to be answered at once, whoever wrote it.
+const CACHES_OFF: &str = "cache-ttl=0
+query-cache-ttl=0
+negquery-cache-ttl=0
+zone-cache-refresh-interval=0
+zone-metadata-cache-ttl=0
+dnssec-key-cache-ttl=0
+";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
 pub struct PowerDns {
     /// First, so that it has ended and its log is read before the directory goes.
     process: Option<Process>,
     name: String,
+    config: String,
     dir: TempDir,
+    version: Version,
     dns_port: u16,
     api_port: u16,
 }
 
 impl PowerDns {
-    /// Configures a server on free ports; `start` starts it. `database` is the path of `pdns.lmdb`.
+    /// Configures a 4.9 server on free ports; `start` starts it. `database` is the path of `pdns.lmdb`.
+    ///
+    /// # Panics
+    /// When it has no directory of its own.
+    pub fn new(name: &str, database: &Path) -> Self {
+        Self::with_map_size(name, database, MAP_SIZE_MB)
+    }
+
+    /// The same with another `lmdb-map-size`.
     ///
     /// # Panics
     /// When its configuration cannot be written.
-    pub fn new(name: &str, database: &Path) -> Self {
+    pub fn with_map_size(name: &str, database: &Path, megabytes: u32) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("zt-pdns-")
             .tempdir()
@@ -42,7 +61,7 @@ impl PowerDns {
 lmdb-filename={database}
 lmdb-shards=1
 lmdb-lightning-stream=yes
-lmdb-map-size={MAP_SIZE_MB}
+lmdb-map-size={megabytes}
 local-address=127.0.0.1
 local-port={dns_port}
 socket-dir={dir}
@@ -52,12 +71,6 @@ webserver=yes
 webserver-address=127.0.0.1
 webserver-port={api_port}
 webserver-allow-from=127.0.0.0/8
-cache-ttl=0
-query-cache-ttl=0
-negquery-cache-ttl=0
-zone-cache-refresh-interval=0
-zone-metadata-cache-ttl=0
-dnssec-key-cache-ttl=0
 guardian=no
 daemon=no
 disable-syslog=yes
@@ -68,14 +81,73 @@ version-string=anonymous
             database = database.display(),
             dir = dir.path().display(),
         );
-        std::fs::write(dir.path().join("pdns.conf"), config).expect("a written pdns.conf");
         Self {
+            config: config + CACHES_OFF,
             name: name.to_owned(),
             dir,
+            version: Version::V4,
             dns_port,
             api_port,
             process: None,
         }
+    }
+
+    /// Another version, from the next start on.
+    pub fn change_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    /// A setting in the place of what there is of that name, from the next start on.
+    pub fn set(&mut self, setting: &str) {
+        let name = setting.split('=').next().unwrap_or_default();
+        let others = self
+            .config
+            .lines()
+            .filter(|line| line.split('=').next() != Some(name));
+        let config: Vec<_> = others.chain([setting, ""]).collect();
+        self.config = config.join(
+            "
+",
+        );
+    }
+
+    /// Starts the process and does not wait for anything.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    fn launch(&self) -> Process {
+        std::fs::write(self.dir.path().join("pdns.conf"), &self.config).expect("a written pdns.conf");
+        let mut command = self.version.pdns_server();
+        command.arg(format!("--config-dir={}", self.dir.path().display()));
+        Process::start(&self.name, &mut command, &self.log_path())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Starts it and waits for it to give up.
+    ///
+    /// # Panics
+    /// When it runs instead.
+    pub async fn start_in_vain(&mut self) {
+        let mut process = self.launch();
+        let what = format!("{} gives up", self.name);
+        eventually(START_DEADLINE, &what, async || process.exited().ok_or("it runs")).await;
+    }
+
+    /// Leaves all caches at PowerDNS' defaults, from the next `start` on.
+    pub fn leave_caches_on(&mut self) {
+        self.config = self.config.replace(CACHES_OFF, "");
+    }
+
+    /// Where it takes commands.
+    pub fn control_socket(&self) -> PathBuf {
+        self.dir.path().join("pdns.controlsocket")
     }
 
     /// Starts it and returns once its API answers.
@@ -83,9 +155,7 @@ version-string=anonymous
     /// # Panics
     /// When it does not come up; the message has the end of its log.
     pub async fn start(&mut self) {
-        let mut command = tools::pdns_server();
-        command.arg(format!("--config-dir={}", self.dir.path().display()));
-        let process = Process::start(&self.name, &mut command, &self.dir.path().join("log"));
+        let process = self.launch();
         let api = self.api();
         let ready = async || api.version().await.map(drop).map_err(|error| error.to_string());
         self.process
@@ -105,6 +175,20 @@ version-string=anonymous
             "{} does not end on SIGTERM",
             self.name
         );
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn kill(&mut self) {
+        self.process.take().expect("a running PowerDNS").kill();
+    }
+
+    /// # Panics
+    /// When it is not running.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running PowerDNS").id()
     }
 
     pub fn api(&self) -> PowerDnsApi {

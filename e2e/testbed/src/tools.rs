@@ -30,28 +30,54 @@ pub fn garage() -> PathBuf {
     needed("bin/garage")
 }
 
-/// The Debian tree that PowerDNS is started from. It brings its own C library, so that it runs on any distribution.
-fn powerdns_root() -> PathBuf {
-    needed("roots/powerdns-4.9/usr/sbin/pdns_server");
-    needed("roots/powerdns-4.9")
+pub fn minio() -> PathBuf {
+    needed("bin/minio")
 }
 
-fn from_powerdns_root(program: &str) -> Command {
-    let root = powerdns_root();
-    let libraries = root.join("usr/lib/x86_64-linux-gnu");
-    let mut command = Command::new(root.join("lib64/ld-linux-x86-64.so.2"));
-    command
-        .arg("--library-path")
-        .arg(format!("{0}:{0}/pdns", libraries.display()))
-        .arg(root.join(program));
+pub fn ingress() -> PathBuf {
+    needed("bin/ingress")
+}
+
+/// Azurite's blob service, for Node.js.
+pub fn azurite() -> Command {
+    let mut command = Command::new("node");
+    command.arg(needed("azurite/node_modules/azurite/dist/src/blob/main.js"));
     command
 }
 
-pub fn pdns_server() -> Command {
-    let mut command = from_powerdns_root("usr/sbin/pdns_server");
-    command.arg(format!(
-        "--module-dir={}",
-        powerdns_root().join("usr/lib/x86_64-linux-gnu/pdns").display()
-    ));
-    command
+pub fn fake_gcs_server() -> PathBuf {
+    needed("bin/fake-gcs-server")
+}
+
+/// Which PowerDNS: they differ in the schema of their database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// 4.9, with schema 5.
+    V4,
+    /// 5.1 or newer, with schema 6.
+    V5,
+}
+
+impl Version {
+    /// The Debian tree that it is started from. It brings its own C library, so that it runs on any distribution.
+    fn root(self) -> PathBuf {
+        let root = match self {
+            Self::V4 => "roots/powerdns-4.9",
+            Self::V5 => "roots/powerdns-5",
+        };
+        needed(&format!("{root}/usr/sbin/pdns_server"));
+        needed(root)
+    }
+
+    pub fn pdns_server(self) -> Command {
+        let root = self.root();
+        let libraries = root.join("usr/lib/x86_64-linux-gnu");
+        let mut command = Command::new(root.join("lib64/ld-linux-x86-64.so.2"));
+        command
+            .arg("--library-path")
+            .arg(format!("{0}:{0}/pdns", libraries.display()))
+            .arg(root.join("usr/sbin/pdns_server"))
+            .arg(format!("--module-dir={}/pdns", libraries.display()));
+        command
+    }
 }

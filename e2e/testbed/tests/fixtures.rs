@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use zonetide_testbed::dns::{Code, Type};
-use zonetide_testbed::{Garage, PowerDns, poll};
+use zonetide_testbed::minio::Temporary;
+use zonetide_testbed::sigv4::Signer;
+use zonetide_testbed::{Garage, Minio, PowerDns, poll};
 
 #[tokio::test]
 async fn a_zone_made_through_the_api_is_answered_over_udp_and_tcp_before_and_after_a_restart() {
@@ -75,6 +77,33 @@ async fn garage_makes_a_bucket_with_a_key_and_comes_back_on_its_old_ports() {
     garage.up().await;
     let other = garage.bucket("bench-2").await;
     assert_eq!(other.endpoint, bucket.endpoint);
+}
+
+#[tokio::test]
+async fn minio_gives_temporary_keys_that_can_be_revoked_and_comes_back_on_its_old_port() {
+    let mut minio = Minio::start().await;
+    let bucket = minio.bucket("bench").await;
+    let [one, other] = [minio.temporary(&bucket).await, minio.temporary(&bucket).await];
+    assert_ne!(one.bucket.access_key, other.bucket.access_key);
+    minio.crash();
+    minio.up().await;
+    let may = async |keys: &Temporary| {
+        let signer = Signer {
+            access_key: &keys.bucket.access_key,
+            secret_key: &keys.bucket.secret_key,
+            session_token: &keys.session_token,
+            region: bucket.region,
+            service: "s3",
+        };
+        let mut http = minio.http();
+        for (name, value) in signer.headers(&http::Method::GET, "localhost", "/bench", b"") {
+            http = http.header(name, value);
+        }
+        http.get_text("/bench").await.is_ok()
+    };
+    assert!(may(&one).await && may(&other).await);
+    minio.revoke(&one).await;
+    assert!(!may(&one).await && may(&other).await);
 }
 
 #[tokio::test]
