@@ -5,44 +5,42 @@ use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::access::files;
+use super::{LmdbError, LmdbErrorKind};
+
 /// Makes the files of a database that does not exist: empty ones, which LMDB takes for new. Existing ones keep their
 /// rights.
 ///
 /// # Errors
 /// Those of the file system, with the path.
-pub fn create_files(path: &Path, no_subdir: bool, dir_mode: u32, file_mode: u32) -> std::io::Result<()> {
+pub fn create_files(path: &Path, no_subdir: bool, dir_mode: u32, file_mode: u32) -> Result<(), LmdbError> {
+    let files = files(path, no_subdir);
     let folder = if no_subdir { path.parent() } else { Some(path) };
     if let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) {
         let made = DirBuilder::new().recursive(true).mode(dir_mode).create(folder);
-        made.map_err(|error| name(folder, &error))?;
+        made.map_err(|error| fail(error, folder, &files))?;
     }
-    for file in files(path, no_subdir) {
+    for file in &files {
         let made = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(file_mode)
-            .open(&file);
+            .open(file);
         match made {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(name(&file, &error)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(fail(error, file, &files)),
             _ => {}
         }
     }
     Ok(())
 }
 
-/// The data file and the lock file.
-fn files(path: &Path, no_subdir: bool) -> [PathBuf; 2] {
-    if no_subdir {
-        let mut lock = path.as_os_str().to_owned();
-        lock.push("-lock");
-        [path.to_owned(), lock.into()]
-    } else {
-        [path.join("data.mdb"), path.join("lock.mdb")]
+fn fail(error: Error, path: &Path, files: &[PathBuf; 2]) -> LmdbError {
+    match LmdbErrorKind::of(error, files) {
+        // There is nothing to wait for: a folder above it can never be made.
+        LmdbErrorKind::Missing => LmdbErrorKind::NoFolder,
+        kind => kind,
     }
-}
-
-fn name(path: &Path, error: &Error) -> Error {
-    Error::new(error.kind(), format!("cannot make {}: {error}", path.display()))
+    .at(path)
 }
 
 #[cfg(test)]

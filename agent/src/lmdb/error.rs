@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use heed::MdbError;
 
+use super::access::explain_denial;
 use super::header::HeaderError;
 
 /// An error of one LMDB file.
@@ -13,7 +14,6 @@ use super::header::HeaderError;
 pub struct LmdbError {
     /// The file.
     pub path: PathBuf,
-    #[source]
     pub kind: LmdbErrorKind,
 }
 
@@ -22,6 +22,8 @@ pub struct LmdbError {
 pub enum LmdbErrorKind {
     #[error("the file does not exist: start PowerDNS first, or set options.create")]
     Missing,
+    #[error("cannot be made: there is no such folder")]
+    NoFolder,
     #[error(
         "linked with LMDB {0}, but PowerDNS uses 0.9, whose lock file is another: build against liblmdb 0.9"
     )]
@@ -37,19 +39,36 @@ pub enum LmdbErrorKind {
     )]
     MapFull,
     #[error(
-        "another process made the memory map larger: options.map_size must equal lmdb-map-size of PowerDNS"
+        "another process made the memory map larger: set options.map_size to PowerDNS' lmdb-map-size, and restart the \
+         agent"
     )]
     MapResized,
-    #[error("all reader slots are taken: start the agent before PowerDNS, it makes a table of 1024")]
+    #[error(
+        "all reader slots are taken: start the agent before PowerDNS, it makes a table of {}",
+        super::MAX_READERS
+    )]
     ReadersFull,
     #[error("there are more DBIs than options.max_dbs allows: raise it")]
     DbsFull,
+    /// With what stands in the way, as far as that could be found out.
     #[error(
-        "permission denied: the agent and PowerDNS must run as the same user, and the volume be writable"
+        "permission denied{0}: the agent and PowerDNS must run as the same user, and it must own the files"
     )]
-    Permission,
+    Permission(String),
+    #[error("the volume is read-only: mount it writable, LMDB writes its lock file even to read")]
+    ReadOnly,
     #[error("the disk is full: make room, nothing was changed")]
     DiskFull,
+    #[error("the file may not grow any more: raise the limit of file sizes (ulimit -f), nothing was changed")]
+    FileLimit,
+    /// LMDB also says this of a write that was cut short.
+    #[error(
+        "input/output error: the disk is full, or the limit of file sizes (ulimit -f) is reached, or the disk fails; \
+         nothing was changed"
+    )]
+    Io,
+    #[error("an earlier write of the file's head failed, and LMDB wants it opened again: restart the agent")]
+    Broken,
     #[error("the file is damaged ({0}): move it away, and it is loaded again from the bucket")]
     Damaged(MdbError),
     #[error("DBI {dbi:?}, key {key}: {error}; was the database written by PowerDNS 4.8 or later?")]
@@ -60,11 +79,30 @@ pub enum LmdbErrorKind {
     },
     #[error("DBI {dbi:?} has LMDB flags {flags:#x}, which native databases never have")]
     DbiFlags { dbi: String, flags: u16 },
+    #[error("page {pgno} is not as LMDB 0.9 writes it ({what}): a full read of the database does without it")]
+    Page { pgno: u64, what: &'static str },
     #[error("{0}")]
     Other(heed::Error),
 }
 
 impl LmdbErrorKind {
+    /// Somebody may put it right while the agent waits. Of the rest, only another start or another program is the cure.
+    pub fn can_pass(&self) -> bool {
+        !matches!(self, Self::Library(_) | Self::Broken | Self::DbsFull) && !self.is_second_opening()
+    }
+
+    fn is_second_opening(&self) -> bool {
+        matches!(self, Self::Other(heed::Error::EnvAlreadyOpened))
+    }
+
+    /// An error of the file system, with more words about rights.
+    pub(super) fn of(error: impl Into<Self>, files: &[PathBuf; 2]) -> Self {
+        match error.into() {
+            Self::Permission(_) => Self::Permission(explain_denial(files)),
+            kind => kind,
+        }
+    }
+
     pub(super) fn at(self, path: &Path) -> LmdbError {
         LmdbError {
             path: path.to_owned(),
@@ -81,16 +119,26 @@ impl From<heed::Error> for LmdbErrorKind {
             heed::Error::Mdb(MdbError::MapResized) => Self::MapResized,
             heed::Error::Mdb(MdbError::ReadersFull) => Self::ReadersFull,
             heed::Error::Mdb(MdbError::DbsFull) => Self::DbsFull,
-            heed::Error::Mdb(
-                error @ (MdbError::PageNotFound | MdbError::Corrupted | MdbError::Panic | MdbError::Invalid),
-            ) => Self::Damaged(error),
-            heed::Error::Io(error) => match error.kind() {
-                ErrorKind::NotFound => Self::Missing,
-                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Permission,
-                ErrorKind::StorageFull => Self::DiskFull,
-                _ => Self::Other(heed::Error::Io(error)),
-            },
+            heed::Error::Mdb(error @ (MdbError::PageNotFound | MdbError::Corrupted | MdbError::Invalid)) => {
+                Self::Damaged(error)
+            }
+            heed::Error::Mdb(MdbError::Panic) => Self::Broken,
+            heed::Error::Io(error) => error.into(),
             error => Self::Other(error),
+        }
+    }
+}
+
+impl From<std::io::Error> for LmdbErrorKind {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::Missing,
+            ErrorKind::PermissionDenied => Self::Permission(String::new()),
+            ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull,
+            ErrorKind::FileTooLarge => Self::FileLimit,
+            _ if error.raw_os_error() == Some(nix::libc::EIO) => Self::Io,
+            _ => Self::Other(heed::Error::Io(error)),
         }
     }
 }

@@ -1,23 +1,32 @@
 //! An LMDB file that PowerDNS has open at the same time, through heed on the distribution's liblmdb 0.9.
 //!
-//! This is the only module with unsafe code: opening a memory map whose file another process writes.
+//! This is the only module with unsafe code: opening a memory map whose file another process writes, and watches on
+//! that file and its lock.
 
+mod access;
+mod alone;
 mod create;
 mod error;
 pub mod header;
+mod kept;
 mod txn;
 mod usage;
+mod walk;
+mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use heed::types::Bytes;
-use heed::{Database, EnvFlags, EnvOpenOptions, WithoutTls};
+use heed::{Database, EnvFlags, EnvInfo, EnvOpenOptions, MdbError, WithoutTls};
 
 pub use create::create_files;
 pub use error::{LmdbError, LmdbErrorKind};
+pub use kept::KeptReader;
 pub use txn::{Reader, Writer};
 pub use usage::Usage;
+pub use walk::{Change, Changes, scan_since};
+pub use watch::Watch;
 
 /// Reader slots that a new lock file gets. LMDB's default of 126 is too few for PowerDNS with many threads, and
 /// PowerDNS has no setting for it (its issue 13418).
@@ -42,6 +51,8 @@ pub struct Environment {
     path: PathBuf,
     /// LMDB forbids to open DBIs in two transactions of a process at a time, so there is one at a time.
     one_at_a_time: Mutex<()>,
+    /// Written while the memory map moves: what LMDB tells of itself is read from it without a transaction.
+    map_moves: RwLock<()>,
 }
 
 /// A named DBI.
@@ -57,12 +68,15 @@ impl Environment {
     /// # Errors
     /// See [`LmdbErrorKind`]; the file is named.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, LmdbError> {
-        let fail = |kind: LmdbErrorKind| kind.at(path);
+        let files = access::files(path, options.no_subdir);
+        let fail = |kind: LmdbErrorKind| LmdbErrorKind::of(kind, &files).at(path);
         let version = heed::lmdb_version();
         if (version.major, version.minor) != (0, 9) {
             return Err(fail(LmdbErrorKind::Library(version.string.to_owned())));
         }
-        if !options.create && !path.exists() {
+        // A path that must not be looked at is not a missing one.
+        let exists = path.try_exists().map_err(|error| fail(error.into()))?;
+        if !options.create && !exists {
             return Err(fail(LmdbErrorKind::Missing));
         }
         if options.create {
@@ -72,9 +86,10 @@ impl Environment {
                 Some(path)
             };
             if let Some(parent) = parent {
-                std::fs::create_dir_all(parent).map_err(|error| fail(heed::Error::Io(error).into()))?;
+                std::fs::create_dir_all(parent).map_err(|error| fail(error.into()))?;
             }
         }
+        access::reserve_lock(&files).map_err(fail)?;
         let mut open = EnvOpenOptions::new().read_txn_without_tls();
         open.map_size(options.map_size)
             .max_dbs(options.max_dbs)
@@ -94,6 +109,7 @@ impl Environment {
             env,
             path: path.to_owned(),
             one_at_a_time: Mutex::new(()),
+            map_moves: RwLock::new(()),
         })
     }
 
@@ -112,12 +128,12 @@ impl Environment {
 
     /// The ID of the last committed transaction, 0 in a new file.
     pub fn last_txn_id(&self) -> u64 {
-        self.env.info().last_txn_id as u64
+        self.info().last_txn_id as u64
     }
 
     /// Size of the reader table that all processes share.
     pub fn max_readers(&self) -> u32 {
-        self.env.info().maximum_number_of_readers
+        self.info().maximum_number_of_readers
     }
 
     /// Frees the reader slots of processes that died.
@@ -138,13 +154,66 @@ impl Environment {
         self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins a transaction, once more where what is in its way can be put right here. `one` is the caller's lock, if it has it.
+    fn begin<T>(
+        &self,
+        one: Option<&MutexGuard<'_, ()>>,
+        begin: impl Fn() -> heed::Result<T>,
+    ) -> Result<T, LmdbError> {
+        let begin = || {
+            let _stays = self.map_moves.read().unwrap_or_else(PoisonError::into_inner);
+            begin()
+        };
+        let txn = match begin() {
+            // Slots of readers that were killed stay taken until somebody looks.
+            Err(heed::Error::Mdb(MdbError::ReadersFull)) if self.clear_stale_readers()? > 0 => begin(),
+            Err(heed::Error::Mdb(MdbError::MapResized)) => {
+                match one {
+                    Some(one) => self.adopt_map_size(one)?,
+                    None => self.adopt_map_size(&self.lock())?,
+                }
+                begin()
+            }
+            txn => txn,
+        };
+        txn.map_err(|error| self.fail(error.into()))
+    }
+
+    /// Makes the memory map as large as another process has made its own.
+    fn adopt_map_size(&self, _one: &MutexGuard<'_, ()>) -> Result<(), LmdbError> {
+        let moves = self.map_moves.write().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the map moves, so nothing may point into it. Every transaction that reads or writes entries holds the lock that
+        // the caller has; kept readers read the file itself; whoever begins a transaction or asks for `info` holds the other
+        // lock. A size of 0 stands for the one that the file says.
+        #[allow(unsafe_code)]
+        let resized = unsafe { self.env.resize(0) };
+        drop(moves);
+        resized.map_err(|error| self.fail(error.into()))?;
+        tracing::warn!(
+            path = %self.path.display(), bytes = self.map_size(),
+            "another process has a larger memory map, which is taken over: set options.map_size to PowerDNS' \
+             lmdb-map-size"
+        );
+        Ok(())
+    }
+
+    fn info(&self) -> EnvInfo {
+        let _stays = self.map_moves.read().unwrap_or_else(PoisonError::into_inner);
+        self.env.info()
+    }
+
+    /// Bytes that the file may grow to.
+    pub fn map_size(&self) -> u64 {
+        self.info().map_size as u64
+    }
+
     /// Begins to read one unchanging state of the file; waits for another transaction of this process to end.
     ///
     /// # Errors
     /// Those of LMDB.
     pub fn begin_read(&self) -> Result<Reader<'_>, LmdbError> {
         let one = self.lock();
-        let txn = self.env.read_txn().map_err(|error| self.fail(error.into()))?;
+        let txn = self.begin(Some(&one), || self.env.read_txn())?;
         Ok(Reader {
             txn,
             env: self,
@@ -158,7 +227,7 @@ impl Environment {
     /// Those of LMDB.
     pub fn begin_write(&self) -> Result<Writer<'_>, LmdbError> {
         let one = self.lock();
-        let txn = self.env.write_txn().map_err(|error| self.fail(error.into()))?;
+        let txn = self.begin(Some(&one), || self.env.write_txn())?;
         Ok(Writer {
             txn,
             env: self,

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::MutexGuard;
 
 use heed::types::Bytes;
-use heed::{MdbError, RoTxn, RwTxn, WithoutTls};
+use heed::{MdbError, PutFlags, RoTxn, RwTxn, WithoutTls};
 
 use super::error::show_key;
 use super::header::Header;
@@ -41,6 +41,15 @@ impl Reader<'_> {
             name: name.to_owned(),
             handle,
         }))
+    }
+
+    /// True for a DBI without entries.
+    ///
+    /// # Errors
+    /// Those of LMDB.
+    pub fn is_empty(&self, dbi: &Dbi) -> Result<bool, LmdbError> {
+        let empty = dbi.handle.is_empty(&self.txn);
+        empty.map_err(|error| self.env.fail(error.into()))
     }
 
     /// The header and value of an entry.
@@ -243,6 +252,50 @@ impl Writer<'_> {
                 space.write_all(value)
             })
             .map_err(|error| self.env.fail(error.into()))
+    }
+}
+
+impl Writer<'_> {
+    /// True for a DBI without entries.
+    ///
+    /// # Errors
+    /// Those of LMDB.
+    pub fn is_empty(&self, dbi: &Dbi) -> Result<bool, LmdbError> {
+        let empty = dbi.handle.is_empty(&self.txn);
+        empty.map_err(|error| self.env.fail(error.into()))
+    }
+
+    /// Writes an entry after all others of its DBI, which takes no search and fills pages to the end. False, and nothing
+    /// is written, when the key does not come after the last.
+    ///
+    /// # Errors
+    /// As [`Writer::put`].
+    pub fn append(
+        &mut self,
+        dbi: &Dbi,
+        key: &[u8],
+        timestamp: u64,
+        deleted: bool,
+        value: &[u8],
+    ) -> Result<bool, LmdbError> {
+        let header = Header {
+            timestamp,
+            txn_id: self.txn_id(),
+            deleted,
+        }
+        .to_bytes();
+        let stored = [&header, value].concat();
+        match dbi
+            .handle
+            .put_with_flags(&mut self.txn, PutFlags::APPEND, key, &stored)
+        {
+            Ok(()) => {
+                self.dirty = true;
+                Ok(true)
+            }
+            Err(heed::Error::Mdb(MdbError::KeyExist)) => Ok(false),
+            Err(error) => Err(self.env.fail(error.into())),
+        }
     }
 }
 

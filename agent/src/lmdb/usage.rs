@@ -33,7 +33,7 @@ impl Environment {
             }
             Ok::<_, LmdbError>((page_size, entries))
         })?;
-        let info = self.env.info();
+        let info = self.info();
         Ok(Usage {
             map_size: info.map_size as u64,
             used: (info.last_page_number as u64 + 1) * page_size,
