@@ -10,10 +10,15 @@ use flate2::bufread::MultiGzDecoder;
 use tempfile::SpooledTempFile;
 
 use super::wire::{BYTES, FIXED64, VARINT, WireReader};
-use super::{DbiHeader, Entry, FLAG_DELETED, MAX_COMPAT_VERSION, MAX_ENTRY_LEN, MAX_KEY_LEN, Meta};
+use super::{
+    DbiHeader, Entry, FLAG_DELETED, MAX_COMPAT_VERSION, MAX_DBIS, MAX_ENTRY_LEN, MAX_KEY_LEN, Meta,
+    SCHEMA_FIELD, ZONETIDE_FIELD,
+};
 
-/// Longest Meta message and longest name that are taken, in bytes.
+/// Longest Meta message that is taken, in bytes.
 const MAX_META_LEN: u64 = 1 << 20;
+/// Longest name of a DBI, which is a key of LMDB, and of a transform.
+const MAX_NAME_LEN: u64 = MAX_KEY_LEN as u64;
 
 /// Why an object is no snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,8 @@ pub enum DecodeError {
     DbiFlags(String, u64),
     #[error("{0:?} is no name of a DBI")]
     DbiName(String),
+    #[error("more than {MAX_DBIS} DBIs, which no PowerDNS has")]
+    DbiCount,
     #[error("DBI number {0} has an entry with an empty key")]
     EmptyKey(usize),
 }
@@ -116,7 +123,7 @@ impl Snapshot {
             return Err(DecodeError::TooNew(outline.compat_version));
         }
         for DbiOutline { header, .. } in &outline.dbis {
-            if header.name.is_empty() || header.name.len() > MAX_KEY_LEN || header.name.contains('\0') {
+            if header.name.is_empty() || header.name.contains('\0') {
                 return Err(DecodeError::DbiName(header.name.clone()));
             }
             if !header.transform.is_empty() {
@@ -185,6 +192,10 @@ fn walk<E: From<DecodeError>>(
             }
             (3, BYTES) => {
                 let index = outline.dbis.len();
+                // Checked here and not afterwards: a few compressed bytes are thousands of DBIs.
+                if index == MAX_DBIS {
+                    return Err(DecodeError::DbiCount.into());
+                }
                 let dbi = read_dbi(&mut reader, &mut buffer, &mut |raw| on_entry(index, raw), index)?;
                 outline.dbis.push(dbi);
             }
@@ -221,9 +232,13 @@ fn read_limited<R: BufRead>(
     reader.bytes(len, buffer)
 }
 
-fn read_text<R: BufRead>(reader: &mut WireReader<R>, what: &'static str) -> Result<String, DecodeError> {
+fn read_text<R: BufRead>(
+    reader: &mut WireReader<R>,
+    what: &'static str,
+    max: u64,
+) -> Result<String, DecodeError> {
     let mut bytes = Vec::new();
-    read_limited(reader, what, MAX_META_LEN, &mut bytes)?;
+    read_limited(reader, what, max, &mut bytes)?;
     String::from_utf8(bytes).map_err(|_| DecodeError::Text(what))
 }
 
@@ -243,9 +258,9 @@ fn read_dbi<R: BufRead, E: From<DecodeError>>(
     let mut dbi = DbiOutline::default();
     while reader.offset() < end {
         match reader.tag()? {
-            (1, BYTES) => dbi.header.name = read_text(reader, "the name of a DBI")?,
+            (1, BYTES) => dbi.header.name = read_text(reader, "the name of a DBI", MAX_NAME_LEN)?,
             (3, VARINT) => dbi.header.flags = reader.varint()?,
-            (4, BYTES) => dbi.header.transform = read_text(reader, "a transform")?,
+            (4, BYTES) => dbi.header.transform = read_text(reader, "a transform", MAX_NAME_LEN)?,
             (2, BYTES) => {
                 read_limited(reader, "an entry", MAX_ENTRY_LEN, buffer)?;
                 let entry = read_entry(buffer)?;
@@ -327,13 +342,15 @@ fn read_meta(message: &[u8]) -> Result<Meta, DecodeError> {
     let mut reader = WireReader::new(message);
     while !reader.at_end()? {
         match reader.tag()? {
-            (1, BYTES) => meta.generation = read_text(&mut reader, "the generation")?,
-            (2, BYTES) => meta.instance = read_text(&mut reader, "the instance")?,
-            (3, BYTES) => meta.hostname = read_text(&mut reader, "the host name")?,
+            (1, BYTES) => meta.generation = read_text(&mut reader, "the generation", MAX_META_LEN)?,
+            (2, BYTES) => meta.instance = read_text(&mut reader, "the instance", MAX_META_LEN)?,
+            (3, BYTES) => meta.hostname = read_text(&mut reader, "the host name", MAX_META_LEN)?,
             (4, VARINT) => meta.lmdb_txn_id = reader.varint()?.cast_signed(),
             (5, FIXED64) => meta.timestamp = reader.fixed64()?,
-            (7, BYTES) => meta.database = read_text(&mut reader, "the database name")?,
+            (7, BYTES) => meta.database = read_text(&mut reader, "the database name", MAX_META_LEN)?,
             (8, VARINT) => meta.from_lmdb_txn_id = reader.varint()?.cast_signed(),
+            (ZONETIDE_FIELD, VARINT) => meta.zonetide = reader.varint()?,
+            (SCHEMA_FIELD, VARINT) => meta.schema = reader.varint()?,
             (field @ (1..=5 | 7 | 8), wire_type) => {
                 return Err(DecodeError::FieldType {
                     message: "Meta",

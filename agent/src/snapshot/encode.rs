@@ -8,7 +8,9 @@ use flate2::write::GzEncoder;
 use super::wire::{
     BYTES, FIXED64, VARINT, varint_len, write_bytes, write_fixed64, write_tag, write_uint, write_varint,
 };
-use super::{COMPAT_VERSION, DbiHeader, Entry, FLAG_DELETED, FORMAT_VERSION, Meta};
+use super::{
+    COMPAT_VERSION, DbiHeader, Entry, FLAG_DELETED, FORMAT_VERSION, Meta, SCHEMA_FIELD, ZONETIDE_FIELD,
+};
 
 /// Why a snapshot cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,27 @@ fn body_len(entry: &Entry<'_>) -> u64 {
     field_len(entry.key) + field_len(entry.value) + timestamp + flags
 }
 
+/// Writes an entry as a field of its DBI message, in as many bytes as [`entry_len`] says.
+pub(super) fn write_entry(out: &mut impl Write, entry: &Entry<'_>) -> io::Result<()> {
+    let body = body_len(entry);
+    if body == 0 {
+        return Ok(());
+    }
+    write_tag(out, 2, BYTES)?;
+    write_varint(out, body)?;
+    write_bytes(out, 1, entry.key)?;
+    write_bytes(out, 2, entry.value)?;
+    if entry.timestamp != 0 {
+        write_tag(out, 3, FIXED64)?;
+        out.write_all(&entry.timestamp.to_le_bytes())?;
+    }
+    if entry.deleted {
+        write_tag(out, 4, VARINT)?;
+        write_varint(out, FLAG_DELETED.into())?;
+    }
+    Ok(())
+}
+
 /// Writes a snapshot as a stream: meta, then each DBI with its entries in LMDB's order.
 pub struct SnapshotWriter<W: Write> {
     /// Fields are a few bytes each; gzip wants them by the page.
@@ -72,6 +95,8 @@ impl<W: Write> SnapshotWriter<W> {
         write_fixed64(&mut message, 5, meta.timestamp)?;
         write_bytes(&mut message, 7, meta.database.as_bytes())?;
         write_uint(&mut message, 8, meta.from_lmdb_txn_id.cast_unsigned())?;
+        write_uint(&mut message, ZONETIDE_FIELD, meta.zonetide)?;
+        write_uint(&mut message, SCHEMA_FIELD, meta.schema)?;
         write_bytes(&mut out, 2, &message)?;
         Ok(Self { out, open: None })
     }
@@ -102,24 +127,18 @@ impl<W: Write> SnapshotWriter<W> {
     /// # Errors
     /// Those of the output.
     pub fn entry(&mut self, entry: &Entry<'_>) -> Result<(), EncodeError> {
-        let body = body_len(entry);
-        if body == 0 {
-            return Ok(());
-        }
-        write_tag(&mut self.out, 2, BYTES)?;
-        write_varint(&mut self.out, body)?;
-        write_bytes(&mut self.out, 1, entry.key)?;
-        write_bytes(&mut self.out, 2, entry.value)?;
-        if entry.timestamp != 0 {
-            write_tag(&mut self.out, 3, FIXED64)?;
-            self.out.write_all(&entry.timestamp.to_le_bytes())?;
-        }
-        if entry.deleted {
-            write_tag(&mut self.out, 4, VARINT)?;
-            write_varint(&mut self.out, FLAG_DELETED.into())?;
-        }
+        write_entry(&mut self.out, entry)?;
         if let Some(open) = &mut self.open {
             open.written += entry_len(entry);
+        }
+        Ok(())
+    }
+
+    /// Adds entries to the DBI begun last that are written already, one after the other, by [`write_entry`].
+    pub(super) fn written_entries(&mut self, entries: &[u8]) -> Result<(), EncodeError> {
+        self.out.write_all(entries)?;
+        if let Some(open) = &mut self.open {
+            open.written += entries.len() as u64;
         }
         Ok(())
     }

@@ -4,13 +4,18 @@
 //! memory as a whole.
 
 mod decode;
+mod delta;
 mod encode;
 mod name;
+mod parts;
+mod time;
 mod wire;
 
 pub use decode::{DbiOutline, DecodeError, Outline, Snapshot};
+pub use delta::DeltaName;
 pub use encode::{EncodeError, SnapshotWriter, entry_len};
-pub use name::{NameError, SnapshotName, sanitize_instance};
+pub use name::{NameError, SnapshotName, is_database_name, sanitize_instance};
+pub use parts::DeltaWriter;
 
 /// The format version that we and Lightning Stream write.
 pub const FORMAT_VERSION: u32 = 3;
@@ -22,11 +27,18 @@ pub const MAX_COMPAT_VERSION: u32 = 3;
 pub const GENERATION: &str = "GX";
 /// The one flag of an entry that travels: the entry is a deletion mark.
 pub const FLAG_DELETED: u32 = 0x01;
+/// The version of deltas and of our own fields in Meta: an agent that writes it reads deltas.
+pub const ZONETIDE_VERSION: u64 = 1;
+/// The numbers of our fields in Meta, far from those that Lightning Stream may come to use.
+const ZONETIDE_FIELD: u64 = 1000;
+const SCHEMA_FIELD: u64 = 1001;
 /// LMDB's limit on the length of a key, in bytes (`mdb_env_get_maxkeysize` of liblmdb 0.9).
 pub const MAX_KEY_LEN: usize = 511;
-/// Longest entry that is taken, in bytes: far above what PowerDNS stores in one RRset, far below what a
-/// mangled length could ask for.
-pub const MAX_ENTRY_LEN: u64 = 256 << 20;
+/// Longest entry that is taken, in bytes, for an entry is in memory as a whole: far above what PowerDNS stores in one
+/// RRset, which a DNS message of 64 KiB has to hold.
+pub const MAX_ENTRY_LEN: u64 = 16 << 20;
+/// Most DBIs that are taken, for their names are in memory: PowerDNS has a dozen.
+pub const MAX_DBIS: usize = 1024;
 
 /// Where and when a snapshot was taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +57,11 @@ pub struct Meta {
     pub database: String,
     /// The transaction after which the entries changed; 0 for a full snapshot.
     pub from_lmdb_txn_id: i64,
+    /// The version of Zonetide's own rules that the writer follows, [`ZONETIDE_VERSION`]; 0 in an object of Lightning Stream, which
+    /// has no such field and passes over it.
+    pub zonetide: u64,
+    /// The schema of the writer's PowerDNS database; 0 where it is not known, and in an object of Lightning Stream.
+    pub schema: u64,
 }
 
 /// What is said of a DBI before its entries.

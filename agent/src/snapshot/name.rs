@@ -3,14 +3,11 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-
 use super::GENERATION;
+use super::time::{format_time, parse_time};
 
 /// The only extension that is a snapshot; names with others are not ours to judge.
-const EXTENSION: &str = "pb.gz";
+pub(super) const EXTENSION: &str = "pb.gz";
 
 /// Why a name is not one of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,8 +22,10 @@ pub enum NameError {
     Generation(String),
     #[error("{0:?} is not an extra part: they begin with a capital letter other than G, in order, each once")]
     Extra(String),
-    #[error("{what} is out of range: the clock shows a time that no name can hold ({nanos} ns)")]
-    Range { what: &'static str, nanos: u64 },
+    #[error("the time is out of range: the clock shows one that no name can hold ({0} ns)")]
+    Range(u64),
+    #[error("it is not in the folder of deltas")]
+    Folder,
 }
 
 /// A parsed name. Names of one instance sort by their time.
@@ -45,23 +44,8 @@ impl SnapshotName {
     /// [`NameError::Range`] for a time after the year 9999.
     pub fn new(database: &str, instance: &str, timestamp: u64) -> Result<Self, NameError> {
         let instance = sanitize_instance(instance);
-        let time = Timestamp::from_nanosecond(timestamp.into())
-            .map_err(|_| NameError::Range {
-                what: "the time",
-                nanos: timestamp,
-            })?
-            .to_zoned(TimeZone::UTC)
-            .datetime();
-        let full = format!(
-            "{database}__{instance}__{:04}{:02}{:02}-{:02}{:02}{:02}-{:09}__{GENERATION}.{EXTENSION}",
-            time.year(),
-            time.month(),
-            time.day(),
-            time.hour(),
-            time.minute(),
-            time.second(),
-            time.subsec_nanosecond()
-        );
+        let time = format_time(timestamp)?;
+        let full = format!("{database}__{instance}__{time}__{GENERATION}.{EXTENSION}");
         Ok(Self {
             database: database.to_owned(),
             instance,
@@ -150,31 +134,13 @@ pub fn sanitize_instance(instance: &str) -> String {
         .collect()
 }
 
-fn parse_time(text: &str) -> Option<u64> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 25 || bytes[8] != b'-' || bytes[15] != b'-' {
-        return None;
-    }
-    let number = |range: std::ops::Range<usize>| -> Option<i32> {
-        let digits = text.get(range)?;
-        if !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        digits.parse().ok()
-    };
-    let small = |range| number(range).and_then(|n| i8::try_from(n).ok());
-    let time = DateTime::new(
-        i16::try_from(number(0..4)?).ok()?,
-        small(4..6)?,
-        small(6..8)?,
-        small(9..11)?,
-        small(11..13)?,
-        small(13..15)?,
-        number(16..25)?,
-    )
-    .ok()?;
-    let nanos = time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_nanosecond();
-    u64::try_from(nanos).ok()
+/// Whether a database can have this name: it is found again in an object's name. A `_` at the end would be taken
+/// for the instance's.
+pub fn is_database_name(database: &str) -> bool {
+    !database.is_empty()
+        && !database.contains("__")
+        && !database.ends_with('_')
+        && !database.contains(['/', '.'])
 }
 
 #[cfg(test)]
@@ -230,6 +196,18 @@ mod tests {
     #[test]
     fn an_instance_is_written_with_letters_digits_and_dashes_only() {
         assert_eq!(sanitize_instance("ns1.example_com/ö"), "ns1-example-com--");
+    }
+
+    #[test]
+    fn a_database_name_that_would_not_be_found_again_is_none() {
+        for good in ["main", "_main", "ma_in", "ö"] {
+            assert!(is_database_name(good), "{good}");
+            let name = SnapshotName::new(good, "a", 1).unwrap();
+            assert_eq!(SnapshotName::parse(name.as_str()), Ok(name));
+        }
+        for bad in ["", "ma__in", "main_", "ma/in", "ma.in"] {
+            assert!(!is_database_name(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -132,12 +132,12 @@ pub(super) fn write_varint(out: &mut impl Write, mut value: u64) -> io::Result<(
     }
 }
 
-pub(super) fn write_tag(out: &mut impl Write, field: u8, wire_type: u8) -> io::Result<()> {
-    write_varint(out, u64::from(field << 3 | wire_type))
+pub(super) fn write_tag(out: &mut impl Write, field: u64, wire_type: u8) -> io::Result<()> {
+    write_varint(out, field << 3 | u64::from(wire_type))
 }
 
 /// A varint field; left out when 0, as proto3 wants.
-pub(super) fn write_uint(out: &mut impl Write, field: u8, value: u64) -> io::Result<()> {
+pub(super) fn write_uint(out: &mut impl Write, field: u64, value: u64) -> io::Result<()> {
     if value == 0 {
         return Ok(());
     }
@@ -146,7 +146,7 @@ pub(super) fn write_uint(out: &mut impl Write, field: u8, value: u64) -> io::Res
 }
 
 /// A fixed64 field; left out when 0.
-pub(super) fn write_fixed64(out: &mut impl Write, field: u8, value: u64) -> io::Result<()> {
+pub(super) fn write_fixed64(out: &mut impl Write, field: u64, value: u64) -> io::Result<()> {
     if value == 0 {
         return Ok(());
     }
@@ -155,7 +155,7 @@ pub(super) fn write_fixed64(out: &mut impl Write, field: u8, value: u64) -> io::
 }
 
 /// A string or bytes field; left out when empty.
-pub(super) fn write_bytes(out: &mut impl Write, field: u8, value: &[u8]) -> io::Result<()> {
+pub(super) fn write_bytes(out: &mut impl Write, field: u64, value: &[u8]) -> io::Result<()> {
     if value.is_empty() {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 
 use super::client::{ClientSettings, StoreClient};
 use super::create::{AzureContainer, CreatedStore};
-use super::credentials::azure_key;
+use super::credentials::{Renewable, azure_key};
 use super::{ObjectBackend, OpenError, Store, client_options, retries};
 
 /// How to reach a container.
@@ -59,7 +59,7 @@ pub fn open(options: &AzureOptions) -> Result<Arc<dyn Store>, OpenError> {
         .with_client_options(client_options(&endpoint))
         .with_http_connector(client.clone())
         .with_retry(retries());
-    let mut keys = None;
+    let mut keys: Option<Arc<dyn Renewable>> = None;
     match &options.access {
         AzureAccess::Environment => {}
         AzureAccess::Key(key) => builder = builder.with_access_key(key),
@@ -70,8 +70,9 @@ pub fn open(options: &AzureOptions) -> Result<Arc<dyn Store>, OpenError> {
         }
     }
     let azure = Arc::new(builder.build()?);
-    let mut backend = ObjectBackend::paginated(azure.clone(), &options.global_prefix);
-    if let Some(keys) = keys {
+    let mut backend =
+        ObjectBackend::paginated(azure.clone(), &options.global_prefix).with_client(client.clone());
+    if let Some(keys) = keys.clone() {
         backend = backend.with_renewable(keys);
     }
     let Some(timeout) = options.create_container else {
@@ -89,7 +90,7 @@ pub fn open(options: &AzureOptions) -> Result<Arc<dyn Store>, OpenError> {
         &options.container,
         timeout,
     );
-    Ok(Arc::new(created))
+    Ok(Arc::new(created.with_renewable(keys)))
 }
 
 #[cfg(test)]
@@ -100,11 +101,18 @@ mod tests {
 
     use super::*;
 
-    /// What Azure answers to the making of a container that is there, and to a listing of it with one blob.
-    const LISTING: &str = "<?xml version=\"1.0\"?><EnumerationResults><Blobs><Blob><Name>ns/main__a</Name><Properties>\
-        <Last-Modified>Tue, 24 Nov 2026 09:00:00 GMT</Last-Modified><Content-Length>7</Content-Length>\
-        <Content-Type>application/octet-stream</Content-Type></Properties></Blob></Blobs></EnumerationResults>";
+    /// What Azure answers to the making of a container that is there.
     const EXISTS: &str = "<Error><Code>ContainerAlreadyExists</Code></Error>";
+
+    /// A page of a listing, with one blob.
+    fn page(blob: &str, next: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\"?><EnumerationResults><Blobs><Blob><Name>ns/{blob}</Name><Properties>\
+             <Last-Modified>Tue, 24 Nov 2026 09:00:00 GMT</Last-Modified><Content-Length>7</Content-Length>\
+             <Content-Type>application/octet-stream</Content-Type></Properties></Blob></Blobs>\
+             <NextMarker>{next}</NextMarker></EnumerationResults>"
+        )
+    }
 
     /// Takes notes of requests.
     async fn azure() -> (String, Arc<Mutex<Vec<String>>>) {
@@ -119,9 +127,11 @@ mod tests {
                 .push(format!("{method} {} {scheme}", uri.path()));
             async move {
                 if method == Method::PUT {
-                    (StatusCode::CONFLICT, EXISTS)
+                    (StatusCode::CONFLICT, EXISTS.to_owned())
+                } else if uri.query().is_some_and(|query| query.contains("marker=more")) {
+                    (StatusCode::OK, page("main__b", ""))
                 } else {
-                    (StatusCode::OK, LISTING)
+                    (StatusCode::OK, page("main__a", "more"))
                 }
             }
         };
@@ -133,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_container_is_made_and_listed_with_the_shared_key() {
+    async fn a_container_is_made_and_all_pages_of_it_are_listed_with_the_shared_key() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (endpoint_url, notes) = azure().await;
         let dir = tempfile::tempdir().unwrap();
@@ -154,12 +164,17 @@ mod tests {
         })
         .unwrap();
         let listed = store.list("main__").await.unwrap();
-        assert_eq!((listed[0].name.as_str(), listed[0].size), ("main__a", 7));
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|blob| (blob.name.as_str(), blob.size))
+            .collect();
+        assert_eq!(listed, [("main__a", 7), ("main__b", 7)]);
         let notes = notes.lock().unwrap().clone();
         assert_eq!(
             notes,
             [
                 "PUT /account/zones SharedKey account",
+                "GET /account/zones SharedKey account",
                 "GET /account/zones SharedKey account"
             ]
         );

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -13,10 +13,15 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Identity, Method};
 
 use super::OpenError;
+use super::causes::with_causes;
+use super::key::{is_accepted, signed_with};
+use super::patience::{SILENCE, Watched, patience, silent};
+use super::restraint::Restraint;
+use super::skew::{Estimator, Sample, Skew};
 
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
@@ -116,15 +121,8 @@ impl ClientSettings {
     }
 }
 
-fn tls_error(option: &'static str, error: &dyn std::error::Error) -> OpenError {
-    use std::fmt::Write as _;
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(reason, ": {error}");
-        source = error.source();
-    }
-    OpenError::Option(option, reason)
+fn tls_error(option: &'static str, error: &(dyn std::error::Error + 'static)) -> OpenError {
+    OpenError::Option(option, with_causes(error))
 }
 
 /// A client that follows the files of its TLS settings.
@@ -137,6 +135,12 @@ struct Current {
 struct Shared {
     settings: ClientSettings,
     current: Mutex<Current>,
+    silence: Duration,
+    restraint: Restraint,
+    skew: Mutex<Estimator>,
+    /// The access key that the store accepted last.
+    key: Mutex<Option<String>>,
+    started: Instant,
 }
 
 /// The client of a store, which is cheap to clone.
@@ -151,6 +155,11 @@ impl std::fmt::Debug for StoreClient {
 
 impl StoreClient {
     pub(super) fn new(settings: ClientSettings) -> Result<Self, OpenError> {
+        Self::with_silence(settings, SILENCE)
+    }
+
+    /// The same with another limit for silence.
+    fn with_silence(settings: ClientSettings, silence: Duration) -> Result<Self, OpenError> {
         let pems = settings.tls.read()?;
         let client = settings.build(&pems)?;
         let current = Mutex::new(Current {
@@ -158,12 +167,22 @@ impl StoreClient {
             pems,
             checked: Instant::now(),
         });
-        Ok(Self(Arc::new(Shared { settings, current })))
+        Ok(Self(Arc::new(Shared {
+            settings,
+            current,
+            silence,
+            restraint: Restraint::default(),
+            skew: Mutex::default(),
+            key: Mutex::default(),
+            started: Instant::now(),
+        })))
     }
 
     /// A client with the certificates as they are now. Unreadable files keep the one before: half a renewal passes.
     fn client(&self) -> reqwest::Client {
-        let Shared { settings, current } = &*self.0;
+        let Shared {
+            settings, current, ..
+        } = &*self.0;
         let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(interval) = settings.tls.watch
             && current.checked.elapsed() >= interval
@@ -195,8 +214,63 @@ impl StoreClient {
             let sum = sum.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
             request.headers_mut().insert(CONTENT_MD5, sum);
         }
-        self.client().call(request).await
+        let silence = self.0.silence;
+        let limit = patience(silence, request.body().content_length());
+        self.0.restraint.wait().await;
+        let (sent, steady_sent) = self.clocks();
+        let key = signed_with(request.headers());
+        let answer = tokio::time::timeout(limit, self.client().call(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(silent(limit)))?;
+        self.0.restraint.learn(answer.status(), answer.headers());
+        self.learn_the_time(answer.headers(), sent, steady_sent);
+        if key.is_some() && is_accepted(answer.status()) {
+            *self.0.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
+        }
+        Ok(answer.map(|body| Watched::body(body, silence)))
     }
+
+    /// The wall clock and the steady one, ns.
+    fn clocks(&self) -> (i64, i64) {
+        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (nanos(wall), nanos(self.0.started.elapsed()))
+    }
+
+    fn learn_the_time(&self, headers: &HeaderMap, sent: i64, steady_sent: i64) {
+        let (received, steady_received) = self.clocks();
+        // What a cache has kept is as old as it says.
+        let Some(date) = date_of(headers).filter(|_| !headers.contains_key(AGE)) else {
+            return;
+        };
+        let mut skew = self.0.skew.lock().unwrap_or_else(PoisonError::into_inner);
+        skew.observe(&Sample {
+            date,
+            sent,
+            received,
+            steady_sent,
+            steady_received,
+        });
+    }
+
+    /// The fingerprint of the key with which the last request was signed that the store accepted.
+    pub(super) fn key(&self) -> Option<String> {
+        let key = self.0.key.lock().unwrap_or_else(PoisonError::into_inner);
+        key.clone()
+    }
+
+    /// How far the own clock is from the store's; `None` before the first answer.
+    pub(super) fn skew(&self) -> Option<Skew> {
+        self.0.skew.lock().unwrap_or_else(PoisonError::into_inner).skew()
+    }
+}
+
+/// The time of an answer, seconds since the epoch.
+fn date_of(headers: &HeaderMap) -> Option<i64> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let date = jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(date)
+        .ok()?;
+    Some(date.as_second())
 }
 
 async fn md5_of(request: &HttpRequest) -> [u8; 16] {
@@ -256,6 +330,63 @@ mod tests {
 
     fn bytes_of(text: &'static [u8]) -> bytes::Bytes {
         bytes::Bytes::from_static(text)
+    }
+
+    #[test]
+    fn the_date_of_an_answer_is_read_and_nonsense_is_none() {
+        let of =
+            |text: &'static str| date_of(&HeaderMap::from_iter([(DATE, HeaderValue::from_static(text))]));
+        assert_eq!(of("Tue, 24 Nov 2026 09:00:00 GMT"), Some(1_795_510_800));
+        assert_eq!(of("yesterday"), None);
+        assert_eq!(date_of(&HeaderMap::new()), None);
+    }
+
+    /// A store that answers every request with the same bytes and then does nothing more.
+    async fn store(answer: &'static [u8]) -> HttpRequest {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            stream.write_all(answer).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.uri_mut() = url.parse().unwrap();
+        request
+    }
+
+    fn impatient() -> StoreClient {
+        StoreClient::with_silence(settings(""), Duration::from_millis(200)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_store_that_says_nothing_is_given_up_long_before_the_limit_of_a_transfer() {
+        let error = impatient().send(store(b"").await).await.unwrap_err();
+        assert_eq!(error.kind(), HttpErrorKind::Timeout);
+        assert!(error.to_string().contains("200ms"), "{error}");
+        let half = store(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+        let answer = impatient().send(half).await.unwrap();
+        let error = answer.into_body().bytes().await.unwrap_err();
+        assert_eq!(error.kind(), HttpErrorKind::Timeout);
+    }
+
+    #[tokio::test]
+    async fn an_answer_tells_how_far_the_clocks_are_apart_unless_it_is_from_a_cache() {
+        let client = impatient();
+        let cached =
+            b"HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 2020 09:00:00 GMT\r\nAge: 9\r\nContent-Length: 0\r\n\r\n";
+        client.send(store(cached).await).await.unwrap();
+        assert_eq!(client.skew(), None);
+        let refused =
+            b"HTTP/1.1 403 Forbidden\r\nDate: Fri, 01 Jan 2100 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n";
+        client.send(store(refused).await).await.unwrap();
+        let skew = client.skew().unwrap();
+        assert!(
+            skew.ahead() < -1_000_000_000_000 && skew.uncertainty() < 5_000_000_000,
+            "{skew}"
+        );
     }
 
     #[test]

@@ -15,8 +15,11 @@ use reqwest::header::{CONTENT_LENGTH, HeaderValue};
 use tempfile::SpooledTempFile;
 use tokio::sync::OnceCell;
 
+use super::causes::with_causes;
 use super::client::StoreClient;
-use super::{Listed, Store, StoreError, StoreErrorReason};
+use super::credentials::Renewable;
+use super::refusal::{Refusal, clock_words};
+use super::{Listed, Skew, Store, StoreError, StoreErrorReason, Traffic};
 
 /// The region in which S3 wants no location to be named.
 const NAMELESS_REGION: &str = "us-east-1";
@@ -34,6 +37,7 @@ pub struct CreatedStore {
     bucket: Box<dyn Bucket>,
     name: String,
     timeout: Duration,
+    keys: Option<Arc<dyn Renewable>>,
     created: OnceCell<()>,
 }
 
@@ -44,22 +48,49 @@ impl CreatedStore {
             bucket,
             name: name.to_owned(),
             timeout,
+            keys: None,
             created: OnceCell::new(),
         }
     }
 
+    /// Keys that are read again when the bucket cannot be made.
+    pub(super) fn with_renewable(mut self, keys: Option<Arc<dyn Renewable>>) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    async fn create(&self) -> Result<(), String> {
+        let created = tokio::time::timeout(self.timeout, self.bucket.create()).await;
+        created.unwrap_or_else(|_| Err(format!("no answer in {:?} (init_timeout)", self.timeout)))
+    }
+
     async fn created(&self) -> Result<&dyn Store, StoreError> {
         let create = || async {
-            let created = tokio::time::timeout(self.timeout, self.bucket.create()).await;
-            created.unwrap_or_else(|_| Err(format!("no answer in {:?} (init_timeout)", self.timeout)))
+            let before = self.keys.as_ref().map_or(0, |keys| keys.changes());
+            let renewed = || self.keys.as_ref().is_some_and(|keys| keys.changed_since(before));
+            match self.create().await {
+                Err(_) if renewed() => self.create().await,
+                created => created,
+            }
         };
         let created = self.created.get_or_try_init(create).await;
         created.map_err(|reason| StoreError {
             operation: "create",
             name: self.name.clone(),
-            reason: StoreErrorReason::Create(reason),
+            reason: self.explain(reason),
         })?;
         Ok(self.inner.as_ref())
+    }
+
+    fn explain(&self, reason: String) -> StoreErrorReason {
+        let skew = self.skew();
+        match Refusal::of(&reason, skew.as_ref()) {
+            Some(Refusal::Clock) => StoreErrorReason::Skewed {
+                clock: clock_words(skew.as_ref()),
+                refusal: reason.into(),
+            },
+            _ => StoreErrorReason::Create(reason),
+        }
     }
 }
 
@@ -67,6 +98,10 @@ impl CreatedStore {
 impl Store for CreatedStore {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.created().await?.list(prefix).await
+    }
+
+    async fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        self.created().await?.list_after(prefix, after).await
     }
 
     async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError> {
@@ -79,6 +114,18 @@ impl Store for CreatedStore {
 
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
         self.created().await?.delete(name).await
+    }
+
+    fn skew(&self) -> Option<Skew> {
+        self.inner.skew()
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.inner.traffic()
+    }
+
+    fn key(&self) -> Option<String> {
+        self.inner.key()
     }
 }
 
@@ -149,7 +196,7 @@ fn put(url: &str, body: String) -> Result<HttpRequest, String> {
 
 /// Sends a request; an answer with one of the codes means that it is done already.
 async fn send(client: &StoreClient, request: HttpRequest, done: &[&str]) -> Result<(), String> {
-    let response = client.send(request).await.map_err(|error| error.to_string())?;
+    let response = client.send(request).await.map_err(|error| with_causes(&error))?;
     let status = response.status();
     if status.is_success() {
         tracing::info!("made the bucket");

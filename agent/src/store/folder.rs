@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use object_store::local::LocalFileSystem;
 use tempfile::SpooledTempFile;
 
-use super::{Listed, ObjectBackend, OpenError, Store, StoreError, StoreErrorReason};
+use super::{Listed, ObjectBackend, OpenError, Store, StoreError, StoreErrorReason, Traffic};
 
 /// Opens a directory, and makes it when there is none.
 ///
@@ -73,6 +73,10 @@ impl Store for Folder {
         self.check("remove", name)?;
         self.inner.delete(name).await
     }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.inner.traffic()
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +90,7 @@ mod tests {
         let root = dir.path().join("snapshots");
         let store = open(&root, "").unwrap();
         assert!(store.list("").await.unwrap().is_empty());
+        assert_eq!(store.traffic().unwrap().bytes(), 0);
         std::fs::rename(&root, dir.path().join("elsewhere")).unwrap();
         let error = store.list("").await.unwrap_err().to_string();
         assert!(

@@ -51,7 +51,9 @@ pub fn open(options: &GcsOptions) -> Result<Arc<dyn Store>, OpenError> {
     if let Some(account) = &account {
         builder = builder.with_credentials(account.clone());
     }
-    let mut backend = ObjectBackend::paginated(Arc::new(builder.build()?), &options.global_prefix);
+    let mut backend = ObjectBackend::paginated(Arc::new(builder.build()?), &options.global_prefix)
+        .with_offsets()
+        .with_client(client);
     if !options.storage_class.is_empty() {
         backend = backend.with_storage_class(&options.storage_class);
     }
@@ -63,12 +65,20 @@ pub fn open(options: &GcsOptions) -> Result<Arc<dyn Store>, OpenError> {
 
 type Provider = Arc<dyn CredentialProvider<Credential = GcpCredential>>;
 
+/// What the key file said.
+struct Reading {
+    when: Instant,
+    key: String,
+    provider: Provider,
+    changes: u64,
+}
+
 /// A service account whose key file may change at any time. Tokens come from a store that is built for them alone.
 struct ServiceAccount {
     file: PathBuf,
     interval: Duration,
     builder: GoogleCloudStorageBuilder,
-    last: Mutex<Option<(Instant, String, Provider)>>,
+    last: Mutex<Option<Reading>>,
 }
 
 // The derived form would print the key.
@@ -81,34 +91,45 @@ impl std::fmt::Debug for ServiceAccount {
 }
 
 impl ServiceAccount {
-    /// The source of tokens, renewed when the last reading is older than `age`; and whether it is a new one.
-    fn provider(&self, age: Duration) -> object_store::Result<(Provider, bool)> {
+    /// The source of tokens, read again when the last reading is older than `age`; and how often it has changed.
+    fn provider(&self, age: Duration) -> object_store::Result<(Provider, u64)> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, _, provider)) = &*last
-            && when.elapsed() < age
+        if let Some(last) = &*last
+            && last.when.elapsed() < age
         {
-            return Ok((provider.clone(), false));
+            return Ok((last.provider.clone(), last.changes));
         }
         let key = std::fs::read_to_string(&self.file).map_err(|error| object_store::Error::Generic {
             store: "keys",
             source: format!("cannot read the key file {}: {error}", self.file.display()).into(),
         })?;
-        if let Some((when, old, provider)) = &mut *last
-            && *old == key
+        if let Some(last) = &mut *last
+            && last.key == key
         {
-            *when = Instant::now();
-            return Ok((provider.clone(), false));
+            last.when = Instant::now();
+            return Ok((last.provider.clone(), last.changes));
         }
         let store = self.builder.clone().with_service_account_key(&key).build()?;
         let provider = store.credentials().clone();
-        *last = Some((Instant::now(), key, provider.clone()));
-        Ok((provider, true))
+        let changes = last.as_ref().map_or(0, |last| last.changes + 1);
+        *last = Some(Reading {
+            when: Instant::now(),
+            key,
+            provider: provider.clone(),
+            changes,
+        });
+        Ok((provider, changes))
     }
 }
 
 impl Renewable for ServiceAccount {
-    fn renew(&self) -> bool {
-        self.provider(Duration::ZERO).is_ok_and(|(_, changed)| changed)
+    fn changes(&self) -> u64 {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map_or(0, |last| last.changes)
+    }
+
+    fn changed_since(&self, changes: u64) -> bool {
+        self.provider(Duration::ZERO).is_ok_and(|(_, now)| now > changes)
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! All instances must use it, Lightning Stream's too: nobody sees at once what somebody stored without changing it.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use tempfile::SpooledTempFile;
 
-use super::{Listed, Store, StoreError, spool};
+use super::{Listed, Skew, Store, StoreError, Traffic, spool};
 
 /// Its name, below the configured prefix.
 pub const UPDATE_MARKER: &str = "update-marker";
@@ -28,8 +29,8 @@ pub struct MarkedStore {
 
 #[derive(Default)]
 struct Known {
-    /// The last listing of everything, and the marker that was read before it.
-    listing: Option<(Vec<u8>, Vec<Listed>, Instant)>,
+    /// The last listing of each folder, and the marker that was read before it.
+    listings: BTreeMap<String, (Vec<u8>, Vec<Listed>, Instant)>,
     /// A marker that could not be written yet: others do not know of the change.
     unwritten: Option<String>,
 }
@@ -71,7 +72,7 @@ impl MarkedStore {
         // The second field is an ETag to Lightning Stream, which only compares whole markers.
         let marker = format!("{}{name}::{}:{deleted}", self.prefix, now.as_nanos());
         self.change(|known| {
-            known.listing = None;
+            known.listings.clear();
             known.unwritten = Some(marker);
         });
         self.tell_the_rest().await;
@@ -98,6 +99,7 @@ fn empty() -> SpooledTempFile {
 impl Store for MarkedStore {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.tell_the_rest().await;
+        let folder = &prefix[..prefix.rfind('/').map_or(0, |slash| slash + 1)];
         // Read before the listing: what is stored in between makes a listing that is newer than its marker, never older.
         let marker = self.read_marker().await?;
         let below = |all: &[Listed]| {
@@ -107,7 +109,7 @@ impl Store for MarkedStore {
                 .collect()
         };
         if let Some(marker) = &marker {
-            let unchanged = self.change(|known| match &known.listing {
+            let unchanged = self.change(|known| match known.listings.get(folder) {
                 Some((old, all, when)) if old == marker && when.elapsed() < self.force_list => {
                     Some(below(all))
                 }
@@ -117,10 +119,13 @@ impl Store for MarkedStore {
                 return Ok(listed);
             }
         }
-        let mut all = self.inner.list("").await?;
+        let mut all = self.inner.list(folder).await?;
         all.retain(|object| object.name != UPDATE_MARKER);
         let listed = below(&all);
-        self.change(|known| known.listing = marker.map(|marker| (marker, all, Instant::now())));
+        if let Some(marker) = marker {
+            let listing = (marker, all, Instant::now());
+            self.change(|known| known.listings.insert(folder.to_owned(), listing));
+        }
         Ok(listed)
     }
 
@@ -138,6 +143,18 @@ impl Store for MarkedStore {
         self.inner.delete(name).await?;
         self.tell(name, true).await;
         Ok(())
+    }
+
+    fn skew(&self) -> Option<Skew> {
+        self.inner.skew()
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.inner.traffic()
+    }
+
+    fn key(&self) -> Option<String> {
+        self.inner.key()
     }
 }
 

@@ -1,14 +1,23 @@
 //! Where snapshots are kept: a narrow interface over the crate object_store.
 
 mod azure;
+mod causes;
 mod client;
 mod create;
 mod credentials;
 mod folder;
 mod gcs;
+mod identity;
+mod key;
 mod marker;
 mod object;
+mod patience;
+mod refusal;
+mod restraint;
 mod s3;
+mod skew;
+mod traffic;
+mod upload;
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,9 +31,12 @@ pub use client::{ClientSettings, TlsSettings};
 pub use create::CreatedStore;
 pub use folder::open as open_folder;
 pub use gcs::{GcsOptions, open as open_gcs};
+pub use identity::Identity;
 pub use marker::{MarkedStore, UPDATE_MARKER};
 pub use object::ObjectBackend;
 pub use s3::{S3Options, open as open_s3};
+pub use skew::Skew;
+pub use traffic::Traffic;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +73,23 @@ pub struct StoreError {
     pub reason: StoreErrorReason,
 }
 
-/// Why a request failed.
+/// Why a request failed. The remedy comes before what the store said, which can be long and is cut on the page.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreErrorReason {
-    #[error("the store refuses the keys ({0}): check the keys in storage.options, and what they may do")]
+    #[error("the store refuses the keys: check the keys in storage.options, and what they may do ({0})")]
     Denied(#[source] object_store::Error),
-    #[error("the bucket or folder does not exist ({0}): create it")]
+    #[error("the store refuses requests because {clock}: set the clock right, with NTP ({refusal})")]
+    Skewed {
+        /// What is known of the difference, as a sentence.
+        clock: String,
+        #[source]
+        refusal: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the bucket or folder does not exist: create it ({0})")]
     NoBucket(#[source] object_store::Error),
     #[error(
-        "{0}: make it beforehand and set create_bucket or create_container to false, or give the keys that right"
+        "{0}: are the keys right? If they may not make it, make it beforehand and set create_bucket or \
+         create_container to false, or give them that right"
     )]
     Create(String),
     #[error("the name is not a valid object key ({0})")]
@@ -78,7 +98,7 @@ pub enum StoreErrorReason {
     NoFolder(std::path::PathBuf),
     #[error("cannot use a temporary file: {0}; is the volume full?")]
     Spool(#[source] std::io::Error),
-    #[error("{0}")]
+    #[error("{}", causes::with_causes(.0))]
     Other(#[source] object_store::Error),
 }
 
@@ -105,10 +125,29 @@ pub struct Listed {
 pub trait Store: Send + Sync {
     /// All objects whose names start with `prefix` and that are not below a further `/`.
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
+    /// The same for the objects whose names come after `after`, which begins with `prefix`.
+    async fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = self.list(prefix).await?;
+        listed.retain(|object| object.name.as_str() > after);
+        Ok(listed)
+    }
     /// Fills an empty `object` with the content; `None` when there is none of that name.
     async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError>;
     /// Stores an object, from its beginning, as a whole or not at all; one of the same name is replaced.
     async fn put(&self, name: &str, object: SpooledTempFile) -> Result<(), StoreError>;
     /// Removes an object; that there is none is no error.
     async fn delete(&self, name: &str) -> Result<(), StoreError>;
+    /// How far the own clock is from the store's; `None` when nothing has been heard of it, as of a local directory.
+    fn skew(&self) -> Option<Skew> {
+        None
+    }
+    /// How much has been carried, where that is counted.
+    fn traffic(&self) -> Option<Traffic> {
+        None
+    }
+    /// The fingerprint of the access key with which the last request was signed that the store accepted; `None` before
+    /// that, and where there are no such keys.
+    fn key(&self) -> Option<String> {
+        None
+    }
 }

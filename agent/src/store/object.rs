@@ -1,6 +1,6 @@
 //! [`Store`] over any store of the crate object_store.
 
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{Seek as _, Write as _};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,22 +13,28 @@ use object_store::{
 };
 use tempfile::SpooledTempFile;
 
+use super::client::StoreClient;
 use super::credentials::Renewable;
-use super::{Listed, Store, StoreError, StoreErrorReason};
-
-/// Length of the parts of a large upload, bytes. All but the last must be equally long and at least 5 MiB (R2, S3).
-const PART_LEN: usize = 8 << 20;
+use super::refusal::{Refusal, clock_words};
+use super::upload::{Leftovers, PART_LEN, PartError, Unfinished, read_part};
+use super::{Listed, Skew, Store, StoreError, StoreErrorReason, Traffic};
 
 /// A store with the prefix before every name.
 pub struct ObjectBackend {
     objects: Arc<dyn ObjectStore>,
     /// Object stores in the cloud list by any text; local ones by whole path segments only.
     pages: Option<Arc<dyn PaginatedListStore>>,
+    /// Listings can begin after a name; where not, what comes before it is left out here.
+    offsets: bool,
     prefix: String,
     /// Given with every object.
     attributes: Attributes,
     /// Keys that may have changed when they are refused.
     keys: Option<Arc<dyn Renewable>>,
+    /// What the requests go through, and what knows the store's clock.
+    client: Option<StoreClient>,
+    leftovers: Leftovers,
+    traffic: Traffic,
 }
 
 impl ObjectBackend {
@@ -37,9 +43,13 @@ impl ObjectBackend {
         Self {
             objects,
             pages: None,
+            offsets: false,
             prefix: prefix.to_owned(),
             attributes: Attributes::new(),
             keys: None,
+            client: None,
+            leftovers: Leftovers::default(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -49,6 +59,13 @@ impl ObjectBackend {
             pages: Some(store.clone()),
             ..Self::new(store, prefix)
         }
+    }
+
+    /// The store's listings can begin after a name, as those of S3 and Google can.
+    #[must_use]
+    pub(super) fn with_offsets(mut self) -> Self {
+        self.offsets = true;
+        self
     }
 
     /// Gives every object a storage class.
@@ -66,15 +83,21 @@ impl ObjectBackend {
         self
     }
 
+    /// Asks this client for the store's clock.
+    #[must_use]
+    pub(super) fn with_client(mut self, client: StoreClient) -> Self {
+        self.client = Some(client);
+        self
+    }
+
     /// Makes a request, and once more when the store refuses the keys and they have changed meanwhile.
     async fn renewing<T, F>(&self, request: impl Fn() -> F) -> object_store::Result<T>
     where
         F: Future<Output = object_store::Result<T>>,
     {
+        let before = self.key_changes();
         match request().await {
-            Err(error) if is_denied(&error) && self.keys.as_ref().is_some_and(|keys| keys.renew()) => {
-                request().await
-            }
+            Err(error) if refusal(&error, None).is_some() && self.are_renewed(before) => request().await,
             answer => answer,
         }
     }
@@ -102,6 +125,64 @@ impl ObjectBackend {
         self.renewing(begin).await
     }
 
+    /// Sends a large object. A key that ends between two parts costs all of them: the crate cannot send one part again.
+    async fn put_in_parts(&self, path: &Path, object: &mut SpooledTempFile) -> Result<(), PartError> {
+        let mut renewed = false;
+        loop {
+            object.rewind().map_err(PartError::Spool)?;
+            let before = self.key_changes();
+            let upload = self.begin_upload(path).await.map_err(PartError::Store)?;
+            match Unfinished::new(upload, &self.leftovers)
+                .send(object, &self.traffic)
+                .await
+            {
+                // Not only a refusal: a store that refuses before it has read the part may just break the connection.
+                Err(PartError::Store(_)) if !renewed && self.are_renewed(before) => renewed = true,
+                sent => return sent,
+            }
+        }
+    }
+
+    fn key_changes(&self) -> u64 {
+        self.keys.as_ref().map_or(0, |keys| keys.changes())
+    }
+
+    /// The keys have changed since then.
+    fn are_renewed(&self, before: u64) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.changed_since(before))
+    }
+
+    fn explain(&self, operation: &'static str, name: &str, error: Error) -> StoreError {
+        let skew = self.skew();
+        let reason = match refusal(&error, skew.as_ref()) {
+            Some(Refusal::Clock) => StoreErrorReason::Skewed {
+                clock: clock_words(skew.as_ref()),
+                refusal: error.into(),
+            },
+            Some(Refusal::Keys) => StoreErrorReason::Denied(error),
+            None if matches!(error, Error::NotFound { .. }) || bucket_is_missing(&error) => {
+                StoreErrorReason::NoBucket(error)
+            }
+            None => StoreErrorReason::Other(error),
+        };
+        StoreError {
+            operation,
+            name: name.to_owned(),
+            reason,
+        }
+    }
+
+    async fn list_from(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
+        let listed = match &self.pages {
+            Some(pages) => {
+                self.renewing(|| self.list_pages(pages.as_ref(), prefix, after))
+                    .await
+            }
+            None => self.list_segments(prefix).await,
+        };
+        listed.map_err(|error| self.explain("list", prefix, error))
+    }
+
     fn path(&self, operation: &'static str, name: &str) -> Result<Path, StoreError> {
         Path::parse(format!("{}{name}", self.prefix)).map_err(|error| StoreError {
             operation,
@@ -113,7 +194,8 @@ impl ObjectBackend {
     /// An object below the prefix, `None` when it does not belong to the listing.
     fn listed(&self, object: &ObjectMeta, prefix: &str) -> Option<Listed> {
         let name = object.location.as_ref().strip_prefix(&self.prefix)?;
-        let belongs = name.starts_with(prefix) && !name.contains('/');
+        let folder = prefix.rfind('/').map_or(0, |slash| slash + 1);
+        let belongs = name.starts_with(prefix) && !name[folder..].contains('/');
         belongs.then(|| Listed {
             name: name.to_owned(),
             size: object.size,
@@ -124,8 +206,12 @@ impl ObjectBackend {
         &self,
         pages: &dyn PaginatedListStore,
         prefix: &str,
+        after: Option<&str>,
     ) -> object_store::Result<Vec<Listed>> {
         let full = format!("{}{prefix}", self.prefix);
+        let offset = after
+            .filter(|_| self.offsets)
+            .map(|after| format!("{}{after}", self.prefix));
         let full = (!full.is_empty()).then_some(full);
         let mut names = Vec::new();
         let mut page_token = None;
@@ -133,6 +219,7 @@ impl ObjectBackend {
             let options = PaginatedListOptions {
                 delimiter: Some("/".into()),
                 page_token,
+                offset: offset.clone(),
                 ..PaginatedListOptions::default()
             };
             let page = pages.list_paginated(full.as_deref(), options).await?;
@@ -150,11 +237,16 @@ impl ObjectBackend {
     }
 
     async fn list_segments(&self, prefix: &str) -> object_store::Result<Vec<Listed>> {
-        let folder = match self.prefix.rsplit_once('/') {
+        let folder = match format!("{}{prefix}", self.prefix).rsplit_once('/') {
             Some((folder, _)) => Some(Path::parse(folder)?),
             None => None,
         };
-        let objects = self.objects.list_with_delimiter(folder.as_ref()).await?.objects;
+        let objects = match self.objects.list_with_delimiter(folder.as_ref()).await {
+            Ok(listed) => listed.objects,
+            // A folder begins to exist with the first object in it.
+            Err(Error::NotFound { .. }) if prefix.contains('/') => Vec::new(),
+            Err(error) => return Err(error),
+        };
         Ok(objects
             .iter()
             .filter_map(|object| self.listed(object, prefix))
@@ -162,33 +254,14 @@ impl ObjectBackend {
     }
 }
 
-fn explain(operation: &'static str, name: &str, error: Error) -> StoreError {
-    let reason = if is_denied(&error) {
-        StoreErrorReason::Denied(error)
-    } else if matches!(error, Error::NotFound { .. }) || bucket_is_missing(&error) {
-        StoreErrorReason::NoBucket(error)
-    } else {
-        StoreErrorReason::Other(error)
-    };
-    StoreError {
-        operation,
-        name: name.to_owned(),
-        reason,
-    }
-}
-
-/// A refusal of the keys. Of a listing that is refused the crate makes a general error, whose text alone says so.
-fn is_denied(error: &Error) -> bool {
-    match error {
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
-        Error::Generic { .. } => {
-            let text = error.to_string();
-            ["401", "403"]
-                .iter()
-                .any(|code| text.contains(&format!("status code: {code}")))
-        }
-        _ => false,
-    }
+fn refusal(error: &Error, skew: Option<&Skew>) -> Option<Refusal> {
+    Refusal::of(&error.to_string(), skew).or_else(|| {
+        matches!(
+            error,
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. }
+        )
+        .then_some(Refusal::Keys)
+    })
 }
 
 /// Tells a missing object from a missing bucket, which S3 also answers with 404.
@@ -199,11 +272,13 @@ fn bucket_is_missing(error: &Error) -> bool {
 #[async_trait]
 impl Store for ObjectBackend {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        let listed = match &self.pages {
-            Some(pages) => self.renewing(|| self.list_pages(pages.as_ref(), prefix)).await,
-            None => self.list_segments(prefix).await,
-        };
-        listed.map_err(|error| explain("list", prefix, error))
+        self.list_from(prefix, None).await
+    }
+
+    async fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = self.list_from(prefix, Some(after)).await?;
+        listed.retain(|object| object.name.as_str() > after);
+        Ok(listed)
     }
 
     async fn get(
@@ -219,6 +294,7 @@ impl Store for ObjectBackend {
                 if let Err(error) = object.write_all(&chunk) {
                     return Ok(Err(error));
                 }
+                self.traffic.carried(chunk.len());
             }
             Ok(object.rewind())
         };
@@ -226,7 +302,7 @@ impl Store for ObjectBackend {
             Ok(Ok(())) => Ok(Some(object)),
             Ok(Err(error)) => Err(spool_error("read", name, error)),
             Err(error @ Error::NotFound { .. }) if !bucket_is_missing(&error) => Ok(None),
-            Err(error) => Err(explain("read", name, error)),
+            Err(error) => Err(self.explain("read", name, error)),
         }
     }
 
@@ -237,21 +313,20 @@ impl Store for ObjectBackend {
             .map_err(|error| spool_error("write", name, error))?;
         let first = read_part(&mut object).map_err(|error| spool_error("write", name, error))?;
         if first.len() < PART_LEN {
+            let bytes = first.len();
             let put = self.put_whole(&path, first).await;
-            return put.map_err(|error| explain("write", name, error));
+            put.map_err(|error| self.explain("write", name, error))?;
+            self.traffic.carried(bytes);
+            self.leftovers.remove().await;
+            return Ok(());
         }
-        let upload = self.begin_upload(&path).await;
-        let mut upload = upload.map_err(|error| explain("write", name, error))?;
-        let sent = send_parts(upload.as_mut(), first, &mut object).await;
-        let sent = sent.map_err(|error| match error {
+        drop(first);
+        let sent = self.put_in_parts(&path, &mut object).await;
+        self.leftovers.remove().await;
+        sent.map_err(|error| match error {
             PartError::Spool(error) => spool_error("write", name, error),
-            PartError::Store(error) => explain("write", name, error),
-        });
-        if sent.is_err() {
-            // Parts that stay behind cost money and are seen by nobody; the error that counts is the first.
-            let _ = upload.abort().await;
-        }
-        sent
+            PartError::Store(error) => self.explain("write", name, error),
+        })
     }
 
     async fn delete(&self, name: &str) -> Result<(), StoreError> {
@@ -259,8 +334,20 @@ impl Store for ObjectBackend {
         match self.renewing(|| self.objects.delete(&path)).await {
             Ok(()) => Ok(()),
             Err(error @ Error::NotFound { .. }) if !bucket_is_missing(&error) => Ok(()),
-            Err(error) => Err(explain("remove", name, error)),
+            Err(error) => Err(self.explain("remove", name, error)),
         }
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        Some(self.traffic.clone())
+    }
+
+    fn skew(&self) -> Option<Skew> {
+        self.client.as_ref().and_then(StoreClient::skew)
+    }
+
+    fn key(&self) -> Option<String> {
+        self.client.as_ref().and_then(StoreClient::key)
     }
 }
 
@@ -272,113 +359,5 @@ fn spool_error(operation: &'static str, name: &str, error: std::io::Error) -> St
     }
 }
 
-enum PartError {
-    Spool(std::io::Error),
-    Store(Error),
-}
-
-/// Sends one part after the other, so that only one is in memory.
-async fn send_parts(
-    upload: &mut dyn MultipartUpload,
-    first: Vec<u8>,
-    object: &mut SpooledTempFile,
-) -> Result<(), PartError> {
-    let mut part = first;
-    while !part.is_empty() {
-        upload.put_part(part.into()).await.map_err(PartError::Store)?;
-        part = read_part(object).map_err(PartError::Spool)?;
-    }
-    upload.complete().await.map(drop).map_err(PartError::Store)
-}
-
-fn read_part(object: &mut SpooledTempFile) -> std::io::Result<Vec<u8>> {
-    let mut part = Vec::new();
-    object.take(PART_LEN as u64).read_to_end(&mut part)?;
-    Ok(part)
-}
-
-/// Every kind of store must pass this.
 #[cfg(test)]
-mod conformance {
-    use object_store::local::LocalFileSystem;
-    use object_store::memory::InMemory;
-
-    use super::*;
-
-    fn object(content: &[u8]) -> SpooledTempFile {
-        let mut object = crate::store::spool(&std::env::temp_dir());
-        object.write_all(content).unwrap();
-        object
-    }
-
-    async fn get(store: &dyn Store, name: &str) -> Option<Vec<u8>> {
-        let mut object = store.get(name, object(b"")).await.unwrap()?;
-        let mut content = Vec::new();
-        object.read_to_end(&mut content).unwrap();
-        Some(content)
-    }
-
-    async fn conforms(store: &dyn Store) {
-        assert!(get(store, "main__a").await.is_none());
-        store.put("main__a", object(b"1")).await.unwrap();
-        store.put("main__b", object(b"2")).await.unwrap();
-        store.put("mainly", object(b"3")).await.unwrap();
-        store.put("main__deep/c", object(b"4")).await.unwrap();
-        store.put("main__a", object(b"55")).await.unwrap();
-        let mut listed = store.list("main__").await.unwrap();
-        listed.sort();
-        assert_eq!(
-            listed,
-            [
-                Listed {
-                    name: "main__a".into(),
-                    size: 2
-                },
-                Listed {
-                    name: "main__b".into(),
-                    size: 1
-                }
-            ]
-        );
-        assert_eq!(get(store, "main__a").await.unwrap(), b"55");
-        store.delete("main__a").await.unwrap();
-        store.delete("main__a").await.unwrap();
-        let left = store.list("main__").await.unwrap();
-        assert_eq!(
-            left,
-            [Listed {
-                name: "main__b".into(),
-                size: 1
-            }]
-        );
-
-        for len in [0, PART_LEN - 1, PART_LEN, 2 * PART_LEN, 2 * PART_LEN + 1] {
-            let content: Vec<_> = (0..=250).cycle().take(len).collect();
-            store.put("main__large", object(&content)).await.unwrap();
-            assert!(get(store, "main__large").await.unwrap() == content, "{len} bytes");
-        }
-    }
-
-    #[tokio::test]
-    async fn memory_conforms() {
-        for prefix in ["", "ns/name/", "ns/name-"] {
-            conforms(&ObjectBackend::new(Arc::new(InMemory::new()), prefix)).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_directory_conforms() {
-        for prefix in ["", "ns/name/", "ns/name-"] {
-            let dir = tempfile::tempdir().unwrap();
-            let files = LocalFileSystem::new_with_prefix(dir.path()).unwrap();
-            conforms(&ObjectBackend::new(Arc::new(files), prefix)).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_name_that_is_no_key_is_refused_with_the_name() {
-        let store = ObjectBackend::new(Arc::new(InMemory::new()), "");
-        let error = store.get("a//b", object(b"")).await.unwrap_err().to_string();
-        assert!(error.contains("\"a//b\""), "{error}");
-    }
-}
+mod conformance;

@@ -8,7 +8,8 @@ use object_store::aws::AmazonS3Builder;
 
 use super::client::{ClientSettings, StoreClient};
 use super::create::{CreatedStore, S3Bucket};
-use super::credentials::s3_keys;
+use super::credentials::{Renewable, s3_keys};
+use super::identity::{Identity, keys_of};
 use super::{ObjectBackend, OpenError, Store, client_options, retries};
 
 /// How to reach a bucket.
@@ -20,8 +21,14 @@ pub struct S3Options {
     pub region: String,
     pub access_key: String,
     pub secret_key: String,
+    /// With temporary keys; else empty.
+    pub session_token: String,
     /// Files that hold the keys, instead of `access_key` and `secret_key`.
     pub key_files: Option<(PathBuf, PathBuf)>,
+    /// The session token's, which may be empty or missing.
+    pub session_token_file: Option<PathBuf>,
+    /// Who is asked for keys, if there are none of all these.
+    pub identity: Option<Identity>,
     pub secrets_refresh_interval: Duration,
     /// Put before every name, as it is.
     pub global_prefix: String,
@@ -51,21 +58,33 @@ pub fn open(options: &S3Options) -> Result<Arc<dyn Store>, OpenError> {
         Arc::new(s3_keys(
             access.clone(),
             secret.clone(),
+            options.session_token_file.clone(),
             options.secrets_refresh_interval,
         ))
     });
-    builder = match &keys {
-        Some(keys) => builder.with_credentials(keys.clone()),
-        None => builder
-            .with_access_key_id(&options.access_key)
-            .with_secret_access_key(&options.secret_key),
+    builder = match (&keys, &options.identity) {
+        (Some(keys), _) => builder.with_credentials(keys.clone()),
+        (None, Some(identity)) => builder.clone().with_credentials(keys_of(identity, builder)?),
+        (None, None) => {
+            let builder = builder
+                .with_access_key_id(&options.access_key)
+                .with_secret_access_key(&options.secret_key);
+            if options.session_token.is_empty() {
+                builder
+            } else {
+                builder.with_token(&options.session_token)
+            }
+        }
     };
     let s3 = Arc::new(builder.build()?);
-    let mut backend = ObjectBackend::paginated(s3.clone(), &options.global_prefix);
+    let mut backend = ObjectBackend::paginated(s3.clone(), &options.global_prefix)
+        .with_offsets()
+        .with_client(client.clone());
     if !options.storage_class.is_empty() {
         backend = backend.with_storage_class(&options.storage_class);
     }
-    if let Some(keys) = keys {
+    let keys = keys.map(|keys| keys as Arc<dyn Renewable>);
+    if let Some(keys) = keys.clone() {
         backend = backend.with_renewable(keys);
     }
     let Some(timeout) = options.create_bucket else {
@@ -77,5 +96,5 @@ pub fn open(options: &S3Options) -> Result<Arc<dyn Store>, OpenError> {
         region: options.region.clone(),
     };
     let created = CreatedStore::new(Arc::new(backend), Box::new(bucket), &options.bucket, timeout);
-    Ok(Arc::new(created))
+    Ok(Arc::new(created.with_renewable(keys)))
 }

@@ -1,0 +1,152 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const MS: i64 = 1_000_000;
+/// When the tests begin, by the store's clock.
+const START: i64 = 1_790_000_000 * SECOND;
+
+/// A store and an agent whose clock is ahead by so much; both run true to the steady clock unless the test says otherwise.
+struct Clocks {
+    estimator: Estimator,
+    ahead: i64,
+    /// How far the store's clock has run away.
+    store: i64,
+    /// By the steady clock.
+    now: i64,
+}
+
+impl Clocks {
+    fn new(ahead: i64) -> Self {
+        Self {
+            estimator: Estimator::default(),
+            ahead,
+            store: 0,
+            now: 0,
+        }
+    }
+
+    /// A request after `pause` that takes `there` to the store and `back` from it; the own clock is set meanwhile.
+    fn ask(&mut self, pause: i64, there: i64, back: i64, step: i64) -> Skew {
+        self.now += pause;
+        let (steady_sent, sent) = (self.now, START + self.now + self.ahead);
+        let date = (START + self.now + there + self.store).div_euclid(SECOND);
+        self.now += there + back;
+        self.ahead += step;
+        self.estimator.observe(&Sample {
+            date,
+            sent,
+            received: START + self.now + self.ahead,
+            steady_sent,
+            steady_received: self.now,
+        });
+        self.estimator.skew().unwrap()
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_truth_is_always_within_the_interval_and_one_answer_tells_it_to_a_second_and_its_own_time(
+        ahead in -2_000 * SECOND..2_000 * SECOND,
+        asks in prop::collection::vec((0..30 * SECOND, 0..2 * SECOND, 0..2 * SECOND), 1..60),
+    ) {
+        let mut clocks = Clocks::new(ahead);
+        for (pause, there, back) in asks {
+            let skew = clocks.ask(pause, there, back, 0);
+            prop_assert!((skew.low..=skew.high).contains(&ahead), "{skew:?}");
+            prop_assert!(skew.high - skew.low <= SECOND + there + back, "{skew:?}");
+            prop_assert!((skew.ahead() - ahead).abs() <= skew.uncertainty());
+            prop_assert!(skew.at_least() <= ahead.abs());
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_at_any_moment_is_followed(
+        ahead in -3 * SECOND..3 * SECOND,
+        asks in prop::collection::vec((0..3 * SECOND, 0..50 * MS, 0..50 * MS, -2 * SECOND..2 * SECOND, 0..4), 1..60),
+    ) {
+        let mut clocks = Clocks::new(ahead);
+        for (pause, there, back, step, when) in asks {
+            // A step between two requests, one while the request is under way, or none.
+            let within = match when {
+                0 => { clocks.ahead += step; 0 }
+                1 => step,
+                _ => 0,
+            };
+            let skew = clocks.ask(pause, there, back, within);
+            prop_assert!((skew.low..=skew.high).contains(&clocks.ahead), "{skew:?} and not {}", clocks.ahead);
+        }
+    }
+
+    #[test]
+    fn a_slow_drift_is_followed(ppm in -450_i64..450, asks in prop::collection::vec(0..20 * SECOND, 1..100)) {
+        let mut clocks = Clocks::new(0);
+        for pause in asks {
+            clocks.store += pause / 1_000_000 * ppm;
+            let skew = clocks.ask(pause, 5 * MS, 5 * MS, 0);
+            prop_assert!(
+                (skew.low..=skew.high).contains(&-clocks.store),
+                "{skew:?} and not {}", -clocks.store
+            );
+        }
+    }
+}
+
+#[test]
+fn polling_for_a_while_tells_the_difference_to_a_tenth_of_a_second() {
+    let mut clocks = Clocks::new(4_600 * MS);
+    let first = clocks.ask(0, 2 * MS, 2 * MS, 0);
+    assert!(first.uncertainty() > 400 * MS);
+    let mut skew = first;
+    for _ in 0..40 {
+        skew = clocks.ask(1_037 * MS, 2 * MS, 2 * MS, 0);
+    }
+    assert!(skew.uncertainty() < 100 * MS, "{skew:?}");
+    assert!(skew.agrees_with(&first));
+    let text = skew.to_string();
+    assert!(
+        text.starts_with("this clock is 4.6 s ahead of the store's"),
+        "{text}"
+    );
+}
+
+#[test]
+fn clocks_that_may_be_equal_agree_to_the_largest_difference_that_is_possible() {
+    let text = Skew::between(-20 * MS, 310 * MS).to_string();
+    assert_eq!(text, "this clock agrees with the store's (to 0.3 s)");
+    let text = Skew::between(20 * MS, 310 * MS).to_string();
+    assert_eq!(
+        text,
+        "this clock is 0.2 s ahead of the store's (give or take 0.1 s)"
+    );
+}
+
+#[test]
+fn a_store_whose_clock_is_set_is_followed_after_one_answer() {
+    let mut clocks = Clocks::new(0);
+    for _ in 0..20 {
+        clocks.ask(1_037 * MS, 2 * MS, 2 * MS, 0);
+    }
+    let before = clocks.estimator.skew().unwrap();
+    // The own clock does not jump, so nothing but the answer itself shows it.
+    let mut sample = Sample {
+        date: (START + clocks.now).div_euclid(SECOND) + 20,
+        sent: START + clocks.now,
+        received: START + clocks.now + 4 * MS,
+        steady_sent: clocks.now,
+        steady_received: clocks.now + 4 * MS,
+    };
+    clocks.estimator.observe(&sample);
+    let after = clocks.estimator.skew().unwrap();
+    assert!(!after.agrees_with(&before));
+    assert!(
+        (-20 * SECOND - 4 * MS..=-19 * SECOND + 4 * MS).contains(&after.ahead()),
+        "{after:?}"
+    );
+    assert!(after.to_string().contains("behind the store's"), "{after}");
+    assert!(after.at_least() > 18 * SECOND);
+    sample.date = i64::MAX;
+    clocks.estimator.observe(&sample);
+    sample.date = i64::MIN;
+    clocks.estimator.observe(&sample);
+}
