@@ -1,0 +1,211 @@
+//! What the parts of the peers share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prometheus_client::metrics::histogram::Histogram;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use super::link::{Link, Standing};
+use super::message::{Hello, is_object_name};
+use super::server::Refusal;
+use super::token::Tokens;
+use super::{Arrived, Changes, Contacts, PeersError, Settings, lock};
+use crate::snapshot::sanitize_instance;
+
+/// From telling to the peer's answer, seconds.
+const LATENCIES: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 5.0];
+/// Lines about refusals are at least so far apart.
+const QUIET: Duration = Duration::from_secs(60);
+/// An agent is in contact until so many of its hellos are missing.
+const HELLOS: u32 = 3;
+
+type Arrivals = BTreeMap<String, mpsc::Receiver<Arrived>>;
+
+/// Requests that were refused.
+#[derive(Default)]
+pub(super) struct Refused {
+    counts: [AtomicU64; Refusal::ALL.len()],
+    last: Mutex<Option<LastRefusal>>,
+    logged: Mutex<Option<Instant>>,
+}
+
+#[derive(Clone)]
+pub(super) struct LastRefusal {
+    pub when: Instant,
+    pub from: String,
+    pub refusal: Refusal,
+}
+
+impl Refused {
+    pub(super) fn count(&self, refusal: Refusal, from: &str) {
+        self.counts[refusal as usize].fetch_add(1, Ordering::Relaxed);
+        *lock(&self.last) = Some(LastRefusal {
+            when: Instant::now(),
+            from: from.to_owned(),
+            refusal,
+        });
+        if !matches!(refusal, Refusal::Token | Refusal::Namesake) {
+            tracing::debug!(from, reason = refusal.text(), "refused what a peer sent");
+            return;
+        }
+        let mut logged = lock(&self.logged);
+        if logged.is_none_or(|logged| logged.elapsed() >= QUIET) {
+            *logged = Some(Instant::now());
+            let all = self.of(refusal);
+            tracing::warn!(from, all, "refused a peer: {}", refusal.text());
+        }
+    }
+
+    pub(super) fn of(&self, refusal: Refusal) -> u64 {
+        self.counts[refusal as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn last(&self) -> Option<LastRefusal> {
+        lock(&self.last).clone()
+    }
+}
+
+pub(super) struct Core {
+    /// None: there are no peers.
+    pub settings: Option<Settings>,
+    pub tokens: Option<Tokens>,
+    pub instance: String,
+    /// Tells this start of the agent from every other, and so the own address from others.
+    pub boot: String,
+    pub contacts: Contacts,
+    pub arrivals: BTreeMap<String, mpsc::Sender<Arrived>>,
+    /// Bytes of what has arrived and is not merged yet.
+    pub room: Arc<Semaphore>,
+    pub links: Mutex<BTreeMap<String, Arc<Link>>>,
+    /// Messages that wait for peers, of all links.
+    pub waiting: watch::Sender<usize>,
+    /// Asks for a look into the DNS before its time.
+    pub look: Notify,
+    pub refused: Refused,
+    pub latency: Histogram,
+    progress: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Core {
+    pub(super) fn new(
+        settings: Option<Settings>,
+        instance: &str,
+        databases: impl IntoIterator<Item = String>,
+    ) -> Result<(Arc<Self>, Arrivals), PeersError> {
+        let tokens = match &settings {
+            Some(settings) => Some(Tokens::read(settings.token.clone())?),
+            None => None,
+        };
+        Ok(Self::build(settings, tokens, instance, databases))
+    }
+
+    /// Without peers.
+    pub(super) fn silent(databases: impl IntoIterator<Item = String>) -> (Arc<Self>, Arrivals) {
+        Self::build(None, None, "", databases)
+    }
+
+    fn build(
+        settings: Option<Settings>,
+        tokens: Option<Tokens>,
+        instance: &str,
+        databases: impl IntoIterator<Item = String>,
+    ) -> (Arc<Self>, Arrivals) {
+        let (messages, bytes, hello) = settings.as_ref().map_or((1, 1, Duration::ZERO), |settings| {
+            // Whatever is allowed at all must fit at least twice, or a large one would be in the way for ever.
+            let bytes = settings.queue_bytes.max(settings.max_object * 2) + MESSAGE;
+            (settings.queue_messages, bytes, settings.hello)
+        });
+        let (arrivals, receivers) = databases
+            .into_iter()
+            .map(|database| {
+                let (sender, receiver) = mpsc::channel(messages);
+                ((database.clone(), sender), (database, receiver))
+            })
+            .unzip();
+        let core = Self {
+            settings,
+            tokens,
+            instance: sanitize_instance(instance),
+            boot: format!("{:032x}", rand::random::<u128>()),
+            contacts: Contacts::new(hello * HELLOS),
+            arrivals,
+            room: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
+            links: Mutex::default(),
+            waiting: watch::Sender::new(0),
+            look: Notify::new(),
+            refused: Refused::default(),
+            latency: Histogram::new(LATENCIES),
+            progress: Mutex::default(),
+        };
+        (Arc::new(core), receivers)
+    }
+
+    pub(super) fn tell(&self, changes: &Arc<Changes>) -> bool {
+        let Some(settings) = &self.settings else {
+            return false;
+        };
+        if changes.object.len() > settings.max_object || !is_object_name(&changes.name) {
+            return false;
+        }
+        let now = Instant::now();
+        let mut offered = BTreeSet::new();
+        for link in lock(&self.links).values() {
+            // An agent with two addresses, such as one of each IP version, is told once.
+            if link.reached_boot().is_none_or(|boot| offered.insert(boot)) {
+                link.offer(changes, now);
+            }
+        }
+        true
+    }
+
+    pub(super) fn set_progress(&self, database: &str, time: u64) {
+        lock(&self.progress).insert(database.to_owned(), time);
+    }
+
+    /// At least one peer answers.
+    pub(super) fn reaches_somebody(&self) -> bool {
+        let links = lock(&self.links);
+        links.values().any(|link| link.standing() == Standing::Reached)
+    }
+
+    /// Greets everybody who answers, before the time.
+    pub(super) fn hello_now(&self) {
+        for link in lock(&self.links).values() {
+            link.greet_if(|state| state.standing == Standing::Reached);
+        }
+    }
+
+    /// An agent was heard: if it is one that does not answer, or is not known, now is the time to try.
+    pub(super) fn noticed(&self, instance: &str) {
+        let links = lock(&self.links);
+        let answers = |link: &Arc<Link>| {
+            let state = link.state();
+            state.standing == Standing::Reached && state.instance.as_deref() == Some(instance)
+        };
+        if links.values().any(answers) {
+            return;
+        }
+        for link in links.values() {
+            link.greet_if(|state| {
+                let maybe = state.instance.as_deref().is_none_or(|known| known == instance);
+                state.standing == Standing::Away && maybe
+            });
+        }
+        self.look.notify_one();
+    }
+
+    pub(super) fn hello(&self) -> Hello {
+        Hello {
+            instance: self.instance.clone(),
+            boot: self.boot.clone(),
+            progress: lock(&self.progress).clone(),
+        }
+    }
+}
+
+/// What a message costs of the room besides its object.
+pub(super) const MESSAGE: usize = 1 << 10;

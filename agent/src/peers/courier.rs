@@ -1,0 +1,299 @@
+//! Carries what waits for one peer, one request after the other over one connection, and greets it.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use tokio::time::Instant;
+
+use super::core::Core;
+use super::link::{Link, Standing, Waiting};
+use super::message::{
+    BOOT, CHANGES_PATH, HELLO_PATH, INSTANCE, LONGEST_HELLO, Welcome, is_boot, is_instance,
+};
+use super::{PeersError, Settings};
+
+/// Hellos to a peer that is away are at most so many times rarer.
+const RAREST: u32 = 4;
+/// The own address is tried again after so many hellos: behind a name or a Service there may be another agent by then.
+const OWN: u32 = 30;
+/// A peer that has no room is asked so often, with at most this time between.
+const MOST_REFUSALS: u32 = 3;
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Idle connections last longer than the time between two hellos to anybody.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The client of all couriers.
+pub(super) fn client(settings: &Settings) -> Result<Client, PeersError> {
+    let mut builder = Client::builder()
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .connect_timeout(settings.connect_timeout)
+        .timeout(settings.request_timeout)
+        .pool_max_idle_per_host(1)
+        .pool_idle_timeout(IDLE)
+        .user_agent(concat!("zonetide-agent/", env!("CARGO_PKG_VERSION")));
+    let tls_error = |error: reqwest::Error| PeersError::Tls {
+        option: "tls",
+        reason: reason(error),
+    };
+    if !settings.ca.is_empty() {
+        let certificates = Certificate::from_pem_bundle(&settings.ca).map_err(tls_error)?;
+        if certificates.is_empty() {
+            let reason = "has no certificate in PEM form".to_owned();
+            return Err(PeersError::Tls {
+                option: "tls.ca_file",
+                reason,
+            });
+        }
+        builder = builder.tls_certs_only(certificates);
+    } else if settings.list.iter().all(|peer| peer.starts_with("http://")) {
+        // The system's certificates are many, and nobody is to believe them.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(tls_error)
+}
+
+/// An error with its causes, without the address, which is known.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// What became of a request.
+enum Outcome {
+    Done(Bytes),
+    Own,
+    /// It may work after a while.
+    Busy(Duration),
+    /// The peer answers, but does not take this.
+    Unwanted(String),
+    Failed(String),
+}
+
+pub(super) struct Courier {
+    core: Arc<Core>,
+    link: Arc<Link>,
+    client: Client,
+    settings: Settings,
+    failures: u32,
+}
+
+impl Courier {
+    pub(super) fn new(core: Arc<Core>, link: Arc<Link>, client: Client, settings: Settings) -> Self {
+        Self {
+            core,
+            link,
+            client,
+            settings,
+            failures: 0,
+        }
+    }
+
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        let mut hello = Instant::now();
+        let mut paused = hello;
+        loop {
+            let now = Instant::now();
+            if self.link.must_greet() {
+                hello = hello.min(now);
+            }
+            // Changes go first, so that nobody learns of them by a hello and looks for them in the store; but a queue that
+            // never gets empty must not keep the hellos back.
+            if now >= paused
+                && now < hello + self.settings.hello
+                && let Some(waiting) = self.link.take()
+            {
+                if let Some(pause) = self.tell(waiting).await {
+                    paused = Instant::now() + pause;
+                }
+                if self.link.standing() != Standing::Reached {
+                    hello = Instant::now() + self.until_next();
+                }
+                continue;
+            }
+            if now >= hello {
+                self.greet().await;
+                hello = Instant::now() + self.until_next();
+                continue;
+            }
+            let until = if paused > now { hello.min(paused) } else { hello };
+            tokio::select! {
+                () = self.link.wake.notified() => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
+    fn until_next(&self) -> Duration {
+        let hello = self.settings.hello;
+        match self.link.standing() {
+            Standing::New | Standing::Reached => hello,
+            Standing::Away => {
+                hello
+                    * 2_u32
+                        .saturating_pow(self.failures.saturating_sub(1))
+                        .clamp(1, RAREST)
+            }
+            Standing::Own => hello * OWN,
+        }
+    }
+
+    /// Tells changes once; how long to wait if the peer has no room for them.
+    async fn tell(&mut self, mut waiting: Waiting) -> Option<Duration> {
+        let changes = &waiting.changes;
+        let path = [CHANGES_PATH, &changes.database, &changes.name];
+        match self
+            .post(&path, changes.object.clone(), "application/octet-stream")
+            .await
+        {
+            Outcome::Done(_) => {
+                self.core.latency.observe(waiting.since.elapsed().as_secs_f64());
+                self.link.told();
+            }
+            Outcome::Own => self.own(1),
+            Outcome::Busy(pause) => {
+                waiting.refusals += 1;
+                if waiting.refusals < MOST_REFUSALS {
+                    self.link.put_back(waiting);
+                } else {
+                    self.link.dropped("it has no room for changes".to_owned());
+                }
+                return Some(pause);
+            }
+            Outcome::Unwanted(reason) => self.link.dropped(reason),
+            Outcome::Failed(reason) => self.lost(&reason, 1),
+        }
+        None
+    }
+
+    async fn greet(&mut self) {
+        let hello = match serde_json::to_vec(&self.core.hello()) {
+            Ok(hello) => hello,
+            Err(error) => return self.lost(&error.to_string(), 0),
+        };
+        match self.post(&[HELLO_PATH], hello.into(), "application/json").await {
+            Outcome::Done(body) => match serde_json::from_slice::<Welcome>(&body) {
+                Ok(welcome) if is_instance(&welcome.instance) && is_boot(&welcome.boot) => {
+                    self.welcomed(welcome);
+                }
+                _ => self.lost("what answers there is no agent", 0),
+            },
+            Outcome::Own => self.own(0),
+            Outcome::Busy(_) => self.lost("it knows too many agents", 0),
+            Outcome::Unwanted(reason) | Outcome::Failed(reason) => self.lost(&reason, 0),
+        }
+    }
+
+    fn welcomed(&mut self, welcome: Welcome) {
+        self.failures = 0;
+        let Welcome { instance, boot } = welcome;
+        if self.link.greeted(instance.clone(), boot) {
+            tracing::info!(address = %self.link.address, peer = %instance, "a peer is in contact");
+        }
+    }
+
+    fn lost(&mut self, reason: &str, taken: usize) {
+        self.failures = self.failures.saturating_add(1);
+        let address = &self.link.address;
+        if self.link.lost(reason.to_owned(), taken) {
+            tracing::warn!(%address, error = reason, "no contact: changes reach this peer through the store");
+        } else {
+            tracing::debug!(%address, error = reason, "no contact");
+        }
+    }
+
+    fn own(&mut self, taken: usize) {
+        self.failures = 0;
+        if self.link.is_own(taken) {
+            tracing::debug!(address = %self.link.address, "this is the own address");
+        }
+    }
+
+    /// Sends a request. What failed for a reason that another try can heal at once is tried once more.
+    async fn post(&self, path: &[&str], body: Bytes, kind: &'static str) -> Outcome {
+        let Some(url) = url(&self.link.address, path) else {
+            return Outcome::Failed("it is no address".to_owned());
+        };
+        let mut again = true;
+        loop {
+            let mut request = self
+                .client
+                .post(url.clone())
+                .header(CONTENT_TYPE, kind)
+                .header(INSTANCE, &self.core.instance)
+                .header(BOOT, &self.core.boot)
+                .body(body.clone());
+            if let Some(token) = self.core.tokens.as_ref().and_then(super::token::Tokens::header) {
+                request = request.header(AUTHORIZATION, token);
+            }
+            match request.send().await {
+                Ok(response) => {
+                    let renewed = || self.core.tokens.as_ref().is_some_and(super::token::Tokens::renew);
+                    if response.status() == StatusCode::UNAUTHORIZED && again && renewed() {
+                        again = false;
+                        continue;
+                    }
+                    return outcome(response).await;
+                }
+                // A peer that was restarted leaves a connection behind that is dead.
+                Err(error) if again && !error.is_timeout() => again = false,
+                Err(error) => return Outcome::Failed(reason(error)),
+            }
+        }
+    }
+}
+
+fn url(address: &str, path: &[&str]) -> Option<Url> {
+    let mut url = Url::parse(address).ok()?;
+    let (first, rest) = path.split_first()?;
+    url.set_path(first);
+    url.path_segments_mut().ok()?.extend(rest);
+    Some(url)
+}
+
+async fn outcome(mut response: Response) -> Outcome {
+    let status = response.status();
+    let pause = response.headers().get(RETRY_AFTER);
+    let pause = pause.and_then(|pause| pause.to_str().ok()?.parse().ok());
+    let pause = pause
+        .map_or(LONGEST_PAUSE, Duration::from_secs)
+        .min(LONGEST_PAUSE);
+    // The body is read even if it is of no interest: otherwise the connection would be of no further use.
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= LONGEST_HELLO => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => return Outcome::Failed("its answer is too long".to_owned()),
+            Ok(None) => break,
+            Err(error) => return Outcome::Failed(reason(error)),
+        }
+    }
+    match status {
+        status if status.is_success() => Outcome::Done(body.into()),
+        StatusCode::MISDIRECTED_REQUEST => Outcome::Own,
+        StatusCode::SERVICE_UNAVAILABLE => Outcome::Busy(pause),
+        StatusCode::UNAUTHORIZED => {
+            Outcome::Failed("it refuses the token: give all agents the same".to_owned())
+        }
+        StatusCode::CONFLICT => {
+            Outcome::Failed("it has the name of this instance: give each its own".to_owned())
+        }
+        StatusCode::NOT_FOUND => Outcome::Unwanted("it does not have this database".to_owned()),
+        StatusCode::PAYLOAD_TOO_LARGE => Outcome::Unwanted("its peers.max_object is smaller".to_owned()),
+        status => Outcome::Failed(format!("it answers {status}")),
+    }
+}

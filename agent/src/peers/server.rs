@@ -1,0 +1,258 @@
+//! Takes what peers tell. Nothing of a request is read before its token is right, and no more than there is room for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::post;
+use http_body_util::BodyExt as _;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::core::{Core, MESSAGE};
+use super::message::{
+    BOOT, CHANGES_PATH, HELLO_PATH, Hello, INSTANCE, LONGEST_HELLO, Welcome, is_boot, is_instance,
+    is_object_name,
+};
+use super::{Arrived, Changes};
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Token,
+    /// It came from this agent.
+    Own,
+    /// It came from another agent of this name.
+    Namesake,
+    Malformed,
+    UnknownDatabase,
+    TooLarge,
+    Busy,
+    Slow,
+}
+
+impl Refusal {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Token,
+        Self::Own,
+        Self::Namesake,
+        Self::Malformed,
+        Self::UnknownDatabase,
+        Self::TooLarge,
+        Self::Busy,
+        Self::Slow,
+    ];
+
+    /// As the metric has it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Own => "own",
+            Self::Namesake => "namesake",
+            Self::Malformed => "malformed",
+            Self::UnknownDatabase => "unknown_database",
+            Self::TooLarge => "too_large",
+            Self::Busy => "busy",
+            Self::Slow => "slow",
+        }
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Token => {
+                "its token is none of those accepted here: give all agents the same peers.token_file"
+            }
+            Self::Own => "this is the agent that sent it",
+            Self::Namesake => "it has the name of this instance: give each agent its own",
+            Self::Malformed => "it is not what an agent sends",
+            Self::UnknownDatabase => "there is no such database here",
+            Self::TooLarge => "it is larger than peers.max_object, or does not say how large",
+            Self::Busy => "what came before is not merged yet",
+            Self::Slow => "it did not come in time",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Own => StatusCode::MISDIRECTED_REQUEST,
+            Self::Namesake => StatusCode::CONFLICT,
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::UnknownDatabase => StatusCode::NOT_FOUND,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), format!("{}\n", self.text())).into_response();
+        let more = match self {
+            Self::Token => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            Self::Busy => Some((header::RETRY_AFTER, "1")),
+            _ => None,
+        };
+        if let Some((name, value)) = more {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+pub(super) fn router(core: Arc<Core>) -> Router {
+    Router::new()
+        .route(
+            &format!("{CHANGES_PATH}/{{database}}/{{name}}"),
+            post(take_changes),
+        )
+        .route(HELLO_PATH, post(take_hello))
+        .with_state(core)
+}
+
+async fn take_changes(
+    State(core): State<Arc<Core>>,
+    Path((database, name)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let from = sender_of(&request);
+    answer(&core, &from, changes(&core, database, name, request).await)
+}
+
+async fn take_hello(State(core): State<Arc<Core>>, request: Request) -> Response {
+    let from = sender_of(&request);
+    answer(&core, &from, hello(&core, request).await)
+}
+
+fn sender_of(request: &Request) -> String {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    address.map_or_else(|| "?".to_owned(), |address| address.0.ip().to_string())
+}
+
+fn answer(core: &Core, from: &str, result: Result<Response, Refusal>) -> Response {
+    result.unwrap_or_else(|refusal| {
+        // An agent that meets itself is how it finds out which address is its own.
+        if refusal != Refusal::Own {
+            core.refused.count(refusal, from);
+        }
+        refusal.into_response()
+    })
+}
+
+async fn changes(
+    core: &Arc<Core>,
+    database: String,
+    name: String,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let settings = core.settings.as_ref().ok_or(Refusal::Malformed)?;
+    check_token(core, request.headers())?;
+    let instance = text(request.headers(), &INSTANCE)?.to_owned();
+    let boot = text(request.headers(), &BOOT)?.to_owned();
+    check_sender(core, &instance, &boot)?;
+    let arrivals = core.arrivals.get(&database).ok_or(Refusal::UnknownDatabase)?;
+    if !is_object_name(&name) {
+        return Err(Refusal::Malformed);
+    }
+    let length = length(request.headers()).filter(|length| *length <= settings.max_object);
+    let length = length.ok_or(Refusal::TooLarge)?;
+    let limit = settings.request_timeout;
+    let body = request.into_body();
+    // The room is taken before the body is read, so that no number of senders can fill the memory.
+    let cost = u32::try_from(length + MESSAGE).map_err(|_| Refusal::TooLarge)?;
+    let Ok(room) = core.room.clone().try_acquire_many_owned(cost) else {
+        return Err(discard(body, limit).await);
+    };
+    let object = read(body, length, limit).await?;
+    core.contacts
+        .heard(&instance, &boot, None)
+        .map_err(|_| Refusal::Busy)?;
+    let arrived = Arrived {
+        from_instance: instance.clone(),
+        changes: Changes {
+            database,
+            name,
+            object,
+        },
+        _room: Some(room),
+    };
+    arrivals.try_send(arrived).map_err(|error| match error {
+        TrySendError::Full(_) | TrySendError::Closed(_) => Refusal::Busy,
+    })?;
+    core.contacts.received(&instance);
+    core.noticed(&instance);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn hello(core: &Arc<Core>, request: Request) -> Result<Response, Refusal> {
+    let settings = core.settings.as_ref().ok_or(Refusal::Malformed)?;
+    check_token(core, request.headers())?;
+    let length = length(request.headers()).filter(|length| *length <= LONGEST_HELLO);
+    let length = length.ok_or(Refusal::TooLarge)?;
+    let body = read(request.into_body(), length, settings.request_timeout).await?;
+    let mut hello: Hello = serde_json::from_slice(&body).map_err(|_| Refusal::Malformed)?;
+    check_sender(core, &hello.instance, &hello.boot)?;
+    // What is not replicated here is of no interest, and of no bounded length.
+    hello
+        .progress
+        .retain(|database, _| core.arrivals.contains_key(database));
+    core.contacts
+        .heard(&hello.instance, &hello.boot, Some(hello.progress))
+        .map_err(|_| Refusal::Busy)?;
+    core.noticed(&hello.instance);
+    let welcome = Welcome {
+        instance: core.instance.clone(),
+        boot: core.boot.clone(),
+    };
+    Ok(Json(welcome).into_response())
+}
+
+fn check_token(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let tokens = core.tokens.as_ref();
+    let right = given
+        .zip(tokens)
+        .is_some_and(|(given, tokens)| tokens.accepts(given));
+    right.then_some(()).ok_or(Refusal::Token)
+}
+
+fn check_sender(core: &Core, instance: &str, boot: &str) -> Result<(), Refusal> {
+    if !is_instance(instance) || !is_boot(boot) {
+        return Err(Refusal::Malformed);
+    }
+    match (boot == core.boot, instance == core.instance) {
+        (true, _) => Err(Refusal::Own),
+        (false, true) => Err(Refusal::Namesake),
+        (false, false) => Ok(()),
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Refusal> {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.ok_or(Refusal::Malformed)
+}
+
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn read(body: Body, length: usize, limit: Duration) -> Result<bytes::Bytes, Refusal> {
+    let read = tokio::time::timeout(limit, to_bytes(body, length)).await;
+    read.map_err(|_| Refusal::Slow)?.map_err(|_| Refusal::Malformed)
+}
+
+/// Reads a body of an allowed length away: a sender that is still busy with it would not see the answer.
+async fn discard(mut body: Body, limit: Duration) -> Refusal {
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    match tokio::time::timeout(limit, all).await {
+        Ok(()) => Refusal::Busy,
+        Err(_) => Refusal::Slow,
+    }
+}

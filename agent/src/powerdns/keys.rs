@@ -1,0 +1,126 @@
+//! The keys of PowerDNS' LMDB, schemas 5 and 6 (PowerDNS 4.8 to 5.1).
+//!
+//! `records_v5` has the zone's ID (4 bytes), the name relative to the zone, a zero byte and the type (2 bytes); tables of
+//! objects have the object's ID; their indexes, whose names end in `_0`, a name behind its length (2 bytes), then the
+//! object's ID. Names are stored from the top down, each label followed by a zero byte.
+
+/// A key of a table of records or comments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordKey<'k> {
+    /// The zone's ID.
+    pub zone: u32,
+    /// The name relative to the zone as it is stored.
+    name: &'k [u8],
+    /// The type's number; 0 for an empty non-terminal.
+    pub kind: u16,
+}
+
+impl<'k> RecordKey<'k> {
+    /// Takes a key apart; `None` for something else.
+    pub fn parse(key: &'k [u8]) -> Option<Self> {
+        let (zone, rest) = key.split_first_chunk::<4>()?;
+        let (name, kind) = rest.split_last_chunk::<2>()?;
+        Some(Self {
+            zone: u32::from_be_bytes(*zone),
+            name: name.strip_suffix(b"\0")?,
+            kind: u16::from_be_bytes(*kind),
+        })
+    }
+
+    /// The labels below the zone, the leftmost first; none for the zone itself.
+    pub fn labels(&self) -> impl Iterator<Item = &'k [u8]> + use<'k> {
+        labels(self.name)
+    }
+}
+
+/// A key of an index such as `domains_v5_0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexKey<'k> {
+    /// The name as it is stored.
+    name: &'k [u8],
+    /// The ID of the object that has this name.
+    pub id: u32,
+}
+
+impl<'k> IndexKey<'k> {
+    /// Takes a key apart; `None` for something else.
+    pub fn parse(key: &'k [u8]) -> Option<Self> {
+        let (len, rest) = key.split_first_chunk::<2>()?;
+        let (name, id) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
+        let id = u32::from_be_bytes(<[u8; 4]>::try_from(id).ok()?);
+        Some(Self { name, id })
+    }
+
+    /// The labels, the leftmost first.
+    pub fn labels(&self) -> impl Iterator<Item = &'k [u8]> + use<'k> {
+        labels(self.name)
+    }
+}
+
+/// The ID in a key of a table of objects.
+pub fn object_id(key: &[u8]) -> Option<u32> {
+    <[u8; 4]>::try_from(key).ok().map(u32::from_be_bytes)
+}
+
+/// A name as PowerDNS takes it in a command: lower case as stored, with the final dot, and with everything escaped that
+/// a command or a name could mistake for its own signs.
+pub fn presented<'l>(labels: impl IntoIterator<Item = &'l [u8]>) -> String {
+    use std::fmt::Write as _;
+
+    let mut name = String::new();
+    for label in labels {
+        for byte in label {
+            match byte {
+                b'-' | b'_' | b'*' | b'/' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                    name.push(char::from(*byte));
+                }
+                other => {
+                    let _ = write!(name, "\\{other:03}");
+                }
+            }
+        }
+        name.push('.');
+    }
+    if name.is_empty() {
+        name.push('.');
+    }
+    name
+}
+
+fn labels(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    name.split(|byte| *byte == 0)
+        .rev()
+        .filter(|label| !label.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_its_zone_its_name_from_the_left_and_its_type() {
+        let key = [&[0x09, 0x52, 0x80, 0x4d][..], b"b\0a\0", &[0, 0, 1]].concat();
+        let parsed = RecordKey::parse(&key).unwrap();
+        assert_eq!((parsed.zone, parsed.kind), (156_401_741, 1));
+        assert_eq!(presented(parsed.labels()), "a.b.");
+        let apex = [0, 0, 0, 7, 0, 0, 0, 6];
+        assert_eq!(RecordKey::parse(&apex).unwrap().labels().count(), 0);
+        assert_eq!(RecordKey::parse(&[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn an_index_has_a_name_and_an_id() {
+        let key = [&[0, 14][..], b"example\0test1\0", &[0x5a, 0x25, 0x2f, 0x1b]].concat();
+        let parsed = IndexKey::parse(&key).unwrap();
+        assert_eq!(presented(parsed.labels()), "test1.example.");
+        assert_eq!(parsed.id, 1_512_386_331);
+        assert_eq!(IndexKey::parse(&[0xff, 0xff, 1]), None);
+    }
+
+    #[test]
+    fn nothing_in_a_name_ends_a_command_or_makes_it_a_suffix() {
+        let labels: [&[u8]; 3] = [b"a b\n$", b"c.d\\", b"*"];
+        assert_eq!(presented(labels), "a\\032b\\010\\036.c\\046d\\092.*.");
+        assert_eq!(presented([]), ".");
+    }
+}

@@ -1,0 +1,19 @@
+//! Keeping PowerDNS' caches true: what a merge wrote is flushed over PowerDNS' control socket.
+//!
+//! Pure: [`keys`] and `values` read what PowerDNS stores, `rules` says which cached answers an entry can change,
+//! [`Touched`] collects that in bounded memory, `settle` says what to send when. [`Control`] speaks to the socket and
+//! [`Flusher`] does all of it in time. `sync` knows of [`Touched`] only.
+
+mod control;
+mod flusher;
+pub mod keys;
+mod rules;
+mod settle;
+mod touched;
+mod values;
+mod zones;
+
+pub use control::Control;
+pub use flusher::Flusher;
+pub use rules::Change;
+pub use touched::Touched;

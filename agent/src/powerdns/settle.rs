@@ -1,0 +1,353 @@
+//! When to send what. Pure: the time is passed in.
+//!
+//! A question that PowerDNS was answering when we committed may have read the old data, and its answer can enter the
+//! caches after they were flushed: a zone is flushed a second time a little later. Until then it counts as restless, and
+//! a change of a single name flushes this name only; the second flush takes the answers that may depend on it. So a zone
+//! that changes a hundred times a second is emptied a few times a second, and one that changes now and then at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::control::Command;
+use super::touched::{MOST_ZONES, Plan, Purge};
+
+/// From a flush to the second one.
+const AGAIN: Duration = Duration::from_millis(250);
+/// A question that began before a commit is answered after this time; later flushes need not be repeated for it.
+const ANSWERED: Duration = Duration::from_millis(100);
+/// Reading the list of zones takes PowerDNS as long as it is long: it may be busy with that for a fifth of the time.
+const REST: u32 = 4;
+/// Names in one command.
+const MOST_IN_A_COMMAND: usize = 500;
+
+/// What to send, in this order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Orders {
+    /// Names: forgetting one takes PowerDNS 2 µs.
+    pub names: BTreeSet<String>,
+    /// Zones, with a final `$`: 0.3 ms, and 1.5 µs for each answer that is forgotten.
+    pub zones: BTreeSet<String>,
+    pub rediscover: bool,
+    /// What had to wait for the list of zones.
+    pub then: BTreeSet<String>,
+    pub everything: bool,
+}
+
+impl Orders {
+    pub(super) fn commands(self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let purge = |names: Vec<String>, commands: &mut Vec<Command>| {
+            commands.extend(
+                names
+                    .chunks(MOST_IN_A_COMMAND)
+                    .map(|names| Command::Purge(names.to_vec())),
+            );
+        };
+        purge(self.names.into_iter().chain(self.zones).collect(), &mut commands);
+        if self.rediscover {
+            commands.push(Command::Rediscover);
+        }
+        if self.everything {
+            commands.push(Command::PurgeAll);
+        } else {
+            purge(self.then.into_iter().collect(), &mut commands);
+        }
+        commands
+    }
+}
+
+#[derive(Debug)]
+struct Again {
+    due: Instant,
+    /// The last change that it is for.
+    last: Instant,
+}
+
+impl Again {
+    fn touch(again: &mut Option<Self>, now: Instant) {
+        again
+            .get_or_insert(Self {
+                due: now + AGAIN,
+                last: now,
+            })
+            .last = now;
+    }
+
+    /// True when it is due; it stays for changes that it comes too early for.
+    fn take(again: &mut Option<Self>, now: Instant) -> bool {
+        let Some(pending) = again.as_mut().filter(|pending| pending.due <= now) else {
+            return false;
+        };
+        if pending.last + ANSWERED > now {
+            pending.due = now + AGAIN;
+        } else {
+            *again = None;
+        }
+        true
+    }
+}
+
+/// What waits for the list of zones to be read.
+#[derive(Debug, Default)]
+struct Held {
+    zones: BTreeSet<String>,
+    everything: bool,
+}
+
+/// What was flushed lately, and what will be.
+#[derive(Debug)]
+pub(super) struct Settle {
+    zones: BTreeMap<String, Option<Again>>,
+    list: Option<Again>,
+    everything: Option<Again>,
+    held: Option<Held>,
+    /// The list of zones is not read before.
+    rest_until: Instant,
+}
+
+impl Settle {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            zones: BTreeMap::new(),
+            list: None,
+            everything: None,
+            held: None,
+            rest_until: now,
+        }
+    }
+
+    /// All caches were just emptied at once: whatever was to come is done, but for the second time.
+    pub(super) fn emptied(&mut self, now: Instant) {
+        *self = Self::new(now);
+        Again::touch(&mut self.everything, now);
+    }
+
+    /// What to send for a plan, and for what is due besides.
+    pub(super) fn orders(&mut self, plan: Plan, now: Instant) -> Orders {
+        let mut orders = Orders::default();
+        self.due(now, &mut orders);
+        if plan.rediscover || plan.everything {
+            self.held.get_or_insert_default().everything |= plan.everything;
+            Again::touch(&mut self.list, now);
+        }
+        for purge in plan.purges {
+            match purge {
+                Purge::Names { zone, names } => {
+                    orders.names.extend(names);
+                    if !self.zones.contains_key(&zone) {
+                        orders.zones.insert(suffix(&zone));
+                    }
+                    self.touch(zone, now);
+                }
+                Purge::Zone(zone) => {
+                    match &mut self.held {
+                        Some(held) if plan.rediscover => {
+                            held.zones.insert(zone.clone());
+                        }
+                        _ => {
+                            orders.zones.insert(suffix(&zone));
+                        }
+                    }
+                    self.touch(zone, now);
+                }
+            }
+        }
+        if now >= self.rest_until
+            && let Some(held) = self.held.take()
+        {
+            orders.rediscover = true;
+            for zone in held.zones {
+                orders.then.insert(suffix(&zone));
+                self.touch(zone, now);
+            }
+            if held.everything {
+                orders.everything = true;
+                Again::touch(&mut self.everything, now);
+            }
+        }
+        if self.zones.len() > MOST_ZONES {
+            self.zones.clear();
+            Again::touch(&mut self.everything, now);
+        }
+        orders
+    }
+
+    fn due(&mut self, now: Instant, orders: &mut Orders) {
+        self.zones.retain(|zone, again| {
+            if Again::take(again, now) {
+                orders.zones.insert(suffix(zone));
+            }
+            again.is_some()
+        });
+        if Again::take(&mut self.list, now) {
+            self.held.get_or_insert_default();
+        }
+        orders.everything |= Again::take(&mut self.everything, now);
+    }
+
+    fn touch(&mut self, zone: String, now: Instant) {
+        Again::touch(self.zones.entry(zone).or_default(), now);
+    }
+
+    /// PowerDNS has read the list of zones.
+    pub(super) fn rediscovered(&mut self, now: Instant, took: Duration) {
+        self.rest_until = now + took * REST;
+    }
+
+    /// When there is something to do again.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let again = self
+            .zones
+            .values()
+            .chain([&self.list, &self.everything])
+            .flatten();
+        let held = self.held.as_ref().map(|_| self.rest_until);
+        again.map(|again| again.due).chain(held).min()
+    }
+}
+
+fn suffix(zone: &str) -> String {
+    format!("{zone}$")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(zone: &str, name: &str) -> Plan {
+        Plan {
+            purges: vec![Purge::Names {
+                zone: zone.into(),
+                names: vec![name.into()],
+            }],
+            ..Plan::default()
+        }
+    }
+
+    fn new_zone(zone: &str) -> Plan {
+        Plan {
+            rediscover: true,
+            purges: vec![Purge::Zone(zone.into())],
+            ..Plan::default()
+        }
+    }
+
+    fn sent(orders: Orders) -> Vec<String> {
+        orders.commands().iter().map(Command::line).collect()
+    }
+
+    struct Bench {
+        settle: Settle,
+        start: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let start = Instant::now();
+            Self {
+                settle: Settle::new(start),
+                start,
+            }
+        }
+
+        fn at(&mut self, millis: u64, plan: Plan) -> Vec<String> {
+            let now = self.start + Duration::from_millis(millis);
+            sent(self.settle.orders(plan, now))
+        }
+
+        fn next(&self) -> Option<u128> {
+            let next = self.settle.next()?;
+            Some(next.duration_since(self.start).as_millis())
+        }
+    }
+
+    #[test]
+    fn a_change_empties_its_zone_at_once_and_once_more_for_answers_that_were_on_their_way() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.at(0, name("z.", "a.z.")), ["PURGE a.z. z.$"]);
+        assert_eq!(bench.next(), Some(250));
+        assert!(bench.at(249, Plan::default()).is_empty());
+        assert_eq!(bench.at(250, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.next(), None);
+    }
+
+    #[test]
+    fn of_a_zone_that_changes_all_the_time_names_are_flushed_at_once_and_the_rest_at_intervals() {
+        let mut bench = Bench::new();
+        bench.at(0, name("z.", "a.z."));
+        assert_eq!(bench.at(10, name("z.", "b.z.")), ["PURGE b.z."]);
+        assert_eq!(bench.at(200, name("z.", "c.z.")), ["PURGE c.z."]);
+        assert_eq!(bench.at(210, name("y.", "a.y.")), ["PURGE a.y. y.$"]);
+        // What changed at 200 may still be on its way at 250.
+        assert_eq!(bench.at(250, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.at(500, Plan::default()), ["PURGE y.$ z.$"]);
+        assert_eq!(bench.next(), None);
+        assert_eq!(bench.at(600, name("z.", "a.z.")), ["PURGE a.z. z.$"]);
+    }
+
+    #[test]
+    fn what_concerns_a_whole_zone_never_waits() {
+        let mut bench = Bench::new();
+        let zone = || Plan {
+            purges: vec![Purge::Zone("z.".into())],
+            ..Plan::default()
+        };
+        assert_eq!(bench.at(0, zone()), ["PURGE z.$"]);
+        assert_eq!(bench.at(1, zone()), ["PURGE z.$"]);
+    }
+
+    #[test]
+    fn the_list_of_zones_is_read_before_their_answers_go_and_names_do_not_wait_for_it() {
+        let mut bench = Bench::new();
+        let mut plan = new_zone("new.");
+        plan.purges.extend(name("z.", "a.z.").purges);
+        assert_eq!(bench.at(0, plan), ["PURGE a.z. z.$", "REDISCOVER", "PURGE new.$"]);
+        assert_eq!(bench.at(250, Plan::default()), ["PURGE new.$ z.$", "REDISCOVER"]);
+        assert_eq!(bench.next(), None);
+    }
+
+    #[test]
+    fn a_long_list_of_zones_is_not_read_all_the_time() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.at(0, new_zone("a.")), ["REDISCOVER", "PURGE a.$"]);
+        let now = bench.start + Duration::from_millis(50);
+        bench.settle.rediscovered(now, Duration::from_millis(50));
+        assert!(bench.at(100, new_zone("b.")).is_empty());
+        assert_eq!(bench.at(110, name("z.", "a.z.")), ["PURGE a.z. z.$"]);
+        assert_eq!(bench.next(), Some(250));
+        assert_eq!(
+            bench.at(250, new_zone("c.")),
+            ["PURGE a.$", "REDISCOVER", "PURGE b.$ c.$"]
+        );
+    }
+
+    #[test]
+    fn everything_is_emptied_twice_as_well_and_instead_of_too_many_zones() {
+        let mut bench = Bench::new();
+        let all = Plan {
+            everything: true,
+            ..Plan::default()
+        };
+        assert_eq!(bench.at(0, all), ["REDISCOVER", "PURGE"]);
+        assert_eq!(bench.at(250, Plan::default()), ["REDISCOVER", "PURGE"]);
+        assert_eq!(bench.next(), None);
+        for zone in 0..=MOST_ZONES {
+            bench.at(300, name(&format!("z{zone}."), "a."));
+        }
+        assert_eq!(bench.at(550, Plan::default()), ["PURGE"]);
+        let now = bench.start + Duration::from_millis(600);
+        bench.settle.emptied(now);
+        assert_eq!(bench.at(850, Plan::default()), ["PURGE"]);
+        assert_eq!(bench.next(), None);
+    }
+
+    #[test]
+    fn a_command_has_no_more_than_so_many_names() {
+        let names = (0..=MOST_IN_A_COMMAND).map(|n| format!("{n}."));
+        let orders = Orders {
+            names: names.collect(),
+            ..Orders::default()
+        };
+        assert_eq!(orders.commands().len(), 2);
+    }
+}

@@ -1,0 +1,194 @@
+//! As much of the values in PowerDNS' LMDB as the flush needs. What does not look as expected is `None`: the caller
+//! flushes more then.
+
+/// Where a name stands in the values of zones, keys and metadata: behind the preamble of the archive.
+const NAME_AT: usize = 10;
+/// After a record's content: its TTL (4 bytes), then whether it is authoritative, disabled, and in the order of names.
+const FLAGS: usize = 7;
+
+/// The labels of the zone that a zone, key or metadata entry belongs to, the leftmost first.
+pub(super) fn zone_labels(value: &[u8]) -> Option<Vec<&[u8]>> {
+    labels_of(string_at(value, NAME_AT)?)
+}
+
+/// The two values of one zone tell of the same zone and differ, if at all, in nothing but when it was last checked and
+/// which serial was last notified.
+pub(super) fn same_zone(id: u32, old: &[u8], new: &[u8]) -> bool {
+    let at_rest = |value: &[u8]| {
+        let mut value = value.to_vec();
+        let checked = NAME_AT + 8 + string_at(&value, NAME_AT)?.len();
+        value.get_mut(checked..checked + 8)?.fill(0);
+        // The zone's ID stands before the serial; what lies between has no fixed length.
+        let after = checked + 8;
+        let id = id.to_le_bytes();
+        let at = after + value[after..].windows(4).position(|bytes| bytes == id)?;
+        value.get_mut(at + 4..at + 8)?.fill(0);
+        Some(value)
+    };
+    at_rest(old).is_some_and(|old| Some(old) == at_rest(new))
+}
+
+/// The two values of one RRset are both served, as the same kind of data: none of the records is disabled, and
+/// whether they are authoritative is the same.
+pub(super) fn served_alike(old: &[u8], new: &[u8]) -> bool {
+    let flags = |value| {
+        let mut flags: Vec<[u8; 3]> = records(value)?.into_iter().map(|record| record.flags).collect();
+        flags.dedup();
+        Some(flags)
+    };
+    match (flags(old), flags(new)) {
+        (Some(old), Some(new)) => old == new && matches!(old[..], [[_, 0, _]]),
+        _ => false,
+    }
+}
+
+/// Two values of a SOA record differ in the serial alone.
+pub(super) fn only_the_serial_differs(old: &[u8], new: &[u8]) -> bool {
+    let without = |value| {
+        let records = records(value)?;
+        let [record] = records.as_slice() else { return None };
+        let (names, numbers) = record.content.split_last_chunk::<20>()?;
+        Some((names, &numbers[4..], record.ttl, record.flags))
+    };
+    without(old).is_some_and(|old| Some(old) == without(new))
+}
+
+struct Record<'v> {
+    content: &'v [u8],
+    ttl: [u8; 4],
+    flags: [u8; 3],
+}
+
+fn records(mut value: &[u8]) -> Option<Vec<Record<'_>>> {
+    let mut records = Vec::new();
+    while !value.is_empty() {
+        let (len, rest) = value.split_first_chunk::<2>()?;
+        let (content, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
+        let ([t0, t1, t2, t3, flags @ ..], rest) = rest.split_first_chunk::<FLAGS>()?;
+        records.push(Record {
+            content,
+            ttl: [*t0, *t1, *t2, *t3],
+            flags: *flags,
+        });
+        value = rest;
+    }
+    Some(records)
+}
+
+/// The string that stands at `at`, behind its length.
+fn string_at(value: &[u8], at: usize) -> Option<&[u8]> {
+    let (len, rest) = value.get(at..)?.split_first_chunk::<8>()?;
+    rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?)
+}
+
+/// The labels of a name in DNS' own form.
+fn labels_of(mut name: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut labels = Vec::new();
+    loop {
+        let (len, rest) = name.split_first()?;
+        if *len == 0 {
+            return rest.is_empty().then_some(labels);
+        }
+        let (label, rest) = rest.split_at_checked((*len).into())?;
+        if label.len() > 63 {
+            return None;
+        }
+        labels.push(label);
+        name = rest;
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::keys::presented;
+    use super::*;
+
+    /// A zone's value as PowerDNS 4.9 writes it.
+    pub(in super::super) fn zone(
+        name: &[u8],
+        id: u32,
+        checked: u64,
+        notified: u32,
+        account: &[u8],
+    ) -> Vec<u8> {
+        let string = |bytes: &[u8]| [&(bytes.len() as u64).to_le_bytes()[..], bytes].concat();
+        [
+            &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0][..],
+            &string(name),
+            &checked.to_le_bytes(),
+            &string(account),
+            &[0; 14],
+            &id.to_le_bytes(),
+            &notified.to_le_bytes(),
+            &[2, 0, 0, 0],
+            &[0; 16],
+        ]
+        .concat()
+    }
+
+    pub(in super::super) fn record(content: &[u8], ttl: u32, flags: [u8; 3]) -> Vec<u8> {
+        let len = u16::try_from(content.len()).unwrap().to_le_bytes();
+        [&len[..], content, &ttl.to_le_bytes(), &flags].concat()
+    }
+
+    #[test]
+    fn a_zone_says_its_name() {
+        // From the golden files: a key of signed.example.
+        let key = b"\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00\x06signed\x07example\x00\x72";
+        assert_eq!(presented(zone_labels(key).unwrap()), "signed.example.");
+        assert_eq!(
+            presented(zone_labels(&zone(b"\x05plain\x07example\0", 7, 0, 0, b"")).unwrap()),
+            "plain.example."
+        );
+        assert_eq!(zone_labels(&key[..20]), None);
+        assert_eq!(zone_labels(b""), None);
+    }
+
+    #[test]
+    fn a_zone_that_was_checked_or_notified_is_the_same_and_one_with_another_account_is_not() {
+        let name = b"\x05plain\x07example\0";
+        let old = zone(name, 77_000, 0, 0, b"");
+        assert!(same_zone(
+            77_000,
+            &old,
+            &zone(name, 77_000, 1_795_510_922, 2_026_112_401, b"")
+        ));
+        assert!(!same_zone(77_000, &old, &zone(name, 77_000, 0, 0, b"other")));
+        assert!(!same_zone(
+            77_000,
+            &old,
+            &zone(b"\x05plaid\x07example\0", 77_000, 0, 0, b"")
+        ));
+        assert!(!same_zone(77_000, b"", b""));
+    }
+
+    #[test]
+    fn disabling_a_record_is_more_than_another_content() {
+        let (a, b) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+        let one = record(&a, 60, [1, 0, 1]);
+        let two = [one.clone(), record(&b, 60, [1, 0, 1])].concat();
+        let disabled = record(&a, 60, [1, 1, 1]);
+        assert!(served_alike(&one, &two));
+        assert!(served_alike(&one, &record(&b, 3600, [1, 0, 1])));
+        assert!(!served_alike(&one, &disabled));
+        assert!(!served_alike(&disabled, &disabled));
+        assert!(!served_alike(&one, &[one.clone(), disabled].concat()));
+        assert!(!served_alike(&one, &record(&a, 60, [0, 0, 1])));
+        assert!(!served_alike(&one, b""));
+        assert!(!served_alike(&one, &one[..5]));
+    }
+
+    #[test]
+    fn a_serial_is_told_from_the_other_numbers_of_a_soa_record() {
+        let soa = |serial: u32, minimum: u32, ttl| {
+            let numbers = [serial, 10_800, 3_600, 604_800, minimum]
+                .map(u32::to_be_bytes)
+                .concat();
+            record(&[&b"\x01a\x00\x01b\x00"[..], &numbers].concat(), ttl, [1, 0, 1])
+        };
+        assert!(only_the_serial_differs(&soa(1, 60, 60), &soa(2, 60, 60)));
+        assert!(!only_the_serial_differs(&soa(1, 60, 60), &soa(2, 61, 60)));
+        assert!(!only_the_serial_differs(&soa(1, 60, 60), &soa(2, 60, 61)));
+        assert!(!only_the_serial_differs(b"", b""));
+    }
+}
