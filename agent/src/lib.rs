@@ -1,8 +1,9 @@
 //! The sync agent beside each PowerDNS server.
 //!
 //! It replicates the server's LMDB files through an object store, in the format of PowerDNS Lightning Stream.
-//! The layers, each ignorant of those after it: [`lmdb`], [`snapshot`], [`merge`], [`store`], [`sync`], [`status`];
-//! [`config`] and [`cli`] put them together.
+//! The layers, each ignorant of those after it: [`lmdb`], [`snapshot`], [`merge`], [`store`], [`sync`], [`status`],
+//! [`peers`], [`powerdns`]; [`config`] and [`cli`] put them together. What `powerdns` knows of the database's content is
+//! pure, and `sync` collects by it what a merge touched.
 
 pub mod cli;
 pub mod compare;
@@ -10,6 +11,8 @@ pub mod config;
 mod human;
 pub mod lmdb;
 pub mod merge;
+pub mod peers;
+pub mod powerdns;
 pub mod show;
 pub mod smaps;
 pub mod snapshot;

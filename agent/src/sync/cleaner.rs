@@ -1,34 +1,67 @@
-//! Removing snapshots that nobody needs any more.
+//! Removing objects that nobody needs any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use super::SyncError;
+use super::deltas::Deltas;
+use super::plan::{Listing, sort_listing};
 use super::replica::Replica;
-use super::{SyncError, plan::sort_listing};
-use crate::snapshot::SnapshotName;
+use super::state::State;
+use crate::snapshot::{DeltaName, SnapshotName};
 
 /// What the cleaner keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    /// Time for which a superseded snapshot is kept after it was first seen superseded, for slow readers.
+    /// Time for which a superseded object is kept after it was first seen superseded, for slow readers.
     pub must_keep: Duration,
-    /// Age from which the last snapshot of an instance that is gone may be removed.
+    /// Age from which the last objects of an instance that is gone may be removed.
     pub remove_old_instances: Duration,
 }
 
-/// Remembers since when each superseded snapshot is known to be one.
+/// Time without a sign of a retired instance after which it is believed to have ended, ns: its last upload may be on its way.
+const QUIET: u64 = 30_000_000_000;
+/// Time that each instance gives the one before it, by name, to store the snapshot without which nothing may be removed.
+const TURN: Duration = Duration::from_secs(20);
+
+/// An instance that is gone and merged.
+#[derive(Debug, Clone, Copy)]
+struct Gone {
+    /// The time of its last object, ns since the epoch: a later one changes everything.
+    last_sign: u64,
+    /// The database's transaction when that was first seen: one of then or later has all that the instance said.
+    txn: u64,
+    since: Instant,
+}
+
+/// Remembers since when each superseded object is known to be one.
 #[derive(Debug, Default)]
 pub struct Cleaner {
     superseded_since: BTreeMap<SnapshotName, Instant>,
-    /// The database's transaction when an instance was first seen gone and merged.
-    gone: BTreeMap<SnapshotName, u64>,
+    covered_since: BTreeMap<DeltaName, Instant>,
+    gone: BTreeMap<String, Gone>,
+    /// Instances that never come back: their objects need not wait until they are old.
+    retired: BTreeSet<String>,
+    /// The last look at the store showed objects of one of them.
+    sees_retired: bool,
 }
 
 impl Cleaner {
+    /// Has the objects of these instances removed as soon as they are merged and stored again.
+    pub fn retire(&mut self, instances: BTreeSet<String>) {
+        self.retired = instances;
+    }
+
+    /// There were objects of retired instances at the last look.
+    pub fn sees_retired(&self) -> bool {
+        self.sees_retired
+    }
+
     /// Lists the store and removes what may go. `now_ns` is the time in ns since the epoch.
     ///
-    /// The last snapshot of an instance goes only when it is merged here *and* a snapshot stored since shows the
-    /// result: from then on everything it said is in the store under another name.
+    /// The last readable objects of an instance go only when they are merged here *and* a snapshot stored since shows the
+    /// result: from then on everything they said is in the store under another name. Newer ones that we cannot read
+    /// stay: somebody else may be able to.
     ///
     /// # Errors
     /// Those of the store; what was removed before stays removed.
@@ -39,37 +72,177 @@ impl Cleaner {
         now: Instant,
         now_ns: u64,
     ) -> Result<usize, SyncError> {
-        let objects = replica.store.list(&format!("{}__", replica.database())).await?;
-        let listing = sort_listing(replica.database(), &objects);
-        let superseded = replica.known.superseded(&listing);
-        self.superseded_since.retain(|name, _| superseded.contains(name));
-        let mut doomed = Vec::new();
-        for name in superseded {
-            let since = *self.superseded_since.entry(name.clone()).or_insert(now);
-            if now.duration_since(since) >= retention.must_keep {
-                doomed.push(name);
-            }
-        }
+        let (listing, deltas) = list(replica).await?;
+        let superseded = replica.state().known.superseded(&listing);
+        let mut doomed: Vec<String> = ripe(&mut self.superseded_since, superseded, retention.must_keep, now)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        doomed.extend(self.covered(replica, &listing, &deltas, retention.must_keep, now));
+        doomed.extend(self.leftovers(replica, &listing, &deltas, retention, (now, now_ns)));
+        remove(replica, doomed).await
+    }
+
+    /// Removes own deltas that a snapshot or a longer delta replaces, and nothing else: without that the store would grow
+    /// with every change.
+    ///
+    /// # Errors
+    /// Those of the store; what was removed before stays removed.
+    pub async fn clean_own_deltas(
+        &mut self,
+        replica: &Replica,
+        must_keep: Duration,
+        now: Instant,
+    ) -> Result<usize, SyncError> {
+        let (listing, deltas) = list(replica).await?;
+        let doomed = self.covered(replica, &listing, &deltas, must_keep, now);
+        remove(replica, doomed).await
+    }
+
+    fn covered(
+        &mut self,
+        replica: &Replica,
+        listing: &Listing,
+        deltas: &Deltas,
+        must_keep: Duration,
+        now: Instant,
+    ) -> Vec<String> {
+        let covered = {
+            let state = replica.state();
+            let known = &state.known;
+            // One that came to nothing may be torn.
+            let stored = known.read.get(&replica.own).copied().unwrap_or(0);
+            let snapshots = listing.get(&replica.own).into_iter().flatten().rev();
+            let snapshot = snapshots
+                .map(SnapshotName::timestamp)
+                .find(|time| *time <= stored);
+            let sound = |name: &DeltaName| !known.corrupt_deltas.contains_key(name);
+            deltas.covered(&replica.own, snapshot.unwrap_or(0), sound)
+        };
+        let ripe = ripe(&mut self.covered_since, covered, must_keep, now);
+        ripe.iter().map(ToString::to_string).collect()
+    }
+
+    fn leftovers(
+        &mut self,
+        replica: &Replica,
+        listing: &Listing,
+        deltas: &Deltas,
+        retention: Retention,
+        (now, now_ns): (Instant, u64),
+    ) -> Vec<String> {
         let max_age = u64::try_from(retention.remove_old_instances.as_nanos()).unwrap_or(u64::MAX);
-        let mut gone = BTreeMap::new();
-        for (instance, last) in &replica.known.merged {
-            let is_last = listing.get(instance).and_then(|names| names.last()) == Some(last);
-            if *instance == replica.own || !is_last || now_ns.saturating_sub(last.timestamp()) < max_age {
+        let contacts = replica.told_by_peers();
+        let mut state = replica.state();
+        let (mut gone, mut doomed) = (BTreeMap::new(), Vec::new());
+        // Somebody may have removed what was stored.
+        let own = state.known.merged.get(&replica.own);
+        let own_is_there =
+            own.is_some_and(|own| listing.get(&replica.own).is_some_and(|names| names.contains(own)));
+        let others: BTreeSet<_> = listing.keys().chain(deltas.instances()).collect();
+        self.sees_retired = others.iter().any(|instance| self.retired.contains(*instance));
+        for instance in others.into_iter().filter(|instance| **instance != replica.own) {
+            let readable = state.known.newest(listing, instance);
+            let is_retired = self.retired.contains(instance);
+            let snapshots = listing.get(instance);
+            // Deltas alone are of no use, but to those who have merged what came before.
+            if readable.is_none() && !(is_retired && snapshots.is_none()) {
                 continue;
             }
-            let txn = *self.gone.get(last).unwrap_or(&replica.env.last_txn_id());
-            if replica.stored_txn >= txn {
-                doomed.push(last.clone());
+            let newest_delta = deltas.of(instance).next_back().map_or(0, |(name, _)| name.time());
+            // A torn one that is newer shows that the instance was alive then, and says nothing else.
+            let newest_snapshot = snapshots.and_then(BTreeSet::last);
+            let last_sign = newest_snapshot
+                .map_or(0, SnapshotName::timestamp)
+                .max(newest_delta);
+            let has_ended =
+                is_retired && !contacts.contains_key(instance) && now_ns.abs_diff(last_sign) >= QUIET;
+            let is_merged = state.known.has_all_readable_of(instance, listing, deltas);
+            if !is_merged || !(has_ended || now_ns.saturating_sub(last_sign) >= max_age) {
+                continue;
+            }
+            let before = self.gone.get(instance);
+            let seen = before.filter(|seen| seen.last_sign == last_sign).copied();
+            let seen = seen.unwrap_or_else(|| Gone {
+                last_sign,
+                txn: replica.env.last_txn_id(),
+                since: now,
+            });
+            if own_is_there && state.stored_txn >= seen.txn {
+                // The newest last: without it an older one would count again, and what was deleted since would come back.
+                // Deltas that nobody can use are of no use to anybody.
+                doomed.extend(deltas.of(instance).map(|(name, _)| name.to_string()));
+                if let (Some(newest), Some(snapshots)) = (readable, snapshots) {
+                    doomed.extend(snapshots.range(..=newest).map(ToString::to_string));
+                }
             } else {
-                gone.insert(last.clone(), txn);
+                gone.insert(instance.clone(), seen);
+                let turn = TURN * self.place_of(replica, &state, now_ns);
+                if is_retired && now.duration_since(seen.since) >= turn {
+                    state.want_snapshot();
+                }
             }
         }
         self.gone = gone;
-        for name in &doomed {
-            replica.store.delete(name.as_str()).await?;
-            tracing::info!(database = %replica.database(), %name, "removed a superseded snapshot");
+        // Without any snapshot nobody can begin to use them: Lightning Stream's cleaner removes no deltas.
+        let is_orphan = |instance: &&String| {
+            **instance != replica.own && !listing.contains_key(*instance) && !self.retired.contains(*instance)
+        };
+        for instance in deltas.instances().filter(is_orphan) {
+            let last = deltas.of(instance).next_back().map_or(0, |(name, _)| name.time());
+            if now_ns.saturating_sub(last) >= max_age {
+                doomed.extend(deltas.of(instance).map(|(name, _)| name.to_string()));
+            }
         }
-        replica.status.cleaned(doomed.len() as u64);
-        Ok(doomed.len())
+        doomed
     }
+
+    /// How many instances have their turn before this one.
+    fn place_of(&self, replica: &Replica, state: &State, now_ns: u64) -> u32 {
+        let living = state.living(&replica.own, now_ns).into_iter();
+        // Lightning Stream knows nothing of this.
+        let before = living.filter(|instance| {
+            **instance < replica.own
+                && !self.retired.contains(*instance)
+                && !state.lightning_stream.contains(*instance)
+        });
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
+    }
+}
+
+async fn list(replica: &Replica) -> Result<(Listing, Deltas), SyncError> {
+    let database = replica.database();
+    let deltas = replica.store.list(&DeltaName::folder(database)).await?;
+    let snapshots = replica.store.list(&format!("{database}__")).await?;
+    Ok((
+        sort_listing(database, &snapshots),
+        Deltas::sort(database, &deltas),
+    ))
+}
+
+/// Those of `names` that have been given for long enough.
+fn ripe<N: Ord + Clone>(
+    since: &mut BTreeMap<N, Instant>,
+    names: impl IntoIterator<Item = N>,
+    must_keep: Duration,
+    now: Instant,
+) -> Vec<N> {
+    let old = std::mem::take(since);
+    since.extend(names.into_iter().map(|name| {
+        let first = old.get(&name).copied().unwrap_or(now);
+        (name, first)
+    }));
+    let ripe = since
+        .iter()
+        .filter(|(_, first)| now.duration_since(**first) >= must_keep);
+    ripe.map(|(name, _)| name.clone()).collect()
+}
+
+async fn remove(replica: &Replica, doomed: Vec<String>) -> Result<usize, SyncError> {
+    for name in &doomed {
+        replica.store.delete(name).await?;
+        tracing::info!(database = %replica.database(), %name, "removed a superseded object");
+    }
+    replica.status.cleaned(doomed.len() as u64);
+    Ok(doomed.len())
 }

@@ -6,7 +6,7 @@ use tempfile::SpooledTempFile;
 
 use crate::lmdb::{Environment, LmdbError};
 use crate::snapshot::{
-    DbiHeader, DecodeError, EncodeError, Entry, GENERATION, Meta, SnapshotWriter, entry_len, is_private_dbi,
+    DbiHeader, DecodeError, EncodeError, Entry, Meta, SnapshotWriter, entry_len, is_private_dbi,
 };
 use crate::store::spool;
 
@@ -31,29 +31,16 @@ pub struct Dump {
     pub entries: u64,
 }
 
-/// Who takes a snapshot, and when.
-#[derive(Debug, Clone)]
-pub struct Origin {
-    pub database: String,
-    pub instance: String,
-    pub hostname: String,
-}
-
-/// Writes the state of a whole database as one snapshot object taken at `timestamp` (ns since the epoch).
+/// Writes the state of a whole database as one snapshot object. What it says of itself is `meta`, but for the transaction.
 ///
 /// # Errors
 /// Those of LMDB; a value without a header among them.
-pub fn dump(env: &Environment, origin: &Origin, timestamp: u64) -> Result<Dump, TransferError> {
+pub fn dump(env: &Environment, meta: &Meta) -> Result<Dump, TransferError> {
     env.read(|reader| {
         let txn_id = reader.txn_id();
         let meta = Meta {
-            generation: GENERATION.to_owned(),
-            instance: origin.instance.clone(),
-            hostname: origin.hostname.clone(),
             lmdb_txn_id: i64::try_from(txn_id).unwrap_or(i64::MAX),
-            timestamp,
-            database: origin.database.clone(),
-            from_lmdb_txn_id: 0,
+            ..meta.clone()
         };
         let mut writer = SnapshotWriter::new(spool(env.folder()), &meta)?;
         let mut entries = 0;

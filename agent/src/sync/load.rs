@@ -1,14 +1,18 @@
 //! From a snapshot object into a database.
 //!
 //! PowerDNS waits while we hold the write lock, so the lock is taken only for what really changes: entries are
-//! compared under a reader, the winners are collected, and a batch of them is written at a time.
+//! compared under a reader, the winners are collected, and a batch of them is written at a time. A database that is empty
+//! and that nobody else has open is filled in another way, see [`super::fill`].
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::dump::{TransferError, to_entry};
+use super::fill::{Filled, Filler};
+use super::schema::lowers;
 use crate::lmdb::{Dbi, Environment, Reader};
 use crate::merge::replaces;
+use crate::powerdns::{Change, Touched};
 use crate::snapshot::{Entry, Snapshot, is_private_dbi};
 
 /// Most entries and bytes that are written in one transaction: a few milliseconds of the write lock. What fits is seen
@@ -29,6 +33,8 @@ pub struct Merged {
     pub written: u64,
     /// The newest time of an entry, ns since the epoch.
     pub newest: u64,
+    /// How long LMDB took to put it on disk.
+    pub committing: Duration,
 }
 
 /// Merges all entries of a snapshot into a database. Marks older than `oldest_mark` (ns since the epoch) that the database
@@ -37,6 +43,20 @@ pub struct Merged {
 /// # Errors
 /// Those of LMDB. Batches that were written before stay; merging again is harmless.
 pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Result<Merged, TransferError> {
+    merge_and_tell(env, snapshot, oldest_mark, &|_| {})
+}
+
+/// The same, and `touch` is called after each commit with what it touched, so that a merge that fails half-way has told of
+/// what is in the database.
+///
+/// # Errors
+/// Those of [`merge`].
+pub fn merge_and_tell(
+    env: &Environment,
+    snapshot: &mut Snapshot,
+    oldest_mark: u64,
+    touch: &dyn Fn(Touched),
+) -> Result<Merged, TransferError> {
     let names: Vec<_> = snapshot
         .outline()
         .dbis
@@ -45,6 +65,7 @@ pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Re
         .collect();
     let mut merger = Merger {
         env,
+        touch,
         oldest_mark,
         dbis: HashMap::new(),
         missing: names
@@ -53,6 +74,8 @@ pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Re
             .cloned()
             .collect(),
         reader: None,
+        filler: Filler::new(env),
+        current: Current::default(),
         batch: Batch::default(),
         merged: Merged::default(),
     };
@@ -68,20 +91,45 @@ pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Re
 
 struct Merger<'e> {
     env: &'e Environment,
+    touch: &'e dyn Fn(Touched),
     oldest_mark: u64,
     /// DBIs opened so far; `None` for those that do not exist yet.
     dbis: HashMap<String, Option<Dbi>>,
     /// DBIs that must exist at the end, even if they have no entries.
     missing: Vec<String>,
     reader: Option<Reader<'e>>,
+    filler: Filler<'e>,
+    current: Current,
     batch: Batch,
     merged: Merged,
+}
+
+/// The DBI whose entries come at the moment.
+#[derive(Default)]
+struct Current {
+    name: String,
+    /// It was empty and is being filled.
+    filled: Option<Dbi>,
 }
 
 impl Merger<'_> {
     fn take(&mut self, dbi: &str, incoming: &Entry<'_>) -> Result<(), TransferError> {
         self.merged.entries += 1;
         self.merged.newest = self.merged.newest.max(incoming.timestamp);
+        if self.current.name != dbi {
+            self.turn_to(dbi)?;
+        }
+        if let Some(filled) = &self.current.filled {
+            if incoming.deleted && incoming.timestamp < self.oldest_mark {
+                return Ok(());
+            }
+            if let Filled::Yes = self.filler.take(filled, incoming)? {
+                self.merged.written += 1;
+                return Ok(());
+            }
+            self.end_filling()?;
+            self.current.filled = None;
+        }
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => none.insert(self.env.begin_read()?),
@@ -93,16 +141,56 @@ impl Merger<'_> {
             Some(Some(handle)) => reader.get(handle, incoming.key)?,
             _ => None,
         };
-        let wins = match local {
-            Some((header, value)) => replaces(incoming, &to_entry(incoming.key, header, value)),
+        let won = match local {
+            Some((header, value)) => wins(dbi, incoming, &to_entry(incoming.key, header, value)),
             None => !incoming.deleted || incoming.timestamp >= self.oldest_mark,
         };
-        if wins {
+        if won {
             self.batch.push(dbi, incoming);
             if self.batch.is_full() {
                 self.flush()?;
-                std::thread::sleep(PAUSE);
+                if !self.env.is_alone() {
+                    std::thread::sleep(PAUSE);
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Finds out how to take the entries of a DBI that follow.
+    fn turn_to(&mut self, dbi: &str) -> Result<(), TransferError> {
+        dbi.clone_into(&mut self.current.name);
+        self.current.filled = None;
+        // A batch and a filler do not mix: each has its own transaction. Whether somebody else has the file open takes longer to
+        // find out than a single change takes to merge, so that is asked last.
+        if self.batch.is_empty() && (self.filler.is_open() || !self.has_entries(dbi)?) {
+            if let Some(reader) = self.reader.take() {
+                reader.finish()?;
+            }
+            self.current.filled = self.filler.begin(dbi)?;
+        }
+        if self.current.filled.is_none() {
+            self.end_filling()?;
+        }
+        Ok(())
+    }
+
+    fn has_entries(&mut self, dbi: &str) -> Result<bool, TransferError> {
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(self.env.begin_read()?),
+        };
+        Ok(match reader.dbi(dbi)? {
+            Some(handle) => !reader.is_empty(&handle)?,
+            None => false,
+        })
+    }
+
+    /// While nobody else has the file open there are no caches to tell of what was filled.
+    fn end_filling(&mut self) -> Result<(), TransferError> {
+        self.filler.end()?;
+        if std::mem::take(&mut self.filler.joined) {
+            (self.touch)(Touched::everything());
         }
         Ok(())
     }
@@ -113,6 +201,7 @@ impl Merger<'_> {
             reader.finish()?;
         }
         let mut writer = self.env.begin_write()?;
+        let mut touched = Touched::default();
         for (dbi, entry) in self.batch.iter() {
             let handle = match self.dbis.get(dbi) {
                 Some(Some(handle)) => handle.clone(),
@@ -122,21 +211,29 @@ impl Merger<'_> {
                     handle
                 }
             };
-            let wins = match writer.get(&handle, entry.key)? {
-                Some((header, value)) => replaces(&entry, &to_entry(entry.key, header, value)),
-                None => true,
-            };
-            if wins {
+            let old = writer.get(&handle, entry.key)?;
+            let old = old.map(|(header, value)| to_entry(entry.key, header, value));
+            if old.as_ref().is_none_or(|old| wins(dbi, &entry, old)) {
+                touched.note(&Change {
+                    dbi,
+                    key: entry.key,
+                    old: old.filter(|old| !old.deleted).map(|old| old.value),
+                    new: (!entry.deleted).then_some(entry.value),
+                });
                 writer.put(&handle, entry.key, entry.timestamp, entry.deleted, entry.value)?;
                 self.merged.written += 1;
             }
         }
+        let started = Instant::now();
         self.merged.txn_ids.extend(writer.commit()?);
+        self.merged.committing += started.elapsed();
+        (self.touch)(touched);
         self.batch.clear();
         Ok(())
     }
 
     fn finish(mut self) -> Result<Merged, TransferError> {
+        self.end_filling()?;
         let mut missing = std::mem::take(&mut self.missing);
         let reader = match self.reader.take() {
             Some(reader) => reader,
@@ -159,8 +256,15 @@ impl Merger<'_> {
         if !self.batch.is_empty() {
             self.flush()?;
         }
+        self.merged.txn_ids.append(&mut self.filler.txn_ids);
+        self.merged.txn_ids.sort_unstable();
+        self.merged.committing += self.filler.committing;
         Ok(self.merged)
     }
+}
+
+fn wins(dbi: &str, incoming: &Entry<'_>, local: &Entry<'_>) -> bool {
+    replaces(incoming, local) && !lowers(dbi, incoming, local)
 }
 
 /// Entries that won, out of the snapshot's buffers and in few allocations.

@@ -1,25 +1,44 @@
 //! Replication of a database through a store.
 
+mod cadence;
 mod cleaner;
+mod clock;
+mod collect;
+pub mod deltas;
+mod digest;
 mod dump;
+mod fetch;
+mod fill;
+mod limits;
 mod load;
+mod memory;
 mod namesake;
+pub mod peer;
 pub mod plan;
+mod reach;
 mod receive;
 mod replica;
+mod retired;
 mod run;
 mod schema;
+mod send;
+mod state;
 mod sweeper;
+mod tell;
+mod tidy;
+mod trouble;
 
 pub use cleaner::{Cleaner, Retention};
-pub use dump::{Dump, Origin, TransferError, dump};
-pub use load::{Merged, merge};
-pub use replica::{Clock, Hold, Received, Replica, Schemas};
-pub use run::{Pace, SweepPace, run};
+pub use dump::{Dump, TransferError, dump};
+pub use limits::Limits;
+pub use load::{Merged, merge, merge_and_tell};
+pub use replica::{Clock, Hold, Origin, Received, Replica, Schemas, Witness};
+pub use run::{Cleanup, Pace, SweepPace, Ways, run};
 pub use schema::{SchemaGuard, Verdict};
 pub use sweeper::{Sweep, Swept, sweep};
+pub use trouble::Trouble;
 
-use crate::snapshot::NameError;
+use crate::snapshot::{EncodeError, NameError};
 use crate::store::StoreError;
 
 /// Why a step of replication failed. All of it is tried again.
@@ -33,12 +52,26 @@ pub enum SyncError {
     Dump(#[source] TransferError),
     #[error("cannot remove old deletion marks: {0}")]
     Sweep(#[source] crate::lmdb::LmdbError),
+    #[error("cannot use a temporary file in {}: {error}; a snapshot on its way needs room there", folder.display())]
+    Spool {
+        step: &'static str,
+        folder: std::path::PathBuf,
+        error: std::io::Error,
+    },
     #[error("cannot name a snapshot: {0}; is the clock right?")]
     Name(#[from] NameError),
     #[error("the agent crashed while {0}: please report this")]
     Crashed(&'static str),
     #[error("gave up after {0} failures in a row (storage_retry_count); the last: {1}")]
     GaveUp(u32, Box<SyncError>),
+    #[error("{0}")]
+    Ended(Box<SyncError>),
+}
+
+impl From<EncodeError> for SyncError {
+    fn from(error: EncodeError) -> Self {
+        Self::Dump(error.into())
+    }
 }
 
 impl SyncError {
@@ -49,8 +82,9 @@ impl SyncError {
             Self::Merge { .. } => "merge",
             Self::Dump(_) | Self::Name(_) => "dump",
             Self::Sweep(_) => "sweep",
+            Self::Spool { step, .. } => step,
             Self::Crashed(_) => "crash",
-            Self::GaveUp(_, last) => last.category(),
+            Self::GaveUp(_, last) | Self::Ended(last) => last.category(),
         }
     }
 }

@@ -5,8 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::snapshot::SnapshotName;
-
 /// Time without a foreign snapshot after which the other agent counts as gone, ns. It must be longer than a restart of a pod
 /// whose predecessor still stores its last change.
 const QUIET: u64 = 300_000_000_000;
@@ -14,25 +12,35 @@ const QUIET: u64 = 300_000_000_000;
 /// Own snapshots kept in mind, some 150 bytes each.
 const MOST_REMEMBERED: usize = 10_000;
 
-/// What is known of own snapshots and of foreign ones under the own name.
-#[derive(Debug, Default)]
-pub(super) struct Namesake {
-    /// Snapshots that this process stored or tried to store, or that were there when it started.
-    ours: Option<BTreeSet<SnapshotName>>,
-    /// Foreign snapshots that are not merged yet.
-    pending: BTreeSet<SnapshotName>,
-    last_foreign: Option<(SnapshotName, u64)>,
+/// What is known of own objects, snapshots or deltas, and of foreign ones under the own name.
+#[derive(Debug)]
+pub(super) struct Namesake<N> {
+    /// Objects that this process stored or tried to store, or that were there when it started.
+    ours: Option<BTreeSet<N>>,
+    /// Foreign objects that are not merged yet.
+    pending: BTreeSet<N>,
+    last_foreign: Option<(N, u64)>,
 }
 
-impl Namesake {
+impl<N> Default for Namesake<N> {
+    fn default() -> Self {
+        Self {
+            ours: None,
+            pending: BTreeSet::new(),
+            last_foreign: None,
+        }
+    }
+}
+
+impl<N: Ord + Clone> Namesake<N> {
     /// Remembers a snapshot before the attempt to store it.
-    pub(super) fn about_to_store(&mut self, name: SnapshotName) {
+    pub(super) fn about_to_store(&mut self, name: N) {
         self.ours.get_or_insert_default().insert(name);
     }
 
     /// Looks at the own name's snapshots in a listing and returns those that somebody else stored since the last look.
     /// At the first look all are from this instance's former life. `now` is in ns since the epoch.
-    pub(super) fn look(&mut self, own: &BTreeSet<SnapshotName>, now: u64) -> Vec<SnapshotName> {
+    pub(super) fn look(&mut self, own: &BTreeSet<N>, now: u64) -> Vec<N> {
         let Some(ours) = &mut self.ours else {
             self.ours = Some(own.clone());
             return Vec::new();
@@ -54,27 +62,29 @@ impl Namesake {
     }
 
     /// Foreign snapshots to be merged, older ones than the newest own among them.
-    pub(super) fn pending(&self) -> Vec<SnapshotName> {
+    pub(super) fn pending(&self) -> Vec<N> {
         self.pending.iter().cloned().collect()
     }
 
-    pub(super) fn has_merged(&mut self, name: &SnapshotName) {
+    pub(super) fn has_merged(&mut self, name: &N) {
         self.pending.remove(name);
     }
 
     /// The foreign snapshot because of which nothing may be stored now.
-    pub(super) fn holds(&self, now: u64) -> Option<&SnapshotName> {
+    pub(super) fn holds(&self, now: u64) -> Option<&N> {
         if let Some(name) = self.pending.last() {
             return Some(name);
         }
         let (name, seen) = self.last_foreign.as_ref()?;
-        (now.saturating_sub(*seen) < QUIET).then_some(name)
+        // A clock that is set back must not hold for as long as it takes to get there again.
+        (now.abs_diff(*seen) < QUIET).then_some(name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::SnapshotName;
 
     fn name(second: u64) -> SnapshotName {
         SnapshotName::new("main", "a", second * 1_000_000_000).unwrap()
@@ -109,5 +119,15 @@ mod tests {
         namesake.has_merged(&name(2));
         assert_eq!(namesake.holds(1_000 + QUIET - 1), Some(&name(2)));
         assert_eq!(namesake.holds(1_000 + QUIET), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_hold_for_longer() {
+        let mut namesake = Namesake::default();
+        namesake.look(&[].into(), 0);
+        namesake.look(&[name(1)].into(), 9 * QUIET);
+        namesake.has_merged(&name(1));
+        assert_eq!(namesake.holds(9 * QUIET), Some(&name(1)));
+        assert_eq!(namesake.holds(2 * QUIET), None);
     }
 }

@@ -1,26 +1,35 @@
 //! One database on its way through the store: what was merged, what was stored, and the steps in between.
 //!
 //! The steps are separate functions so that tests can interleave them as they like; [`super::run`] calls them in
-//! time.
+//! time, several at once: no step waits for the store with anything locked.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
-use super::dump::{Origin, dump};
-use super::namesake::Namesake;
-use super::plan::Knowledge;
+use super::limits::Limits;
+use super::peer::Peers;
 use super::schema::SchemaGuard;
+use super::state::State;
 use super::sweeper::{Sweep, sweep};
+use super::trouble::Troubles;
 use crate::lmdb::Environment;
-use crate::snapshot::{SnapshotName, sanitize_instance};
+use crate::powerdns::Touched;
+use crate::snapshot::{Meta, SnapshotName, ZONETIDE_VERSION, sanitize_instance};
 use crate::status::{DatabaseStatus, Level};
 use crate::store::Store;
 
+/// Time between two deltas while changes keep coming: peers know them at once, and the store charges for each.
+const SPACING: Duration = Duration::from_millis(500);
+
 /// The time in ns since the epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Is told what merges have written; must not wait.
+pub type Witness = Arc<dyn Fn(Touched) + Send + Sync>;
 
 /// What a step of receiving achieved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +38,10 @@ pub enum Received {
     All,
     /// There is more to load; local changes should have their turn first.
     More,
+    /// A look at new deltas was not enough: [`Replica::receive`] is needed.
+    Gap,
+    /// The main database has to look at an instance first, which says whether this one may merge it.
+    Waiting,
 }
 
 /// Why an instance must not store now.
@@ -40,7 +53,7 @@ pub enum Hold {
         "another agent writes under this instance's name, {name} is not ours: give each its own `instance`; \
          nothing is stored until it is quiet for five minutes"
     )]
-    Namesake { name: SnapshotName },
+    Namesake { name: String },
     #[error(
         "this prefix of the bucket belongs to PowerDNS' schema {schema}, which {instance} has and this database has not: \
          configure another prefix for each schema"
@@ -65,30 +78,35 @@ impl Default for Schemas {
     }
 }
 
+/// Whose database it is.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub database: String,
+    pub instance: String,
+    /// For people.
+    pub hostname: String,
+}
+
 /// A database and its progress.
 pub struct Replica {
     pub(super) env: Arc<Environment>,
     pub(super) store: Arc<dyn Store>,
     pub(super) status: Arc<DatabaseStatus>,
+    pub(super) troubles: Troubles,
     pub(super) origin: Origin,
     /// The instance as object names show it.
     pub(super) own: String,
-    pub(super) known: Knowledge,
     clock: Clock,
-    /// The transaction up to which the store has everything that was written here; 0 when that is not known.
-    pub(super) synced_txn: u64,
-    /// The transaction that the last stored snapshot shows.
-    pub(super) stored_txn: u64,
-    pub(super) namesake: Namesake,
     pub(super) schemas: Schemas,
-    /// The time of the newest own name, so that a clock set back cannot make a newer snapshot look older.
-    pub(super) last_own_time: u64,
-    /// The instances seen at the first listing, until all are merged.
-    pub(super) awaited: Option<BTreeSet<String>>,
-    pub(super) ready: bool,
-    /// Own snapshots in the store are merged, so a new one hides nothing.
-    pub(super) own_merged: bool,
+    /// Why nothing was stored the last time, so that the log says it once.
+    held: Mutex<Option<Hold>>,
     pub(super) sweep: Option<Sweep>,
+    pub(super) peers: Option<Arc<dyn Peers>>,
+    /// Who writes to the database, or compares states of it, has the turn until what it did is known in `state`.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+    /// Is told of everything that is merged.
+    pub(super) witness: Witness,
 }
 
 impl Replica {
@@ -105,61 +123,30 @@ impl Replica {
             env,
             store,
             status,
+            troubles: Troubles::default(),
             origin,
-            known: Knowledge::default(),
             clock,
-            synced_txn: 0,
-            stored_txn: 0,
-            namesake: Namesake::default(),
             schemas: Schemas::default(),
-            last_own_time: 0,
-            awaited: None,
-            ready: false,
-            own_merged: false,
+            held: Mutex::default(),
             sweep: None,
+            peers: None,
+            turn: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+            witness: Arc::new(|_| {}),
         }
+    }
+
+    /// Has `witness` called with what a merge wrote, after each of its commits.
+    pub fn set_witness(&mut self, witness: Witness) {
+        self.witness = witness;
     }
 
     /// Shares what is known of schemas with the other databases of the same PowerDNS.
     pub fn set_schemas(&mut self, schemas: Schemas) {
-        self.schemas = schemas;
-    }
-
-    /// The configured name of the database.
-    pub fn database(&self) -> &str {
-        &self.origin.database
-    }
-
-    /// All instances seen at the first listing are merged, or have nothing that could be.
-    pub fn is_ready(&self) -> bool {
-        self.ready
-    }
-
-    /// Transactions of ours that say nothing new: if nothing was written here meanwhile, the store still has all that
-    /// this database has.
-    pub(super) fn absorb(&mut self, txn_ids: &[u64]) {
-        for txn in txn_ids {
-            if *txn == self.synced_txn + 1 {
-                self.synced_txn = *txn;
-            }
+        if schemas.main {
+            schemas.guard.watch(self.env.clone());
         }
-    }
-
-    /// Removes old deletion marks from the database; how old, says [`Replica::set_sweep`].
-    ///
-    /// # Errors
-    /// [`SyncError::Sweep`]; the next sweep goes on.
-    pub async fn sweep(&mut self) -> Result<u64, SyncError> {
-        let Some(rules) = self.sweep else { return Ok(0) };
-        let (env, now_ns) = (self.env.clone(), self.now_ns());
-        let swept = spawn_blocking(move || sweep(&env, &rules, now_ns))
-            .await
-            .map_err(|_| SyncError::Crashed("removing old deletion marks"))?
-            .map_err(SyncError::Sweep)?;
-        self.absorb(&swept.txn_ids);
-        self.status.swept(swept.removed);
-        tracing::info!(database = %self.database(), removed = swept.removed, "swept old deletion marks");
-        Ok(swept.removed)
+        self.schemas = schemas;
     }
 
     /// Turns sweeping on; merges leave out marks that a sweep would remove soon.
@@ -167,19 +154,159 @@ impl Replica {
         self.sweep = Some(sweep);
     }
 
+    /// Keeps other amounts than usual.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.state().limits = limits;
+    }
+
+    /// Tells peers of every change at once.
+    pub fn set_peers(&mut self, peers: Arc<dyn Peers>) {
+        self.peers = Some(peers);
+    }
+
+    /// The configured name of the database.
+    pub fn database(&self) -> &str {
+        &self.origin.database
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now_ns(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// All instances seen at the first listing are merged, or have nothing that could be.
+    pub fn is_ready(&self) -> bool {
+        self.state().ready
+    }
+
+    /// The transaction that the last stored snapshot shows.
+    pub fn stored_txn(&self) -> u64 {
+        self.state().stored_txn
+    }
+
+    /// The time of the state that the store has, ns since the epoch.
+    pub(super) fn stored_time(&self) -> u64 {
+        self.state().stored.time
+    }
+
+    /// Everything that a restart would want to know; equal as long as nothing happened.
+    pub(super) fn progress(&self) -> (u64, u64, BTreeMap<String, u64>) {
+        let state = self.state();
+        (state.stored.time, state.stored.txn, state.known.have.clone())
+    }
+
+    /// The least time between two uploads; `poll` is the interval at which Lightning Stream would look at the database.
+    pub(super) fn spacing(&self, poll: Duration) -> Duration {
+        if self.state().has_lightning_stream(&self.own, self.now_ns()) {
+            // With every change a whole snapshot goes to it.
+            poll
+        } else {
+            poll.min(SPACING)
+        }
+    }
+
+    /// True if the database has something that the store may lack.
+    pub fn has_changes(&self) -> bool {
+        let state = self.state();
+        let last = self.env.last_txn_id();
+        // An empty database is never stored, whatever is wanted.
+        last > 0 && (last > state.synced_txn || state.snapshot_owed || state.snapshot_wanted)
+    }
+
+    /// What an object of this replica says of itself.
+    pub(super) fn meta(&self, txn: u64, from_txn: u64, timestamp: u64) -> Meta {
+        Meta {
+            generation: crate::snapshot::GENERATION.to_owned(),
+            instance: self.origin.instance.clone(),
+            hostname: self.origin.hostname.clone(),
+            lmdb_txn_id: i64::try_from(txn).unwrap_or(i64::MAX),
+            timestamp,
+            database: self.origin.database.clone(),
+            from_lmdb_txn_id: i64::try_from(from_txn).unwrap_or(i64::MAX),
+            zonetide: ZONETIDE_VERSION,
+            schema: self.schemas.guard.own().unwrap_or(0).into(),
+        }
+    }
+
+    /// Transactions of ours that say nothing new: if nothing was written here meanwhile, the store still has all that
+    /// this database has. The caller has the turn.
+    pub(super) fn absorb(&self, txn_ids: &[u64]) {
+        if txn_ids.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        state.absorb(txn_ids);
+        if state.stored.time == 0 || state.synced_txn != self.env.last_txn_id() {
+            return;
+        }
+        // What the store has is now this state, so the pages of the one before may be used again.
+        match self.env.keep_reader() {
+            Ok(reader) if reader.txn_id() == state.synced_txn => {
+                let (txn, reader) = (reader.txn_id(), Some(Arc::new(reader)));
+                let state = &mut *state;
+                for synced in [&mut state.stored, &mut state.told] {
+                    if synced.time != 0 {
+                        synced.txn = txn;
+                        synced.reader.clone_from(&reader);
+                    }
+                }
+                state.advance(txn);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the state before is kept"),
+        }
+    }
+
+    /// Removes old deletion marks from the database; how old, says [`Replica::set_sweep`].
+    ///
+    /// # Errors
+    /// [`SyncError::Sweep`]; the next sweep goes on.
+    pub async fn sweep(&self) -> Result<u64, SyncError> {
+        let Some(rules) = self.sweep else { return Ok(0) };
+        let (env, now_ns) = (self.env.clone(), self.now_ns());
+        let turn = self.turn.lock().await;
+        let swept = spawn_blocking(move || sweep(&env, &rules, now_ns))
+            .await
+            .map_err(|_| SyncError::Crashed("removing old deletion marks"))?
+            .map_err(SyncError::Sweep)?;
+        self.absorb(&swept.txn_ids);
+        drop(turn);
+        self.status.swept(swept.removed);
+        tracing::info!(database = %self.database(), removed = swept.removed, "swept old deletion marks");
+        Ok(swept.removed)
+    }
+
     /// Why nothing may be stored now, if so.
     pub fn hold(&self) -> Option<Hold> {
-        if !self.own_merged {
+        let state = self.state();
+        if !state.own_merged {
             return Some(Hold::OwnNotMerged);
         }
-        if let Some(name) = self.namesake.holds(self.now_ns()) {
-            return Some(Hold::Namesake { name: name.clone() });
+        let now = self.now_ns();
+        let snapshot = state.namesake.holds(now).map(SnapshotName::to_string);
+        if let Some(name) = snapshot.or_else(|| state.delta_namesake.holds(now).map(ToString::to_string)) {
+            return Some(Hold::Namesake { name });
         }
         let other = self.schemas.guard.other_schema();
         other.map(|(instance, schema)| Hold::OtherSchema { instance, schema })
     }
 
-    fn report_hold(&self, hold: Option<&Hold>) {
+    pub(super) fn report_hold(&self, hold: Option<&Hold>) {
+        let mut last = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() != hold {
+            match hold {
+                // The namesake's snapshots are in the log already, and the start is no trouble.
+                Some(Hold::Namesake { .. } | Hold::OwnNotMerged) | None => {}
+                Some(hold) => {
+                    tracing::error!(database = %self.database(), "nothing is stored: {hold}");
+                }
+            }
+            *last = hold.cloned();
+        }
+        drop(last);
         let raised = match hold {
             Some(hold @ Hold::Namesake { .. }) => Some(("namesake", hold)),
             Some(hold @ Hold::OtherSchema { .. }) => Some(("other_schema", hold)),
@@ -193,61 +320,5 @@ impl Replica {
                 _ => self.status.clear(condition),
             }
         }
-    }
-
-    pub(super) fn now_ns(&self) -> u64 {
-        (self.clock)()
-    }
-
-    /// True if the database has something that the store may lack.
-    pub fn has_changes(&self) -> bool {
-        self.env.last_txn_id() > self.synced_txn
-    }
-
-    /// Stores a snapshot if the database has changed since the last one, or if `force` is set. Returns whether
-    /// there is nothing left to store.
-    ///
-    /// An empty database is never stored, nor anything before the own snapshots in the store are merged: either
-    /// could hide the only copy of a lost database.
-    ///
-    /// # Errors
-    /// [`SyncError`] when the database cannot be read or the store not be written; the next call tries again.
-    pub async fn send(&mut self, force: bool) -> Result<bool, SyncError> {
-        let last = self.env.last_txn_id();
-        self.status.local_txn(last, self.synced_txn);
-        if last == 0 || !(force || self.has_changes()) {
-            return Ok(true);
-        }
-        let hold = self.hold();
-        self.report_hold(hold.as_ref());
-        if hold.is_some() {
-            return Ok(false);
-        }
-        let started = std::time::Instant::now();
-        let timestamp = (self.clock)().max(self.last_own_time + 1);
-        let name = SnapshotName::new(self.database(), &self.own, timestamp)?;
-        let (env, origin) = (self.env.clone(), self.origin.clone());
-        let dump = spawn_blocking(move || dump(&env, &origin, timestamp))
-            .await
-            .map_err(|_| SyncError::Crashed("writing a snapshot"))?
-            .map_err(SyncError::Dump)?;
-        // Remembered before the attempt: a failed request may have stored the object all the same.
-        self.last_own_time = timestamp;
-        self.namesake.about_to_store(name.clone());
-        let size = dump.size;
-        self.store.put(name.as_str(), dump.object).await?;
-        self.synced_txn = dump.txn_id;
-        self.stored_txn = dump.txn_id;
-        self.known.merged(name.clone());
-        if self.schemas.main {
-            self.schemas.guard.stored(&self.own);
-        }
-        self.status.stored(&name, size);
-        self.status.local_txn(last, self.synced_txn);
-        tracing::info!(
-            database = %self.database(), %name, size, entries = dump.entries, txn = dump.txn_id,
-            elapsed = ?started.elapsed(), "stored a snapshot"
-        );
-        Ok(!self.has_changes())
     }
 }

@@ -1,12 +1,25 @@
 //! The loop that calls a replica's steps in time.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rand::RngExt as _;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cleaner, Received, Replica, Retention, Sweep, SyncError};
+use super::peer::Told;
+use super::tidy::tidying;
+use super::{Received, Replica, Retention, Sweep, SyncError};
+
+/// Between two looks at whether there is something new to write down. What a crash makes forget is stored once more, or looked
+/// at once more.
+const MEMORY: Duration = Duration::from_secs(5);
+
+/// Time that a change which a peer has told may need until it is merged. What is missing after that was announced and not told,
+/// or got lost.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// How often to do what.
 #[derive(Debug, Clone)]
@@ -21,14 +34,24 @@ pub struct Pace {
     pub force_snapshot: Duration,
     /// Never write to the store.
     pub receive_only: bool,
-    /// The cleaner's interval and what it keeps; `None`: it does not run.
-    pub cleanup: Option<(Duration, Retention)>,
+    pub cleanup: Cleanup,
     /// End when everything of the first listing is merged and the own changes are stored.
     pub once: bool,
     /// When to remove old deletion marks; `None`: never.
     pub sweep: Option<SweepPace>,
     /// Time that the last snapshot may take at the end.
     pub shutdown: Duration,
+}
+
+/// When to clean the store.
+#[derive(Debug, Clone)]
+pub struct Cleanup {
+    pub interval: Duration,
+    pub retention: Retention,
+    /// Snapshots, too, and not only the own deltas, which nobody else cleans.
+    pub snapshots: bool,
+    /// The file that names instances that never come back, if there is one.
+    pub retired: Option<PathBuf>,
 }
 
 /// When to sweep.
@@ -40,28 +63,41 @@ pub struct SweepPace {
 }
 
 /// Counts failures in a row of one kind of step.
-#[derive(Default)]
-struct Failures(u32);
+struct Failures {
+    step: &'static str,
+    count: u32,
+}
 
 impl Failures {
-    /// When to do a step again after this outcome; an error when there were too many failures.
+    fn of(step: &'static str) -> Self {
+        Self { step, count: 0 }
+    }
+
+    /// When to do a step again after this outcome; an error when there were too many failures, or no other can end well.
     fn next(
         &mut self,
         replica: &Replica,
         pace: &Pace,
         outcome: Result<Duration, SyncError>,
     ) -> Result<Instant, SyncError> {
+        let outcome = outcome.map_err(|error| error.with_folder(replica.env.folder()));
+        replica
+            .troubles
+            .note(&replica.status, self.step, outcome.as_ref().err());
         let wait = match outcome {
             Ok(wait) => {
-                self.0 = 0;
+                self.count = 0;
                 wait
             }
             Err(error) => {
-                self.0 += 1;
+                self.count += 1;
                 replica.status.failed(error.category(), &error);
-                tracing::warn!(database = %replica.database(), failures = self.0, %error, "will try again");
-                if pace.retry_limit.is_some_and(|limit| self.0 >= limit) {
-                    return Err(SyncError::GaveUp(self.0, Box::new(error)));
+                if error.is_final() {
+                    return Err(SyncError::Ended(Box::new(error)));
+                }
+                tracing::warn!(database = %replica.database(), failures = self.count, %error, "will try again");
+                if pace.retry_limit.is_some_and(|limit| self.count >= limit) {
+                    return Err(SyncError::GaveUp(self.count, Box::new(error)));
                 }
                 pace.retry
             }
@@ -70,102 +106,259 @@ impl Failures {
     }
 }
 
+/// Where a replica's word comes from, besides its database and the store.
+#[derive(Default)]
+pub struct Ways {
+    /// What peers tell; `None`: there are none.
+    pub told: Option<mpsc::Receiver<Told>>,
+    /// Where the objects are, without secrets, so that a restart knows its own memory of them; `None`: it has none.
+    pub store: Option<String>,
+}
+
 /// Replicates until `shutdown` is cancelled, then stores the last change.
 ///
 /// # Errors
-/// [`SyncError::GaveUp`] when `retry_limit` is reached.
-pub async fn run(mut replica: Replica, pace: Pace, shutdown: CancellationToken) -> Result<(), SyncError> {
-    let result = shutdown.run_until_cancelled(replicate(&mut replica, &pace)).await;
+/// [`SyncError::GaveUp`] when `retry_limit` is reached, [`SyncError::Ended`] when only another start helps.
+pub async fn run(
+    mut replica: Replica,
+    pace: Pace,
+    ways: Ways,
+    shutdown: CancellationToken,
+) -> Result<(), SyncError> {
+    if let Some(sweep) = pace.sweep {
+        replica.set_sweep(sweep.rules);
+    }
+    if let Some(store) = ways.store.as_ref().filter(|_| !pace.receive_only) {
+        replica.resume(store);
+    }
+    let replica = &replica;
+    let replicating = async {
+        if pace.once {
+            return once(replica, &pace).await;
+        }
+        let changed = Notify::new();
+        tokio::select! {
+            ended = receiving(replica, &pace, &changed) => ended,
+            ended = sending(replica, &pace, &changed) => ended,
+            never = telling(replica, &pace, &changed) => match never {},
+            never = taking(replica, ways.told) => match never {},
+            never = tidying(replica, &pace) => match never {},
+            never = remembering(replica, ways.store.as_deref()) => match never {},
+        }
+    };
+    let result = shutdown.run_until_cancelled(replicating).await;
     if !pace.receive_only {
-        store_the_rest(&mut replica, &pace).await;
+        store_the_rest(replica, &pace).await;
+    }
+    if let Some(store) = &ways.store {
+        replica.remember(store);
     }
     result.unwrap_or(Ok(()))
 }
 
-async fn replicate(replica: &mut Replica, pace: &Pace) -> Result<(), SyncError> {
-    let (mut receives, mut sends) = (Failures::default(), Failures::default());
-    let mut cleaner = Cleaner::default();
-    let mut next_receive = Instant::now();
-    let mut next_send = Instant::now();
-    let mut next_force = Instant::now() + pace.force_snapshot;
-    let mut next_clean = pace
-        .cleanup
-        .map(|(interval, _)| Instant::now() + jittered(interval));
-    let mut merged_all = false;
-    let mut next_sweep = pace.sweep.map(|sweep| Instant::now() + sweep.first);
-    if let Some(sweep) = pace.sweep {
-        replica.set_sweep(sweep.rules);
-    }
+/// Merges and stores everything once.
+async fn once(replica: &Replica, pace: &Pace) -> Result<(), SyncError> {
+    let (mut receives, mut sends) = (Failures::of("receive"), Failures::of("send"));
+    let mut news = replica.schemas.guard.news();
     loop {
-        if Instant::now() >= next_receive {
-            let outcome = replica.receive().await.map(|received| match received {
-                Received::All => {
-                    merged_all = true;
-                    pace.storage_poll
-                }
-                Received::More => Duration::ZERO,
-            });
-            next_receive = receives.next(replica, pace, outcome)?;
-            if pace.once && pace.receive_only && merged_all {
-                return Ok(());
-            }
-        }
-        if !pace.receive_only && Instant::now() >= next_send {
-            let force = Instant::now() >= next_force;
-            let before = replica.stored_txn;
-            let sent = replica.send(force).await;
-            let stored_all = matches!(sent, Ok(true));
-            let outcome = sent.map(|_| pace.lmdb_poll);
-            if outcome.is_ok() && (force || replica.stored_txn != before) {
-                next_force = Instant::now() + pace.force_snapshot;
-            }
-            next_send = sends.next(replica, pace, outcome)?;
-            if pace.once && merged_all && stored_all {
-                return Ok(());
-            }
-        }
-        if let (Some((interval, retention)), Some(due)) = (pace.cleanup, next_clean)
-            && !pace.receive_only
-            && Instant::now() >= due
-        {
-            let now_ns = replica.now_ns();
-            // A cleaner that fails does no harm: the next run does its work.
-            if let Err(error) = cleaner
-                .clean(replica, retention, Instant::now().into_std(), now_ns)
-                .await
-            {
-                replica.status.failed(error.category(), &error);
-                tracing::warn!(database = %replica.database(), %error, "cannot clean up");
-            }
-            next_clean = Some(Instant::now() + jittered(interval));
-        }
-        if let (Some(sweep), Some(due)) = (pace.sweep, next_sweep)
-            && Instant::now() >= due
-        {
-            if let Err(error) = replica.sweep().await {
-                replica.status.failed(error.category(), &error);
-                tracing::warn!(database = %replica.database(), %error, "will try again");
-            }
-            next_sweep = Some(Instant::now() + jittered(sweep.interval));
-        }
-        let mut wake = next_receive.min(next_sweep.unwrap_or(next_receive));
+        news.mark_unchanged();
+        let outcome = replica.receive().await;
+        let merged_all = matches!(outcome, Ok(Received::All));
+        let waiting = matches!(outcome, Ok(Received::Waiting));
+        let mut next = receives.next(replica, pace, outcome.map(|_| Duration::ZERO))?;
         if !pace.receive_only {
-            wake = wake.min(next_send).min(next_clean.unwrap_or(wake));
+            let sent = replica.send(false).await;
+            let stored_all = matches!(sent, Ok(true));
+            // What is on hold is so for longer than it takes to ask again.
+            let wait = |all| if all { Duration::ZERO } else { pace.storage_poll };
+            next = next.max(sends.next(replica, pace, sent.map(wait))?);
+            if merged_all && stored_all {
+                return Ok(());
+            }
+        } else if merged_all {
+            return Ok(());
         }
-        sleep_until(wake).await;
+        sleep_until(next).await;
+        if waiting {
+            let _ = timeout(pace.storage_poll, news.changed()).await;
+        }
     }
 }
 
-/// Agents that were started together must not clean together.
-fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(rand::rng().random_range(0.75..1.25))
+/// Looks at the store again and again.
+async fn receiving(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(), SyncError> {
+    let mut failures = Failures::of("receive");
+    let mut last_whole: Option<Instant> = None;
+    let mut told_before = BTreeMap::new();
+    let mut news = replica.schemas.guard.news();
+    let mut peers = replica.peers.as_ref().map(|peers| peers.news());
+    loop {
+        news.mark_unchanged();
+        let cadence = replica.cadence(pace.storage_poll);
+        let whole = last_whole.is_none_or(|last| last.elapsed() >= cadence.whole);
+        let received = if whole {
+            replica.receive().await
+        } else {
+            replica.receive_news().await
+        };
+        // Later on an instance that the main database cannot judge is no reason to hurry.
+        let waiting = matches!(received, Ok(Received::Waiting)) && !replica.is_ready();
+        match received {
+            // After a failure nothing is known for sure.
+            Ok(Received::Gap) | Err(_) => last_whole = None,
+            Ok(_) if waiting => last_whole = None,
+            Ok(_) if whole => last_whole = Some(Instant::now()),
+            Ok(_) => {}
+        }
+        let outcome = received.map(|received| match received {
+            Received::Waiting if waiting => pace.storage_poll,
+            Received::All | Received::Waiting => replica.cadence(pace.storage_poll).look,
+            Received::Gap if whole => pace.storage_poll,
+            Received::More | Received::Gap => Duration::ZERO,
+        });
+        let failed = outcome.is_err();
+        let next = failures.next(replica, pace, outcome)?;
+        // What held storing back may be over, or the store may have lost something.
+        changed.notify_one();
+        if waiting {
+            let _ = timeout_at(next, news.changed()).await;
+            continue;
+        }
+        // Contact may be lost meanwhile, or a peer tell of what did not arrive: then the store has it.
+        while Instant::now() < next {
+            tokio::select! {
+                () = sleep_until(next.min(Instant::now() + pace.storage_poll)) => {}
+                () = changes(&mut peers) => {
+                    told_before = replica.told_by_peers();
+                    sleep_until(next.min(Instant::now() + ON_ITS_WAY)).await;
+                }
+            }
+            let told = replica.told_by_peers();
+            let behind = replica.is_behind(&told_before);
+            told_before = told;
+            let waited_enough = replica.cadence(pace.storage_poll).look <= pace.storage_poll;
+            if !failed && (behind || waited_enough) {
+                break;
+            }
+        }
+    }
 }
 
-async fn store_the_rest(replica: &mut Replica, pace: &Pace) {
+/// Until a peer tells of a newer state; for ever without peers.
+async fn changes(peers: &mut Option<watch::Receiver<u64>>) {
+    if let Some(news) = peers
+        && news.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Tells peers of every change as soon as it is in the database.
+async fn telling(replica: &Replica, pace: &Pace, changed: &Notify) -> Infallible {
+    let mut watch = None;
+    loop {
+        if let Err(error) = replica.tell().await {
+            replica.status.failed(error.category(), &error);
+            tracing::warn!(database = %replica.database(), %error, "cannot tell peers: they find the change in the store");
+        }
+        changed.notify_one();
+        // The file may have been replaced; without a watch there is the poll.
+        let watching = match &mut watch {
+            Some(watching) => Some(watching),
+            none => {
+                *none = replica.env.watch().ok();
+                none.as_mut()
+            }
+        };
+        let poll = tokio::time::sleep(pace.lmdb_poll);
+        let lost = match watching {
+            Some(watching) => tokio::select! {
+                woken = watching.changed() => woken.is_err(),
+                () = poll => false,
+            },
+            None => {
+                poll.await;
+                false
+            }
+        };
+        if lost {
+            watch = None;
+            tokio::time::sleep(pace.lmdb_poll).await;
+        }
+    }
+}
+
+/// Stores changes: the first at once, those that follow closely together.
+async fn sending(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(), SyncError> {
+    if pace.receive_only {
+        return std::future::pending().await;
+    }
+    let mut failures = Failures::of("send");
+    let mut next_force = Instant::now() + pace.force_snapshot;
+    loop {
+        let started = Instant::now();
+        let force = started >= next_force;
+        let before = (replica.stored_txn(), replica.stored_time());
+        let sent = replica.send(force).await;
+        let after = (replica.stored_txn(), replica.stored_time());
+        if sent.is_ok() && (force || after.0 != before.0) {
+            next_force = Instant::now() + pace.force_snapshot;
+        }
+        let failed = sent.is_err();
+        let pause = match sent {
+            Ok(_) if after != before => replica.spacing(pace.lmdb_poll),
+            _ => Duration::ZERO,
+        };
+        let next = failures.next(replica, pace, sent.map(|_| pause))?;
+        if failed {
+            sleep_until(next).await;
+            continue;
+        }
+        sleep_until(started + pause).await;
+        tokio::select! {
+            () = changed.notified() => {}
+            () = sleep_until(next_force) => {}
+        }
+    }
+}
+
+/// Merges what peers tell.
+async fn taking(replica: &Replica, told: Option<mpsc::Receiver<Told>>) -> Infallible {
+    if let Some(mut told) = told {
+        while let Some(told) = told.recv().await {
+            let name = told.name.clone();
+            if let Err(error) = replica.take(told).await {
+                replica.status.failed(error.category(), &error);
+                tracing::warn!(database = %replica.database(), name, %error, "cannot merge what a peer told: the store has it soon");
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+/// Writes down what is known, so that a restart goes on from there.
+async fn remembering(replica: &Replica, store: Option<&str>) -> Infallible {
+    let Some(store) = store else {
+        return std::future::pending().await;
+    };
+    let mut before = None;
+    loop {
+        tokio::time::sleep(MEMORY).await;
+        let progress = replica.progress();
+        if before.as_ref() != Some(&progress) {
+            replica.remember(store);
+            before = Some(progress);
+        }
+    }
+}
+
+async fn store_the_rest(replica: &Replica, pace: &Pace) {
     let deadline = Instant::now() + pace.shutdown;
     while replica.has_changes() && replica.hold().is_none() {
         match timeout_at(deadline, replica.send(false)).await {
             Ok(Ok(_)) => {}
+            Ok(Err(error)) if error.is_final() => break,
             Ok(Err(error)) => {
                 tracing::warn!(database = %replica.database(), %error, "cannot store the last change yet");
                 if timeout_at(deadline, tokio::time::sleep(Duration::from_secs(1)))

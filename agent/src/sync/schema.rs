@@ -8,10 +8,12 @@
 //! is known of the main one.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::watch;
 
 use crate::lmdb::{Environment, LmdbError};
-use crate::snapshot::{DecodeError, Snapshot};
+use crate::snapshot::{DecodeError, Entry, Snapshot};
 
 /// Where PowerDNS writes the schema of its database.
 const SCHEMA_DBI: &str = "pdns";
@@ -57,6 +59,15 @@ fn parse(value: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(value.try_into().ok()?))
 }
 
+/// Whether an entry would make a database look older than it is. PowerDNS 4.9 that makes its database later than
+/// PowerDNS 5 upgraded another has the newer entry; with it, the upgraded one would pass for one of the older schema.
+pub(super) fn lowers(dbi: &str, incoming: &Entry<'_>, local: &Entry<'_>) -> bool {
+    dbi == SCHEMA_DBI
+        && incoming.key == SCHEMA_KEY
+        && !local.deleted
+        && parse(local.value).is_some_and(|own| incoming.deleted || parse(incoming.value) < Some(own))
+}
+
 /// What may be done with the snapshots of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -68,8 +79,14 @@ pub enum Verdict {
 }
 
 /// What the replicas of a main database and its shards know of schemas.
-#[derive(Debug, Default)]
-pub struct SchemaGuard(Mutex<Known>);
+#[derive(Default)]
+pub struct SchemaGuard {
+    known: Mutex<Known>,
+    /// The main database itself.
+    database: OnceLock<Arc<Environment>>,
+    /// Tells the shards' replicas that the main database's one has looked at something.
+    news: watch::Sender<()>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -82,12 +99,34 @@ struct Known {
 
 impl SchemaGuard {
     fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The schema of the own database. Returns whether it is another one than before.
     pub fn set_own(&self, schema: Option<u32>) -> bool {
         self.known(|known| std::mem::replace(&mut known.own, schema) != schema)
+    }
+
+    /// The main database, for [`SchemaGuard::look_again`].
+    pub(super) fn watch(&self, database: Arc<Environment>) {
+        // A guard has one main database, so it is the same if there is one already.
+        let _ = self.database.set(database);
+    }
+
+    /// Reads the own schema again: PowerDNS may have been upgraded since the store was looked at.
+    ///
+    /// # Errors
+    /// Those of LMDB.
+    pub(super) fn look_again(&self) -> Result<(), LmdbError> {
+        if let Some(database) = self.database.get() {
+            self.set_own(schema_of_database(database)?);
+        }
+        Ok(())
+    }
+
+    /// The schema of the own database, once it is known.
+    pub fn own(&self) -> Option<u32> {
+        self.known(|known| known.own)
     }
 
     /// The main database's replica listed the store: these instances have snapshots.
@@ -102,6 +141,7 @@ impl SchemaGuard {
                     .collect(),
             );
         });
+        self.news.send_replace(());
     }
 
     /// The main database's replica looked at a snapshot of an instance: its newest, or an older one in the place of a
@@ -114,6 +154,12 @@ impl SchemaGuard {
                 waiting.retain(|other| other != instance);
             }
         });
+        self.news.send_replace(());
+    }
+
+    /// Is told whenever a verdict may have changed.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// What may be done with an instance's snapshots.
@@ -125,6 +171,19 @@ impl SchemaGuard {
                 Some(waiting) if !waiting.iter().any(|other| other == instance) => Verdict::Merge,
                 _ => Verdict::Unknown,
             },
+        })
+    }
+
+    /// The schemas of all instances that were judged.
+    pub fn judged(&self) -> BTreeMap<String, Option<u32>> {
+        self.known(|known| known.others.clone())
+    }
+
+    /// An instance with a newer schema than the own one is known.
+    pub fn refuses_any(&self) -> bool {
+        self.known(|known| {
+            let newer = |schema: &Option<u32>| known.own.is_some() && *schema > known.own;
+            known.others.values().any(newer)
         })
     }
 
@@ -179,6 +238,28 @@ mod tests {
         assert_eq!(guard.verdict("newer"), Verdict::Merge);
         guard.listed([&"same".to_owned()].into_iter());
         assert_eq!(guard.other_schema(), Some(("same".to_owned(), 5)));
+    }
+
+    #[test]
+    fn an_entry_never_makes_a_database_look_older_and_others_are_not_concerned() {
+        fn entry<'a>(key: &'a [u8], value: &'a [u8]) -> Entry<'a> {
+            Entry {
+                key,
+                value,
+                timestamp: 1,
+                deleted: value.is_empty(),
+            }
+        }
+        let (older, newer) = (entry(SCHEMA_KEY, &[0, 0, 0, 5]), entry(SCHEMA_KEY, &[0, 0, 0, 6]));
+        let removed = entry(SCHEMA_KEY, &[]);
+        assert!(lowers(SCHEMA_DBI, &older, &newer));
+        assert!(lowers(SCHEMA_DBI, &removed, &newer));
+        assert!(!lowers(SCHEMA_DBI, &newer, &older));
+        assert!(!lowers(SCHEMA_DBI, &newer, &newer));
+        assert!(!lowers(SCHEMA_DBI, &older, &removed));
+        assert!(!lowers("records_v5", &older, &newer));
+        let (less, more) = (entry(b"shards", &[0, 0, 0, 1]), entry(b"shards", &[0, 0, 0, 2]));
+        assert!(!lowers(SCHEMA_DBI, &less, &more));
     }
 
     #[test]

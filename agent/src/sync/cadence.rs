@@ -1,0 +1,116 @@
+//! When to look at the store again: often, unless everybody who writes to it tells of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::replica::Replica;
+
+/// Time between two looks while all living instances are in contact: then the store is only the safety net.
+const SAFETY_NET: Duration = Duration::from_secs(30);
+/// Short looks before a whole one, and the longest time between whole ones.
+const SHORT_LOOKS: u32 = 10;
+const WHOLE: Duration = Duration::from_secs(60);
+
+/// How often to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cadence {
+    /// Between two looks of any kind.
+    pub(super) look: Duration,
+    /// Between two looks at everything.
+    pub(super) whole: Duration,
+}
+
+/// What decides it.
+#[derive(Debug, Clone, Copy)]
+struct Situation {
+    /// Everything is merged that was in the store at the start. What is left of it only another look brings, and PowerDNS waits.
+    ready: bool,
+    /// All instances that live are in contact, and there are peers at all.
+    in_contact: bool,
+    lightning_stream: bool,
+}
+
+fn cadence(situation: Situation, poll: Duration) -> Cadence {
+    if situation.lightning_stream {
+        // It stores snapshots only.
+        Cadence {
+            look: poll,
+            whole: poll,
+        }
+    } else if situation.in_contact && situation.ready {
+        let look = poll.max(SAFETY_NET);
+        Cadence { look, whole: look }
+    } else {
+        Cadence {
+            look: poll,
+            whole: (poll * SHORT_LOOKS).min(WHOLE).max(poll),
+        }
+    }
+}
+
+impl Replica {
+    /// How often to look at the store; `poll` is the configured interval.
+    pub(super) fn cadence(&self, poll: Duration) -> Cadence {
+        let now = self.now_ns();
+        let contacts = self.peers.as_ref().map(|peers| peers.contacts(self.database()));
+        let state = self.state();
+        let situation = Situation {
+            ready: state.ready,
+            lightning_stream: state.has_lightning_stream(&self.own, now),
+            in_contact: contacts.is_some_and(|contacts| {
+                let living = state.living(&self.own, now);
+                living.into_iter().all(|instance| contacts.contains_key(instance))
+            }),
+        };
+        cadence(situation, poll)
+    }
+
+    /// The states that peers told of.
+    pub(super) fn told_by_peers(&self) -> BTreeMap<String, u64> {
+        let contacts = self.peers.as_ref().map(|peers| peers.contacts(self.database()));
+        contacts.unwrap_or_default()
+    }
+
+    /// One of these states, which are known for a while, is not merged: its telling was lost, and the store has it.
+    pub(super) fn is_behind(&self, told: &BTreeMap<String, u64>) -> bool {
+        let state = self.state();
+        told.iter()
+            .any(|(instance, time)| *instance != self.own && state.known.have(instance) < *time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_is_looked_at_often_unless_all_who_write_are_in_contact() {
+        let seconds = Duration::from_secs;
+        let of = |in_contact, lightning_stream, poll| {
+            let situation = Situation {
+                ready: true,
+                in_contact,
+                lightning_stream,
+            };
+            let Cadence { look, whole } = cadence(situation, poll);
+            (look, whole)
+        };
+        assert_eq!(of(false, false, seconds(1)), (seconds(1), seconds(10)));
+        assert_eq!(of(false, false, seconds(30)), (seconds(30), seconds(60)));
+        assert_eq!(of(false, false, seconds(300)), (seconds(300), seconds(300)));
+        assert_eq!(of(true, false, seconds(1)), (seconds(30), seconds(30)));
+        assert_eq!(of(true, false, seconds(300)), (seconds(300), seconds(300)));
+        assert_eq!(of(true, true, seconds(1)), (seconds(1), seconds(1)));
+    }
+
+    #[test]
+    fn who_is_not_ready_looks_often_though_all_are_in_contact() {
+        let situation = Situation {
+            ready: false,
+            in_contact: true,
+            lightning_stream: false,
+        };
+        let poll = Duration::from_secs(1);
+        assert_eq!(cadence(situation, poll).look, poll);
+    }
+}

@@ -1,0 +1,121 @@
+//! What was written to a database since one of its states, as a delta object.
+
+use std::collections::BTreeSet;
+use std::io::Seek as _;
+use std::sync::Arc;
+
+use tempfile::SpooledTempFile;
+
+use super::dump::{TransferError, to_entry};
+use super::reach::Written;
+use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, scan_since};
+use crate::snapshot::{DeltaWriter, EncodeError, Meta, is_private_dbi};
+use crate::store::spool;
+
+/// Entries are given to the caller, too, as long as they are few: most bytes of their keys and values.
+const FEW: usize = 64 << 10;
+
+/// A state of the database that somebody else has: the store, or the peers.
+#[derive(Default, Clone)]
+pub(super) struct Synced {
+    /// Its time, ns since the epoch; 0: nobody has any.
+    pub(super) time: u64,
+    /// The transaction that led to it.
+    pub(super) txn: u64,
+    /// Keeps its pages for the comparison with later ones; without it every entry is looked at.
+    pub(super) reader: Option<Arc<KeptReader>>,
+}
+
+/// A delta that is not named yet.
+pub(super) struct Collected {
+    pub(super) object: SpooledTempFile,
+    /// Bytes.
+    pub(super) size: u64,
+    pub(super) entries: u64,
+    /// The entries once more, if they are few.
+    pub(super) few: Option<Vec<Written>>,
+}
+
+impl Collected {
+    /// A delta without entries.
+    pub(super) fn nothing(env: &Environment, meta: &Meta) -> Result<Self, TransferError> {
+        Ok(Collector::new(env, &BTreeSet::new(), meta)?.finish()?)
+    }
+}
+
+/// Collects what was written between `from` and `to`, less what the transactions in `foreign` wrote: merges of what others
+/// have stored.
+///
+/// # Errors
+/// Those of LMDB and of the temporary file.
+pub(super) fn collect(
+    env: &Environment,
+    from: &Synced,
+    to: &KeptReader,
+    foreign: &BTreeSet<u64>,
+    meta: &Meta,
+) -> Result<Collected, TransferError> {
+    if let Some(reader) = &from.reader {
+        let mut collector = Collector::new(env, foreign, meta)?;
+        let walked = to.changes_since::<TransferError>(reader, |change| collector.take(&change));
+        match walked {
+            Ok(_) => return Ok(collector.finish()?),
+            Err(TransferError::Lmdb(LmdbError {
+                kind: kind @ LmdbErrorKind::Page { .. },
+                ..
+            })) => {
+                tracing::warn!(path = %env.path().display(), error = %kind, "cannot compare pages: looking at every entry");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut collector = Collector::new(env, foreign, meta)?;
+    env.read::<_, TransferError>(|reader| scan_since(reader, from.txn, |change| collector.take(&change)))?;
+    Ok(collector.finish()?)
+}
+
+struct Collector<'f> {
+    foreign: &'f BTreeSet<u64>,
+    writer: DeltaWriter<SpooledTempFile>,
+    few: Option<Vec<Written>>,
+    bytes: usize,
+}
+
+impl<'f> Collector<'f> {
+    fn new(env: &Environment, foreign: &'f BTreeSet<u64>, meta: &Meta) -> Result<Self, EncodeError> {
+        Ok(Self {
+            foreign,
+            writer: DeltaWriter::new(spool(env.folder()), meta)?,
+            few: Some(Vec::new()),
+            bytes: 0,
+        })
+    }
+
+    fn take(&mut self, change: &Change<'_>) -> Result<(), TransferError> {
+        if is_private_dbi(change.dbi) || self.foreign.contains(&change.header.txn_id) {
+            return Ok(());
+        }
+        let entry = to_entry(change.key, change.header, change.value);
+        self.writer.entry(change.dbi, &entry)?;
+        self.bytes += entry.key.len() + entry.value.len();
+        if self.bytes > FEW {
+            self.few = None;
+        }
+        if let Some(few) = &mut self.few {
+            few.push(Written::new(change.dbi, &entry));
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Collected, EncodeError> {
+        let entries = self.writer.entries();
+        let mut object = self.writer.finish()?;
+        let size = object.stream_position().map_err(EncodeError::Io)?;
+        Ok(Collected {
+            object,
+            size,
+            entries,
+            few: self.few,
+        })
+    }
+}

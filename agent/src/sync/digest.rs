@@ -1,0 +1,252 @@
+//! What a look at the store means for a replica.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::SyncError;
+use super::deltas::Deltas;
+use super::plan::{Next, sort_listing};
+use super::replica::Replica;
+use super::schema::{Verdict, schema_of_database};
+use super::state::State;
+use crate::snapshot::{DeltaName, SnapshotName};
+use crate::status::Level;
+use crate::store::Listed;
+
+/// How far before the newest delta seen the next look begins, ns: clocks differ, and uploads take time.
+const OVERLAP: u64 = 15_000_000_000;
+/// Time for which whole looks follow short ones because of a gap, ns.
+const HOPE: u64 = 120_000_000_000;
+
+impl Replica {
+    /// Lists the whole store and takes in what that says, but merges nothing yet.
+    pub(super) async fn look_at_everything(&self) -> Result<(), SyncError> {
+        // In this order, so that a delta that a snapshot made superfluous meanwhile is not missed without the snapshot.
+        let deltas = self.store.list(&DeltaName::folder(self.database())).await?;
+        let snapshots = self.store.list(&format!("{}__", self.database())).await?;
+        let listing = sort_listing(self.database(), &snapshots);
+        let deltas = Deltas::sort(self.database(), &deltas);
+        {
+            let mut state = self.state();
+            state.newest_seen = state.newest_seen.max(deltas.newest());
+            state.listing = listing;
+            state.known.listed(&deltas);
+            state.deltas = deltas;
+        }
+        self.compare_with_memory(&snapshots);
+        self.report_listing();
+        self.make_good();
+        self.await_the_first();
+        self.look_for_orphans();
+        Ok(())
+    }
+
+    /// Lists the newest deltas only.
+    pub(super) async fn look_at_news(&self) -> Result<(), SyncError> {
+        let newest = self.state().newest_seen;
+        let after = DeltaName::before(self.database(), newest.saturating_sub(OVERLAP))?;
+        let folder = DeltaName::folder(self.database());
+        let deltas = Deltas::sort(self.database(), &self.store.list_after(&folder, &after).await?);
+        {
+            let mut state = self.state();
+            state.newest_seen = state.newest_seen.max(deltas.newest());
+            state.known.listed(&deltas);
+            state.deltas.extend(deltas);
+        }
+        self.report_listing();
+        Ok(())
+    }
+
+    fn report_listing(&self) {
+        let state = self.state();
+        let instances: BTreeSet<_> = state.listing.keys().chain(state.deltas.instances()).collect();
+        let newest = instances
+            .into_iter()
+            .map(|instance| (instance.clone(), state.last_sign(instance)));
+        self.status.listed(newest.collect());
+    }
+
+    /// What was known before the start is void if the store has not the state that was stored last: it is another store, or
+    /// another past of it.
+    fn compare_with_memory(&self, snapshots: &[Listed]) {
+        let mut state = self.state();
+        if !std::mem::take(&mut state.resumed) {
+            return;
+        }
+        let time = state.stored.time;
+        let newest = state.listing.get(&self.own).and_then(BTreeSet::last).cloned();
+        let by_snapshot = newest.as_ref().is_some_and(|name| name.timestamp() == time);
+        let by_delta = state.deltas.of(&self.own).any(|(name, _)| name.time() == time);
+        let Some(newest) = newest.filter(|_| by_snapshot || by_delta) else {
+            tracing::info!(database = %self.database(), "the store is not as it was left: everything is compared");
+            state.forget_own();
+            state.known.have.clear();
+            state.known.read.clear();
+            state.heard.clear();
+            return;
+        };
+        let size = |listed: &&Listed| listed.name == newest.as_str();
+        state.since_snapshot.size = snapshots.iter().find(size).map_or(0, |listed| listed.size);
+        let since: Vec<_> = state
+            .deltas
+            .of(&self.own)
+            .filter(|(name, _)| name.time() > newest.timestamp())
+            .map(|(_, size)| size)
+            .collect();
+        state.since_snapshot.deltas = since.len() as u64;
+        state.since_snapshot.delta_bytes = since.iter().sum();
+        tracing::info!(
+            database = %self.database(), instances = state.known.have.len(), "going on from where the last run ended"
+        );
+    }
+
+    /// When a snapshot vanishes, what it said may be in this database alone: an emptied bucket fills again by this.
+    fn make_good(&self) {
+        let mut state = self.state();
+        for instance in state.known.vanished(&state.listing) {
+            let name = state.known.forget(&instance);
+            state.heard.remove(&instance);
+            tracing::warn!(
+                database = %self.database(), instance, name = name.as_ref().map(SnapshotName::as_str),
+                "a snapshot is gone: this database is stored again"
+            );
+            state.mistrust_the_store();
+        }
+    }
+
+    fn await_the_first(&self) {
+        let mut state = self.state();
+        if state.awaited.is_none() {
+            let states = state.listing.keys().map(|instance| {
+                let snapshot = state.listing[instance].last().map_or(0, SnapshotName::timestamp);
+                let reach = state.deltas.reach(instance, snapshot, |_| true);
+                (instance.clone(), reach)
+            });
+            let states: BTreeMap<_, _> = states.collect();
+            state.awaited = Some(states);
+        }
+    }
+
+    fn look_for_orphans(&self) {
+        let now = self.now_ns();
+        for instance in self.state().adopt(now) {
+            tracing::warn!(
+                database = %self.database(), instance,
+                "an instance told of changes and did not store them within a minute: this one stores them"
+            );
+        }
+    }
+
+    /// What the listing says of own objects and of the first ones seen, once what could be merged of it is merged.
+    pub(super) fn conclude(&self) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let own_left = state
+            .known
+            .to_load(&state.listing, &state.deltas, &self.own, |_| false)
+            .iter()
+            .any(|next| next.instance() == self.own);
+        state.last_own_time = state.last_own_time.max(state.last_sign(&self.own));
+        state.own_merged = !own_left;
+        if state.ready {
+            return;
+        }
+        let Some(awaited) = &state.awaited else { return };
+        if state.known.has_all_of(awaited, &state.listing, &state.deltas) {
+            state.ready = true;
+            self.status.set_ready();
+            tracing::info!(database = %self.database(), instances = awaited.len(), "all instances are merged");
+        }
+    }
+
+    /// Merges what another agent stored under this instance's name, old or new: readers may not see it any more.
+    pub(super) async fn merge_a_namesake(&self) -> Result<(), SyncError> {
+        let now = self.now_ns();
+        let foreign: Vec<String> = {
+            let mut state = self.state();
+            let state = &mut *state;
+            let none = BTreeSet::new();
+            let snapshots = state.listing.get(&self.own).unwrap_or(&none);
+            let deltas: BTreeSet<_> = state.deltas.of(&self.own).map(|(name, _)| name.clone()).collect();
+            let snapshots = state.namesake.look(snapshots, now);
+            let deltas = state.delta_namesake.look(&deltas, now);
+            let snapshots = snapshots.iter().map(ToString::to_string);
+            snapshots.chain(deltas.iter().map(ToString::to_string)).collect()
+        };
+        for name in foreign {
+            tracing::error!(
+                database = %self.database(), %name,
+                "another agent writes under this instance's name: give each its own `instance`"
+            );
+            self.status
+                .raise("namesake", Level::Error, &format!("another agent stored {name}"));
+            // Readers take one of the two for the newest and miss what only the other one has: this database has both.
+            self.state().mistrust_the_store();
+        }
+        let (snapshots, deltas) = {
+            let state = self.state();
+            (state.namesake.pending(), state.delta_namesake.pending())
+        };
+        for name in snapshots {
+            self.fetch(&Next::Snapshot(name.clone())).await?;
+            self.state().namesake.has_merged(&name);
+        }
+        for name in deltas {
+            self.fetch(&Next::Delta(name.clone())).await?;
+            self.state().delta_namesake.has_merged(&name);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn look_at_schemas(&self) -> Result<(), SyncError> {
+        let guard = self.schemas.guard.clone();
+        if self.schemas.main {
+            let env = self.env.clone();
+            let own = tokio::task::spawn_blocking(move || schema_of_database(&env))
+                .await
+                .map_err(|_| SyncError::Crashed("reading the schema"))?
+                .map_err(|error| SyncError::Dump(error.into()))?;
+            guard.set_own(own);
+            guard.listed(self.state().listing.keys());
+        }
+        // Once PowerDNS is upgraded here, what was refused is welcome.
+        let mut state = self.state();
+        state
+            .known
+            .refused
+            .retain(|name, _| matches!(guard.verdict(name.instance()), Verdict::Refuse(_)));
+        let state = &mut *state;
+        let (deltas, listed) = (&mut state.known.refused_deltas, &state.deltas);
+        deltas.retain(|name| {
+            matches!(guard.verdict(name.instance()), Verdict::Refuse(_))
+                && listed.of(name.instance()).any(|(other, _)| other == name)
+        });
+        if state.known.refused.is_empty() && !guard.refuses_any() {
+            self.status.clear("newer_schema");
+        }
+        Ok(())
+    }
+}
+
+/// Instances that have news after a short look, with the states up to which all is merged: those need a whole look.
+fn gaps<'d>(state: &'d State, own: &str) -> impl Iterator<Item = (&'d String, u64)> {
+    state.deltas.instances().filter_map(move |instance| {
+        let have = state.known.have(instance);
+        let newest = state.deltas.of(instance).next_back();
+        let has_news = instance != own && newest.is_some_and(|(name, _)| name.time() > have);
+        (has_news || !state.listing.contains_key(instance)).then_some((instance, have))
+    })
+}
+
+impl State {
+    /// True if a whole look may bring what a short one did not. Where it did not for so long there is nothing but to wait, as for
+    /// the next snapshot after a torn delta: the whole looks that come anyway find it.
+    pub(super) fn has_gap(&mut self, own: &str, now: u64) -> bool {
+        let since = |(instance, have): (&String, u64)| {
+            let known = self.gaps.get(instance).filter(|(before, _)| *before == have);
+            (instance.clone(), *known.unwrap_or(&(have, now)))
+        };
+        let gaps: BTreeMap<_, _> = gaps(self, own).map(since).collect();
+        self.gaps = gaps;
+        self.gaps.values().any(|(_, since)| now.abs_diff(*since) < HOPE)
+    }
+}

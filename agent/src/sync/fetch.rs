@@ -1,0 +1,235 @@
+//! Fetching an object and merging it.
+
+use tempfile::SpooledTempFile;
+use tokio::task::spawn_blocking;
+
+use super::SyncError;
+use super::dump::TransferError;
+use super::load::{Merged, merge_and_tell};
+use super::plan::Next;
+use super::replica::Replica;
+use super::schema::{schema_of_database, schema_of_snapshot};
+use crate::snapshot::{DecodeError, DeltaName, Meta, Snapshot, SnapshotName};
+use crate::status::{Level, Way};
+use crate::store::spool;
+
+/// How far ahead of the own clock an entry may be before it is worth a warning, ns: NTP keeps clocks much closer.
+const FUTURE: u64 = 2_000_000_000;
+
+struct Loaded {
+    meta: Meta,
+    /// What was merged, or the newer schema because of which nothing was.
+    outcome: Result<Merged, u32>,
+}
+
+impl Replica {
+    /// Fetches an object and merges it. Returns false if it is not there any more, or still to be merged.
+    pub(super) async fn fetch(&self, next: &Next) -> Result<bool, SyncError> {
+        let name = match next {
+            Next::Snapshot(name) => name.as_str(),
+            Next::Delta(name) => name.as_str(),
+        };
+        let Some(object) = self.store.get(name, spool(self.env.folder())).await? else {
+            if let Next::Delta(name) = next {
+                self.state().deltas.remove(name);
+            }
+            return Ok(false);
+        };
+        match next {
+            Next::Snapshot(name) => self.load_snapshot(name, object).await.map(|()| true),
+            Next::Delta(name) => self.load_delta(name, object, Way::Store).await,
+        }
+    }
+
+    async fn load_snapshot(&self, name: &SnapshotName, object: SpooledTempFile) -> Result<(), SyncError> {
+        let started = std::time::Instant::now();
+        let newest = {
+            let state = self.state();
+            let mut refused = state.known.refused.keys();
+            refused.all(|refused| refused.instance() != name.instance() || refused < name)
+        };
+        let turn = self.turn.lock().await;
+        let loaded = match self.load(name.instance(), object, newest).await? {
+            Ok(loaded) => loaded,
+            Err(TransferError::Decode(error)) if !matches!(error, DecodeError::Spool(_)) => {
+                tracing::error!(
+                    database = %self.database(), %name, %error,
+                    "a snapshot is corrupt and ignored; the one before it counts again"
+                );
+                self.status.corrupt(name, &error.to_string());
+                self.state().known.corrupt.insert(name.clone());
+                return Ok(());
+            }
+            Err(error) => return Err(merge_error(name.as_str(), error)),
+        };
+        let merged = match loaded.outcome {
+            Ok(merged) => merged,
+            Err(schema) => {
+                self.refuse(name.clone(), schema);
+                return Ok(());
+            }
+        };
+        {
+            let mut state = self.state();
+            state.known.merged(name);
+            // Only Lightning Stream leaves our field out.
+            if loaded.meta.zonetide == 0 {
+                state.lightning_stream.insert(name.instance().to_owned());
+            } else {
+                state.lightning_stream.remove(name.instance());
+            }
+        }
+        self.absorb(&merged.txn_ids);
+        drop(turn);
+        self.warn_of_the_future(name.as_str(), merged.newest);
+        self.status.merged(name, merged.written);
+        tracing::info!(
+            database = %self.database(), %name, entries = merged.entries, written = merged.written,
+            elapsed = ?started.elapsed(), "merged a snapshot"
+        );
+        Ok(())
+    }
+
+    /// Merges a delta. Returns whether all of the instance up to its state is merged now.
+    pub(super) async fn load_delta(
+        &self,
+        name: &DeltaName,
+        object: SpooledTempFile,
+        way: Way,
+    ) -> Result<bool, SyncError> {
+        let started = std::time::Instant::now();
+        let turn = self.turn.lock().await;
+        let loaded = match self.load(name.instance(), object, true).await? {
+            Ok(loaded) => loaded,
+            Err(TransferError::Decode(error))
+                if !matches!(error, DecodeError::Spool(_)) && way == Way::Store =>
+            {
+                tracing::error!(
+                    database = %self.database(), %name, %error,
+                    "a delta is corrupt and ignored; the instance's next snapshot has its changes"
+                );
+                self.status.corrupt_delta(name, &error.to_string());
+                let mut state = self.state();
+                let size = state.deltas.size(name).unwrap_or(0);
+                state.known.corrupt_deltas.insert(name.clone(), size);
+                return Ok(false);
+            }
+            Err(error) => return Err(merge_error(name.as_str(), error)),
+        };
+        let merged = match loaded.outcome {
+            Ok(merged) => merged,
+            Err(schema) => {
+                self.refuse_delta(name.clone(), schema);
+                return Ok(false);
+            }
+        };
+        // In this order: what is written down between the two must not count as stored without being known as the peer's.
+        let joins = {
+            let mut state = self.state();
+            state.newest_seen = state.newest_seen.max(name.time());
+            if way == Way::Peer {
+                state.hear(name.instance(), name.time());
+            }
+            state.known.merged_delta(name)
+        };
+        self.absorb(&merged.txn_ids);
+        drop(turn);
+        self.warn_of_the_future(name.as_str(), merged.newest);
+        self.status.merged_delta(name, way, merged.written);
+        tracing::debug!(
+            database = %self.database(), %name, ?way, joins, entries = merged.entries, written = merged.written,
+            elapsed = ?started.elapsed(), "merged a delta"
+        );
+        Ok(joins)
+    }
+
+    /// Opens an object and merges it unless its schema forbids that. `newest`: it shows the instance's schema of today.
+    async fn load(
+        &self,
+        instance: &str,
+        object: SpooledTempFile,
+        newest: bool,
+    ) -> Result<Result<Loaded, TransferError>, SyncError> {
+        let env = self.env.clone();
+        let oldest_mark = self.sweep.map_or(0, |sweep| sweep.oldest_mark(self.now_ns()));
+        let schemas = self.schemas.clone();
+        let witness = self.witness.clone();
+        let instance = instance.to_owned();
+        spawn_blocking(move || -> Result<Loaded, TransferError> {
+            let mut snapshot = Snapshot::open(object)?;
+            let meta = snapshot.outline().meta.clone();
+            let from_meta = u32::try_from(meta.schema).ok().filter(|schema| *schema != 0);
+            let said = schema_of_snapshot(&mut snapshot)?.max(from_meta);
+            let is_delta = meta.from_lmdb_txn_id != 0;
+            let own = if schemas.main {
+                if said.is_some() || !is_delta {
+                    schemas.guard.judge(&instance, said, newest);
+                }
+                schema_of_database(&env)?
+            } else {
+                schemas.guard.own()
+            };
+            if let (Some(said), Some(own)) = (said, own)
+                && said > own
+            {
+                let outcome = Err(said);
+                return Ok(Loaded { meta, outcome });
+            }
+            let merged = merge_and_tell(&env, &mut snapshot, oldest_mark, witness.as_ref())?;
+            if schemas.main {
+                // An empty database has the schema of the first snapshot that is merged into it.
+                schemas.guard.set_own(schema_of_database(&env)?);
+            }
+            let outcome = Ok(merged);
+            Ok(Loaded { meta, outcome })
+        })
+        .await
+        .map_err(|_| SyncError::Crashed("merging"))
+    }
+
+    pub(super) fn refuse(&self, name: SnapshotName, schema: u32) {
+        self.say_newer_schema(name.as_str(), schema);
+        self.state().known.refused.insert(name, schema);
+    }
+
+    /// Once, as a snapshot: what is refused is not fetched again, and nobody waits for it.
+    pub(super) fn refuse_delta(&self, name: DeltaName, schema: u32) {
+        self.say_newer_schema(name.as_str(), schema);
+        self.state().known.refused_deltas.insert(name);
+    }
+
+    fn say_newer_schema(&self, name: &str, schema: u32) {
+        tracing::error!(
+            database = %self.database(), %name, schema,
+            "an object of a newer PowerDNS schema is not merged: it would destroy this database. Instances of both \
+             schemas must not share a prefix in the bucket"
+        );
+        let text =
+            format!("{name} has PowerDNS' newer schema {schema} and is not merged: it needs another prefix");
+        self.status.raise("newer_schema", Level::Warning, &text);
+    }
+
+    fn warn_of_the_future(&self, name: &str, newest: u64) {
+        let ahead = newest.saturating_sub(self.now_ns());
+        if ahead <= FUTURE {
+            self.status.clear("clock");
+        } else {
+            let text = format!(
+                "an entry in {name} is {} ms ahead of this clock",
+                ahead / 1_000_000
+            );
+            self.status.raise("clock", Level::Warning, &text);
+            tracing::warn!(
+                database = %self.database(), %name, ahead_ms = ahead / 1_000_000,
+                "an entry is from the future and wins over everything written until then: are all clocks right?"
+            );
+        }
+    }
+}
+
+fn merge_error(name: &str, error: TransferError) -> SyncError {
+    SyncError::Merge {
+        name: name.to_owned(),
+        error,
+    }
+}

@@ -1,0 +1,329 @@
+//! Sending: what was written here goes to the store, as a delta, and now and then as a snapshot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+
+use super::SyncError;
+use super::collect::{Collected, Synced, collect};
+use super::dump::{TransferError, dump};
+use super::replica::Replica;
+use super::state::SinceSnapshot;
+use crate::lmdb::{Environment, KeptReader, LmdbError};
+use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, SnapshotName};
+use crate::store::spool;
+
+/// Milliseconds to wait for the result of a transaction that is being committed.
+const PATIENCE: u32 = 100;
+
+/// What was written between two states.
+pub(super) struct Changes {
+    pub(super) from: Synced,
+    pub(super) to: Arc<KeptReader>,
+    /// The time of the state `to`, ns since the epoch.
+    pub(super) time: u64,
+    pub(super) collected: Collected,
+}
+
+/// Who is to be given the changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// `always`: the state gets a time of its own even if nothing changed, for a snapshot.
+    Store {
+        always: bool,
+    },
+    Peers,
+}
+
+impl Replica {
+    /// Stores what was written here since the last time: a delta, and a snapshot as well if `force` is set or it is time for one.
+    /// Returns whether there is nothing left to store.
+    ///
+    /// An empty database is never stored, nor anything before the own objects in the store are merged: either
+    /// could hide the only copy of a lost database.
+    ///
+    /// # Errors
+    /// [`SyncError`] when the database cannot be read or the store not be written; the next call tries again.
+    pub async fn send(&self, force: bool) -> Result<bool, SyncError> {
+        let last = self.env.last_txn_id();
+        self.let_go_of_old_states(last);
+        let (is_new, with_snapshot) = {
+            let state = self.state();
+            self.status.local_txn(last, state.synced_txn);
+            let is_new = last > state.synced_txn;
+            let due = state.snapshot_is_due(&self.own, is_new, self.now_ns());
+            (is_new, force || due)
+        };
+        if last == 0 || !(is_new || with_snapshot) {
+            return Ok(true);
+        }
+        if self.is_held().await? {
+            return Ok(false);
+        }
+        let reasons = {
+            // Peers must not be told of a state of the old row after this, or they would take the snapshot for known.
+            let _turn = self.turn.lock().await;
+            // What the store lost, or a lost peer told of, is in no delta of ours: all must read the snapshot.
+            let mut state = self.state();
+            if state.snapshot_wanted {
+                state.forget_own();
+            }
+            state.reasons
+        };
+        // The store gets the states that peers know, so that both mean the same by a time.
+        self.tell().await?;
+        let changes = self
+            .changes_for(Whom::Store {
+                always: with_snapshot,
+            })
+            .await?;
+        // What was collected may be of a PowerDNS that was upgraded meanwhile.
+        if self.is_held().await? {
+            return Ok(false);
+        }
+        let (from, to, time) = (changes.from.clone(), changes.to.clone(), changes.time);
+        if changes.collected.entries > 0 || with_snapshot {
+            self.state().snapshot_owed |= with_snapshot;
+            self.store_delta(changes).await?;
+            if with_snapshot {
+                self.store_snapshot(&from, to, time, reasons).await?;
+            }
+        } else {
+            self.has_stored(from.time, to);
+        }
+        self.status
+            .local_txn(self.env.last_txn_id(), self.state().synced_txn);
+        Ok(!self.has_changes())
+    }
+
+    /// Looks whether something forbids to store, and says so. PowerDNS may have been upgraded since the store was looked at.
+    pub(super) async fn is_held(&self) -> Result<bool, SyncError> {
+        let guard = self.schemas.guard.clone();
+        spawn_blocking(move || guard.look_again())
+            .await
+            .map_err(|_| SyncError::Crashed("reading the schema"))?
+            .map_err(|error| SyncError::Dump(error.into()))?;
+        let hold = self.hold();
+        self.report_hold(hold.as_ref());
+        Ok(hold.is_some())
+    }
+
+    /// Collects what was written here and is not stored or told of yet.
+    ///
+    /// Of two times the later one is that of the later state: whoever has a state has all of the ones before. So a state gets its
+    /// time while nobody else can have the turn.
+    pub(super) async fn changes_for(&self, whom: Whom) -> Result<Changes, SyncError> {
+        let turn = self.turn.lock().await;
+        let now = self.now_ns();
+        let (from, known, foreign) = {
+            let state = self.state();
+            let told = (state.told.time != 0).then(|| state.told.clone());
+            match whom {
+                Whom::Store { .. } => (state.stored.clone(), told, state.foreign.clone()),
+                Whom::Peers => (state.told.clone(), None, state.foreign.clone()),
+            }
+        };
+        let meta = self.meta(0, from.txn, now);
+        let env = self.env.clone();
+        let (start, told) = (from.clone(), known.clone());
+        let (to, collected) = spawn_blocking(move || -> Result<_, TransferError> {
+            let to = match told.and_then(|told| told.reader) {
+                Some(reader) => reader,
+                None => Arc::new(newest_state(&env)?),
+            };
+            let mut meta = meta;
+            meta.lmdb_txn_id = i64::try_from(to.txn_id()).unwrap_or(i64::MAX);
+            let collected = if start.time == 0 {
+                Collected::nothing(&env, &meta)?
+            } else {
+                collect(&env, &start, &to, &foreign, &meta)?
+            };
+            Ok((to, collected))
+        })
+        .await
+        .map_err(|_| SyncError::Crashed("collecting changes"))?
+        .map_err(SyncError::Dump)?;
+        let time = {
+            let mut state = self.state();
+            match known {
+                Some(told) if told.time > from.time => told.time,
+                // A new time for a state that is stored already would be one that nobody ever gets to know.
+                Some(_) if collected.entries == 0 && whom == (Whom::Store { always: false }) => from.time,
+                Some(_) => {
+                    state.told.time = state.next_time(now);
+                    state.told.time
+                }
+                None => state.next_time(now),
+            }
+        };
+        if whom == Whom::Peers {
+            self.state().told = Synced {
+                time: if collected.entries > 0 { time } else { from.time },
+                txn: to.txn_id(),
+                reader: Some(to.clone()),
+            };
+        }
+        drop(turn);
+        Ok(Changes {
+            from,
+            to,
+            time,
+            collected,
+        })
+    }
+
+    /// Stores a delta. The first of its kind, from no state at all, leads nowhere: it tells readers that there is a snapshot.
+    async fn store_delta(&self, changes: Changes) -> Result<(), SyncError> {
+        let Changes {
+            from,
+            to,
+            time,
+            collected,
+        } = changes;
+        let (mut object, mut size, entries) = (collected.object, collected.size, collected.entries);
+        let mut since = if from.time == 0 { time } else { from.time };
+        let reaches_back = {
+            let mut state = self.state();
+            state.reach.add(collected.few);
+            if from.time != 0 && state.reach.is_due(state.limits.stride) {
+                let meta = self.meta(to.txn_id(), from.txn, time);
+                let mut writer = DeltaWriter::new(spool(self.env.folder()), &meta)?;
+                state.reach.write(&mut writer)?;
+                object = writer.finish()?;
+                size = std::io::Seek::stream_position(&mut object).map_err(EncodeError::Io)?;
+                since = state.reach.since();
+                true
+            } else {
+                false
+            }
+        };
+        let name = DeltaName::new(self.database(), &self.own, since, time)?;
+        // Remembered before the attempt: a failed request may have stored the object all the same.
+        self.state().delta_namesake.about_to_store(name.clone());
+        let started = std::time::Instant::now();
+        self.store.put(name.as_str(), object).await?;
+        {
+            let mut state = self.state();
+            state.since_snapshot.deltas += 1;
+            state.since_snapshot.delta_bytes += size;
+            if reaches_back {
+                state.reach.restart(time);
+            } else {
+                state.reach.stepped(time);
+            }
+            state.deltas.insert(name.clone(), size);
+        }
+        if from.time != 0 {
+            self.has_stored(time, to);
+        }
+        // The first snapshot of a new database was taken before PowerDNS wrote its schema.
+        if self.schemas.main {
+            self.schemas.guard.stored(&self.own);
+        }
+        self.status.stored_delta(&name, size, entries);
+        tracing::debug!(
+            database = %self.database(), %name, size, entries, elapsed = ?started.elapsed(), "stored a delta"
+        );
+        Ok(())
+    }
+
+    /// Stores a snapshot that has all of the state `to`, or more. `reasons`: how many there were when the changes for it were
+    /// collected.
+    async fn store_snapshot(
+        &self,
+        from: &Synced,
+        to: Arc<KeptReader>,
+        time: u64,
+        reasons: u64,
+    ) -> Result<(), SyncError> {
+        let started = std::time::Instant::now();
+        let name = SnapshotName::new(self.database(), &self.own, time)?;
+        let (env, meta) = (self.env.clone(), self.meta(0, 0, time));
+        let dump = spawn_blocking(move || dump(&env, &meta))
+            .await
+            .map_err(|_| SyncError::Crashed("writing a snapshot"))?
+            .map_err(SyncError::Dump)?;
+        if self.is_held().await? {
+            return Ok(());
+        }
+        self.state().namesake.about_to_store(name.clone());
+        let size = dump.size;
+        self.store.put(name.as_str(), dump.object).await?;
+        {
+            let mut state = self.state();
+            state.stored_txn = dump.txn_id;
+            // A reason that came up meanwhile calls for another one.
+            state.snapshot_wanted &= state.reasons != reasons;
+            state.snapshot_owed = false;
+            state.since_snapshot = SinceSnapshot {
+                size,
+                ..SinceSnapshot::default()
+            };
+            state.reach.restart(time);
+            state.known.merged(&name);
+        }
+        if from.time == 0 {
+            self.has_stored(time, to.clone());
+            if let Some(peers) = &self.peers {
+                {
+                    let mut state = self.state();
+                    state.told = state.stored.clone();
+                }
+                peers.announce(self.database(), time);
+            }
+        }
+        if self.schemas.main {
+            self.schemas.guard.stored(&self.own);
+        }
+        self.status.stored(&name, size);
+        tracing::info!(
+            database = %self.database(), %name, size, entries = dump.entries, txn = dump.txn_id,
+            elapsed = ?started.elapsed(), "stored a snapshot"
+        );
+        Ok(())
+    }
+
+    /// The store has all of this state.
+    fn has_stored(&self, time: u64, to: Arc<KeptReader>) {
+        let mut state = self.state();
+        if state.stored.txn > to.txn_id() {
+            return;
+        }
+        let txn = to.txn_id();
+        state.stored = Synced {
+            time,
+            txn,
+            reader: Some(to),
+        };
+        state.advance(txn);
+        if time != 0 {
+            state.known.reached(&self.own, time);
+        }
+    }
+
+    /// A state that cannot be stored for long is not kept for ever: its changes are then found by looking at every entry.
+    fn let_go_of_old_states(&self, last: u64) {
+        let mut state = self.state();
+        if state.stored.reader.is_some() && last.saturating_sub(state.stored.txn) > state.limits.kept {
+            state.stored.reader = None;
+            tracing::warn!(
+                database = %self.database(), transactions = last - state.stored.txn,
+                "the state stored last is not kept any more, so that the file does not grow: the next delta costs a look at every entry"
+            );
+        }
+    }
+}
+
+/// Keeps the state that was committed last. LMDB tells of a transaction a few milliseconds before a reader gets its result.
+fn newest_state(env: &Arc<Environment>) -> Result<KeptReader, LmdbError> {
+    let last = env.last_txn_id();
+    for _ in 0..PATIENCE {
+        let reader = env.keep_reader()?;
+        if reader.txn_id() >= last {
+            return Ok(reader);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    env.keep_reader()
+}

@@ -1,0 +1,331 @@
+//! What a replica knows of its database and of the store: pure, and changed under one lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::collect::Synced;
+use super::deltas::Deltas;
+use super::limits::Limits;
+use super::namesake::Namesake;
+use super::plan::{Knowledge, Listing};
+use super::reach::Reach;
+use crate::snapshot::{DeltaName, SnapshotName};
+use crate::store::Skew;
+
+/// How far ahead of the own clock a name's time may be for the sake of order, ns. Clocks that differ by more are seen later, not
+/// never: whole listings show everything.
+const MOST_LIFTED: u64 = 60_000_000_000;
+/// Time after which an instance that stored nothing counts as gone, ns: twice the interval at which all store something.
+const SILENT: u64 = 2 * 4 * 3_600_000_000_000;
+/// Time that the store may lack what a peer told of before somebody else stores it, ns: the peer may be storing it now.
+const PATIENCE: u64 = 60_000_000_000;
+/// States of an instance that are kept in mind until they are seen in the store.
+const MOST_HEARD: usize = 10_000;
+/// Deltas since the last snapshot, in bytes, may become this much of its size.
+const SHARE: u64 = 2;
+
+/// What the store has since the last own snapshot.
+#[derive(Debug, Default)]
+pub(super) struct SinceSnapshot {
+    /// Size of the snapshot, bytes.
+    pub(super) size: u64,
+    pub(super) deltas: u64,
+    pub(super) delta_bytes: u64,
+}
+
+#[derive(Default)]
+// Each says a thing of its own; none excludes another.
+#[allow(clippy::struct_excessive_bools)]
+pub(super) struct State {
+    pub(super) limits: Limits,
+    pub(super) known: Knowledge,
+    /// What the last look at the store showed.
+    pub(super) listing: Listing,
+    pub(super) deltas: Deltas,
+    /// The transaction up to which the store has everything that was written here; 0 when that is not known.
+    pub(super) synced_txn: u64,
+    /// The transaction that the last stored snapshot shows.
+    pub(super) stored_txn: u64,
+    /// Transactions of ours that wrote what the store has from others, or that removed old marks.
+    pub(super) foreign: BTreeSet<u64>,
+    /// The state that the store has, by a snapshot and deltas in a row.
+    pub(super) stored: Synced,
+    /// The state that the peers were told of.
+    pub(super) told: Synced,
+    pub(super) reach: Reach,
+    pub(super) since_snapshot: SinceSnapshot,
+    /// A snapshot is to be stored even if nothing changed, and deltas are to begin anew from it.
+    pub(super) snapshot_wanted: bool,
+    /// How often there was a reason for that.
+    pub(super) reasons: u64,
+    /// A snapshot was not stored, and may have left a torn object, which others wait to see replaced.
+    pub(super) snapshot_owed: bool,
+    pub(super) namesake: Namesake<SnapshotName>,
+    pub(super) delta_namesake: Namesake<DeltaName>,
+    /// The time of the newest own name, so that a clock set back cannot make a newer state look older.
+    pub(super) last_own_time: u64,
+    /// The newest time of any instance's delta.
+    pub(super) newest_seen: u64,
+    /// The states of the instances seen at the first listing, until all are merged.
+    pub(super) awaited: Option<BTreeMap<String, u64>>,
+    pub(super) ready: bool,
+    /// Own objects in the store are merged, so a new one hides nothing.
+    pub(super) own_merged: bool,
+    /// What was known before the last start is not compared with the store yet.
+    pub(super) resumed: bool,
+    /// The difference from the store's clock that was warned of, while it lasts.
+    pub(super) skew_told: Option<Skew>,
+    /// Instances whose snapshots are Lightning Stream's own: they read no deltas.
+    pub(super) lightning_stream: BTreeSet<String>,
+    /// By instance: the states that a peer told of and that the store may lack, whether or not all that came before is merged.
+    pub(super) heard: BTreeMap<String, BTreeSet<u64>>,
+    /// By instance: a state that a peer told of and that the store lacks, and since when that is known, ns since the epoch.
+    unstored: BTreeMap<String, (u64, u64)>,
+    /// By instance with a gap: the state before it, and since when it is known, ns since the epoch.
+    pub(super) gaps: BTreeMap<String, (u64, u64)>,
+}
+
+impl State {
+    /// A time for the next own object: later than every own one, and than those of others as far as it can be.
+    pub(super) fn next_time(&mut self, now: u64) -> u64 {
+        let lifted = (self.newest_seen + 1).min(now.saturating_add(MOST_LIFTED));
+        self.last_own_time = now.max(self.last_own_time + 1).max(lifted);
+        self.last_own_time
+    }
+
+    /// Transactions of ours that say nothing new.
+    pub(super) fn absorb(&mut self, txn_ids: &[u64]) {
+        self.foreign.extend(txn_ids);
+        self.advance(0);
+    }
+
+    /// The store has everything up to this transaction, and up to all foreign ones that follow it.
+    pub(super) fn advance(&mut self, txn: u64) {
+        self.synced_txn = self.synced_txn.max(txn);
+        while self.foreign.contains(&(self.synced_txn + 1)) {
+            self.synced_txn += 1;
+        }
+        // Only what is compared with a state from before is asked for them.
+        let basis = match (self.stored.time, self.told.time) {
+            (0, _) => self.synced_txn,
+            (_, 0) => self.stored.txn,
+            _ => self.stored.txn.min(self.told.txn),
+        };
+        self.foreign = self.foreign.split_off(&(basis + 1));
+        while self.foreign.len() > self.limits.foreign {
+            self.foreign.pop_first();
+        }
+    }
+
+    /// True if somebody else wrote after `txn`, up to `last`.
+    pub(super) fn has_changes_after(&self, txn: u64, last: u64) -> bool {
+        last > txn && (self.foreign.range(txn + 1..=last).count() as u64) < last - txn
+    }
+
+    /// An own snapshot is to be stored now.
+    pub(super) fn snapshot_is_due(&self, own: &str, changed: bool, now: u64) -> bool {
+        let since = &self.since_snapshot;
+        let outgrown = since.delta_bytes > (since.size / SHARE).max(self.limits.least)
+            || since.deltas >= self.limits.deltas;
+        self.snapshot_wanted
+            || self.snapshot_owed
+            || changed && (self.stored.time == 0 || outgrown)
+            || (changed || since.deltas > 0) && self.has_lightning_stream(own, now)
+    }
+
+    /// Lightning Stream reads the store: it takes snapshots only.
+    pub(super) fn has_lightning_stream(&self, own: &str, now: u64) -> bool {
+        self.lightning_stream
+            .iter()
+            .any(|instance| instance != own && self.last_sign(instance) > now.saturating_sub(SILENT))
+    }
+
+    /// The time of the newest object of an instance in the store, ns since the epoch.
+    pub(super) fn last_sign(&self, instance: &str) -> u64 {
+        let snapshot = self.listing.get(instance).and_then(BTreeSet::last);
+        let delta = self.deltas.of(instance).next_back();
+        snapshot
+            .map_or(0, SnapshotName::timestamp)
+            .max(delta.map_or(0, |(name, _)| name.time()))
+    }
+
+    /// The other instances that have stored something not long ago.
+    pub(super) fn living(&self, own: &str, now: u64) -> Vec<&String> {
+        let instances: BTreeSet<_> = self.listing.keys().chain(self.deltas.instances()).collect();
+        let alive =
+            |instance: &&String| *instance != own && self.last_sign(instance) > now.saturating_sub(SILENT);
+        instances.into_iter().filter(alive).collect()
+    }
+
+    /// Looks for states that a peer told of and that nobody stored: the peer is lost, or its store. Returns the instances
+    /// whose changes are stored with an own snapshot from now on.
+    ///
+    /// What they store from now on is read from the beginning: without its database, or with a clock set back, an instance may
+    /// give times that were told before to other states.
+    pub(super) fn adopt(&mut self, now: u64) -> Vec<String> {
+        let (mut adopted, mut unstored) = (Vec::new(), BTreeMap::new());
+        for (instance, mut told) in std::mem::take(&mut self.heard) {
+            told.retain(|time| !self.has_stored(&instance, *time));
+            let Some(first) = told.first().copied() else {
+                continue;
+            };
+            let (state, since) = match self.unstored.get(&instance) {
+                Some((state, since)) if told.contains(state) => (*state, *since),
+                _ => (first, now),
+            };
+            if now.saturating_sub(since) > PATIENCE {
+                self.known.have.remove(&instance);
+                adopted.push(instance);
+            } else {
+                self.heard.insert(instance.clone(), told);
+                unstored.insert(instance, (state, since));
+            }
+        }
+        self.unstored = unstored;
+        if !adopted.is_empty() {
+            self.mistrust_the_store();
+        }
+        adopted
+    }
+
+    /// The store has a state that an instance told of. A later snapshot has it, too, unless the instance began anew before
+    /// that: then it may have lost it.
+    fn has_stored(&self, instance: &str, time: u64) -> bool {
+        let sound = |name: &DeltaName| !self.known.corrupt_deltas.contains_key(name);
+        let deltas = || self.deltas.of(instance).map(|(name, _)| name);
+        if deltas().any(|name| name.since() < time && time <= name.time() && sound(name)) {
+            return true;
+        }
+        let began_anew = deltas().any(|name| name.since() == name.time() && name.time() >= time);
+        let snapshots = self.listing.get(instance).into_iter().flatten();
+        let mut snapshots = snapshots.filter(|name| !self.known.corrupt.contains(*name));
+        !began_anew && snapshots.any(|name| name.timestamp() >= time)
+    }
+
+    /// A peer told of a state.
+    pub(super) fn hear(&mut self, instance: &str, time: u64) {
+        let told = self.heard.entry(instance.to_owned()).or_default();
+        told.insert(time);
+        while told.len() > MOST_HEARD {
+            told.pop_first();
+        }
+    }
+
+    /// All that is known here is to be in the store under this instance's name, for all to read.
+    pub(super) fn want_snapshot(&mut self) {
+        if !self.snapshot_wanted {
+            self.snapshot_wanted = true;
+            self.reasons += 1;
+        }
+    }
+
+    /// What was stored may not be seen by readers any more, so it has to be stored again.
+    pub(super) fn mistrust_the_store(&mut self) {
+        self.snapshot_wanted = true;
+        self.reasons += 1;
+        self.stored_txn = 0;
+    }
+
+    /// Nothing is known of own objects in the store.
+    pub(super) fn forget_own(&mut self) {
+        self.synced_txn = 0;
+        self.stored = Synced::default();
+        self.told = Synced::default();
+        self.since_snapshot = SinceSnapshot::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn names_are_later_than_all_own_ones_and_than_those_seen_unless_a_clock_is_far_off() {
+        let mut state = State::default();
+        assert_eq!(state.next_time(100 * SECOND), 100 * SECOND);
+        // The clock was set back.
+        assert_eq!(state.next_time(50 * SECOND), 100 * SECOND + 1);
+        state.newest_seen = 130 * SECOND;
+        assert_eq!(state.next_time(100 * SECOND), 130 * SECOND + 1);
+        state.newest_seen = 1_000_000 * SECOND;
+        assert_eq!(state.next_time(100 * SECOND), 160 * SECOND);
+    }
+
+    #[test]
+    fn foreign_transactions_are_no_changes() {
+        let mut state = State::default();
+        state.advance(5);
+        state.absorb(&[6, 7, 9]);
+        assert_eq!(state.synced_txn, 7);
+        assert!(!state.has_changes_after(7, 7));
+        assert!(state.has_changes_after(7, 9));
+        assert!(!state.has_changes_after(8, 9));
+        state.advance(8);
+        assert_eq!(state.synced_txn, 9);
+    }
+
+    fn told(have: u64) -> State {
+        let mut state = State::default();
+        let name = SnapshotName::new("main", "a", 10 * SECOND).unwrap();
+        state.listing.entry("a".into()).or_default().insert(name.clone());
+        state.known.merged(&name);
+        state.known.reached("a", have * SECOND);
+        state.hear("a", have * SECOND);
+        state
+    }
+
+    fn delta(since: u64, time: u64) -> DeltaName {
+        DeltaName::new("main", "a", since * SECOND, time * SECOND).unwrap()
+    }
+
+    #[test]
+    fn what_a_lost_peer_told_of_is_stored_by_those_who_know_it_once() {
+        let mut state = told(11);
+        let minute = PATIENCE;
+        assert!(state.adopt(20 * SECOND).is_empty());
+        assert!(state.adopt(20 * SECOND + minute).is_empty());
+        assert_eq!(state.adopt(21 * SECOND + minute), ["a"]);
+        assert!(state.snapshot_is_due("b", false, 0));
+        assert!(state.adopt(22 * SECOND + 2 * minute).is_empty());
+    }
+
+    #[test]
+    fn what_the_peer_stored_itself_is_left_to_it() {
+        let mut state = told(12);
+        let minute = PATIENCE;
+        assert!(state.adopt(20 * SECOND).is_empty());
+        // It stores a part, tells of more, and so on: it lives.
+        state.deltas.insert(delta(10, 12), 1);
+        state.hear("a", 13 * SECOND);
+        assert!(state.adopt(21 * SECOND + minute).is_empty());
+        state.deltas.insert(delta(12, 13), 1);
+        assert!(state.adopt(22 * SECOND + 2 * minute).is_empty());
+        assert!(!state.snapshot_wanted);
+    }
+
+    #[test]
+    fn a_snapshot_is_due_when_deltas_outgrow_the_last_one_and_after_every_change_for_lightning_stream() {
+        let mut state = State::default();
+        // Nothing is stored yet.
+        assert!(state.snapshot_is_due("b", true, 0));
+        assert!(!state.snapshot_is_due("b", false, 0));
+        state.stored.time = 5;
+        assert!(!state.snapshot_is_due("b", true, 0));
+        state.since_snapshot = SinceSnapshot {
+            size: 1 << 20,
+            deltas: 10,
+            delta_bytes: (1 << 19) + 1,
+        };
+        assert!(state.snapshot_is_due("b", true, 0));
+        state.since_snapshot.delta_bytes = 100;
+        assert!(!state.snapshot_is_due("b", true, 0));
+        let name = SnapshotName::new("main", "theirs", 10 * SECOND).unwrap();
+        state.listing.entry("theirs".into()).or_default().insert(name);
+        state.lightning_stream.insert("theirs".into());
+        assert!(state.snapshot_is_due("b", false, 20 * SECOND));
+        assert!(!state.snapshot_is_due("b", true, 20 * SECOND + SILENT));
+        state.since_snapshot.deltas = 0;
+        assert!(!state.snapshot_is_due("b", false, 20 * SECOND));
+    }
+}

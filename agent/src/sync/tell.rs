@@ -1,0 +1,82 @@
+//! Telling peers of changes at once, and taking what they tell.
+
+use std::io::{Read as _, Seek as _, Write as _};
+
+use bytes::Bytes;
+
+use super::SyncError;
+use super::collect::Collected;
+use super::peer::Told;
+use super::replica::Replica;
+use super::schema::Verdict;
+use super::send::Whom;
+use crate::snapshot::{DeltaName, EncodeError};
+use crate::status::Way;
+use crate::store::{StoreError, StoreErrorReason, spool};
+
+impl Replica {
+    /// Tells the peers what was written here since they were told last. Nothing is told before the store has a snapshot to go
+    /// on from, nor while storing is on hold.
+    ///
+    /// # Errors
+    /// [`SyncError`] when the database cannot be read; the next call tries again.
+    pub async fn tell(&self) -> Result<(), SyncError> {
+        let Some(peers) = &self.peers else { return Ok(()) };
+        if !self.has_to_tell() {
+            return Ok(());
+        }
+        // Perhaps only a merge is under way, and what it writes is known as not ours once it gives up its turn.
+        drop(self.turn.lock().await);
+        if !self.has_to_tell() || self.is_held().await? {
+            return Ok(());
+        }
+        let changes = self.changes_for(Whom::Peers).await?;
+        if changes.collected.entries == 0 {
+            return Ok(());
+        }
+        if changes.collected.size > self.state().limits.told {
+            peers.announce(self.database(), changes.time);
+            return Ok(());
+        }
+        let name = DeltaName::new(self.database(), &self.own, changes.from.time, changes.time)?;
+        peers.tell(self.database(), &name, bytes_of(changes.collected)?);
+        Ok(())
+    }
+
+    fn has_to_tell(&self) -> bool {
+        let last = self.env.last_txn_id();
+        let state = self.state();
+        state.told.time != 0 && state.has_changes_after(state.told.txn, last)
+    }
+
+    /// Merges what a peer told of. Returns whether all that came before it is merged, too; if not, the store has it.
+    ///
+    /// # Errors
+    /// [`SyncError`] when the object is no delta or the database cannot be written; the store has it soon.
+    pub async fn take(&self, told: Told) -> Result<bool, SyncError> {
+        let name = DeltaName::parse(self.database(), &told.name)?;
+        if name.instance() != told.from
+            || name.instance() == self.own
+            || matches!(self.schemas.guard.verdict(name.instance()), Verdict::Refuse(_))
+        {
+            return Ok(false);
+        }
+        let mut object = spool(self.env.folder());
+        let spooled = object.write_all(&told.object).and_then(|()| object.rewind());
+        spooled.map_err(|error| StoreError {
+            operation: "read",
+            name: told.name.clone(),
+            reason: StoreErrorReason::Spool(error),
+        })?;
+        self.load_delta(&name, object, Way::Peer).await
+    }
+}
+
+/// The content of an object as it goes to peers.
+fn bytes_of(collected: Collected) -> Result<Bytes, SyncError> {
+    let mut object = collected.object;
+    let mut bytes = Vec::with_capacity(usize::try_from(collected.size).unwrap_or(0));
+    object.rewind().map_err(EncodeError::Io)?;
+    object.read_to_end(&mut bytes).map_err(EncodeError::Io)?;
+    Ok(bytes.into())
+}
