@@ -1,10 +1,8 @@
 //! Keys and values of PowerDNS' LMDB in words: names instead of bytes. Unknown things are shown as they are.
-//!
-//! Keys (PowerDNS 4.8 to 5.1): `records_v5` has the zone's ID (4 bytes), the name relative to the zone, a zero byte and the
-//! type (2 bytes); tables of objects have the object's ID; their indexes, whose names end in `_0`, a name behind its length
-//! (2 bytes), then the object's ID. Names are stored from the top down, each label followed by a zero byte.
 
 use std::fmt::Write as _;
+
+use crate::powerdns::keys::{IndexKey, RecordKey, object_id};
 
 /// A key in words.
 pub fn key(dbi: &str, key: &[u8]) -> String {
@@ -12,9 +10,7 @@ pub fn key(dbi: &str, key: &[u8]) -> String {
         "records_v5" | "comments_v7" => record_key(key),
         _ if dbi.ends_with("_0") => index_key(key),
         "pdns" => std::str::from_utf8(key).ok().map(str::to_owned),
-        _ => <[u8; 4]>::try_from(key)
-            .ok()
-            .map(|id| format!("id {}", u32::from_be_bytes(id))),
+        _ => object_id(key).map(|id| format!("id {id}")),
     };
     words.unwrap_or_else(|| hex(key))
 }
@@ -47,18 +43,12 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 fn record_key(key: &[u8]) -> Option<String> {
-    let (zone, rest) = key.split_first_chunk::<4>()?;
-    let (name, kind) = rest.split_last_chunk::<2>()?;
-    let name = name.strip_suffix(b"\0")?;
-    let name = match reversed(name)?.as_str() {
+    let key = RecordKey::parse(key)?;
+    let name = match printable(key.labels())?.as_str() {
         "" => "@".to_owned(),
         name => name.to_owned(),
     };
-    Some(format!(
-        "zone {} {name} {}",
-        u32::from_be_bytes(*zone),
-        record_type(u16::from_be_bytes(*kind))
-    ))
+    Some(format!("zone {} {name} {}", key.zone, record_type(key.kind)))
 }
 
 fn index_key(key: &[u8]) -> Option<String> {
@@ -68,10 +58,8 @@ fn index_key(key: &[u8]) -> Option<String> {
 
 /// The name and the ID in a key of an index such as `domains_v5_0`.
 pub fn zone_of_index(key: &[u8]) -> Option<(String, u32)> {
-    let (len, rest) = key.split_first_chunk::<2>()?;
-    let (name, id) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
-    let id = <[u8; 4]>::try_from(id).ok()?;
-    Some((format!("{}.", reversed(name)?), u32::from_be_bytes(id)))
+    let key = IndexKey::parse(key)?;
+    Some((format!("{}.", printable(key.labels())?), key.id))
 }
 
 /// The ID of the zone that a key of `records_v5` belongs to.
@@ -81,15 +69,14 @@ pub fn zone_of_record(dbi: &str, key: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*zone))
 }
 
-/// `example\0www\0` as `www.example`.
-fn reversed(name: &[u8]) -> Option<String> {
-    let labels = name.split(|byte| *byte == 0).filter(|label| !label.is_empty());
+/// The labels with dots between them, if all of them can be shown.
+fn printable<'k>(labels: impl Iterator<Item = &'k [u8]>) -> Option<String> {
     let labels: Option<Vec<_>> = labels.map(|label| std::str::from_utf8(label).ok()).collect();
     let labels = labels?;
     let printable = labels
         .iter()
         .all(|label| label.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
-    printable.then(|| labels.into_iter().rev().collect::<Vec<_>>().join("."))
+    printable.then(|| labels.join("."))
 }
 
 /// The common types by name, the others as RFC 3597 writes them.

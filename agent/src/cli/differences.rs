@@ -14,10 +14,11 @@ use crate::compare::{Change, Difference, compare};
 use crate::config::Config;
 use crate::lmdb::{Environment, LmdbError, OpenOptions};
 use crate::show;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{DeltaName, Snapshot};
 use crate::store::Store;
+use crate::sync::deltas::Deltas;
 use crate::sync::merge;
-use crate::sync::plan::{Knowledge, sort_listing};
+use crate::sync::plan::{Knowledge, Next, sort_listing};
 
 /// A database to compare: the real one, or one made of snapshots for this purpose.
 struct Side {
@@ -194,6 +195,7 @@ pub(super) async fn diff(
 struct Checked {
     database: String,
     snapshots: usize,
+    deltas: usize,
     /// Entries that the bucket knows newer, or at all.
     missing_here: u64,
     /// Entries that the database has newer, or at all.
@@ -210,15 +212,26 @@ pub(super) async fn check(config: &Config, store: &Arc<dyn Store>, output: Outpu
             _dir: None,
         };
         let bucket = Side::empty()?;
-        let objects = store.list(&format!("{name}__")).await?;
-        let listing = sort_listing(name, &objects);
+        let deltas = Deltas::sort(name, &store.list(&DeltaName::folder(name)).await?);
+        let listing = sort_listing(name, &store.list(&format!("{name}__")).await?);
+        let mut known = Knowledge::default();
         let mut checked = Checked {
             database: name.clone(),
             ..Checked::default()
         };
-        for snapshot in Knowledge::default().to_load(&listing, "") {
-            bucket.merge(open_snapshot(store, snapshot.as_str()).await?)?;
-            checked.snapshots += 1;
+        while let Some(next) = known.to_load(&listing, &deltas, "", |_| false).into_iter().next() {
+            match next {
+                Next::Snapshot(name) => {
+                    bucket.merge(open_snapshot(store, name.as_str()).await?)?;
+                    known.merged(&name);
+                    checked.snapshots += 1;
+                }
+                Next::Delta(name) => {
+                    bucket.merge(open_snapshot(store, name.as_str()).await?)?;
+                    known.merged_delta(&name);
+                    checked.deltas += 1;
+                }
+            }
         }
         let zones = Zones::of(config, [&database, &bucket])?;
         compare(&database.env, &bucket.env, |difference| {
@@ -252,12 +265,13 @@ pub(super) async fn check(config: &Config, store: &Arc<dyn Store>, output: Outpu
             let Checked {
                 database,
                 snapshots,
+                deltas,
                 missing_here,
                 missing_in_bucket,
                 examples,
             } = checked;
             say(&format!(
-                "{database}: {snapshots} newest snapshots; {missing_here} entries are missing or older in the database, \
+                "{database}: {snapshots} newest snapshots, {deltas} deltas since; {missing_here} entries are missing or older in the database, \
                  {missing_in_bucket} in the bucket"
             ))?;
             for example in examples {

@@ -2,12 +2,16 @@
 
 mod databases;
 mod differences;
+mod flush;
 mod log;
+mod open;
 mod output;
+mod peers;
 mod pid;
 mod snapshots;
 mod store;
 mod sync;
+mod transfer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -14,14 +14,15 @@ use tempfile::SpooledTempFile;
 use super::databases::Shown;
 use super::output::{Output, Row, age, ignore_closed_pipe, print_rows, say, size};
 use super::store::open_store;
-use super::{Format, differences, sync::now};
+use super::{Format, differences, sync::now, transfer};
 use crate::config::Config;
-use crate::snapshot::{DecodeError, Snapshot, SnapshotName};
-use crate::store::{Listed, Store, spool};
+use crate::snapshot::{DecodeError, DeltaName, Snapshot, SnapshotName};
+use crate::store::{Store, spool};
+use crate::sync::deltas::Deltas;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the snapshots, newest last.
+    /// List the snapshots, or the deltas between them, newest last.
     List {
         /// Only those of this database.
         #[arg(long)]
@@ -29,6 +30,9 @@ pub(super) enum Command {
         /// Only those of this instance.
         #[arg(long = "of")]
         instance: Option<String>,
+        /// The deltas of the configured databases, which say what changed since the snapshots.
+        #[arg(long)]
+        deltas: bool,
         #[command(flatten)]
         format: Format,
     },
@@ -41,14 +45,14 @@ pub(super) enum Command {
     },
     /// Copy a file to the store, under its own name. A file that is no sound snapshot is refused.
     Put { file: PathBuf },
-    /// Show every entry of a snapshot in the store, or in a file.
+    /// Show every entry of a snapshot or delta in the store, or in a file.
     Dump {
         /// A name in the store, or the path of a file.
         name: String,
         #[command(flatten)]
         format: Format,
     },
-    /// Read snapshots from end to end and say which are sound; ends with 1 if one is not.
+    /// Read snapshots and deltas from end to end and say which are sound; ends with 1 if one is not.
     Verify {
         /// Default: all in the store.
         names: Vec<String>,
@@ -64,7 +68,7 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Remove snapshots from the store.
+    /// Remove snapshots or deltas from the store.
     Remove {
         #[arg(required = true)]
         names: Vec<String>,
@@ -81,19 +85,26 @@ impl Command {
             Self::List {
                 database,
                 instance,
+                deltas,
                 format,
             } => {
-                let rows = rows(&store.list("").await?, database.as_deref(), instance.as_deref());
-                print_rows(format.output, &rows, "There are no snapshots.")
+                let (mut found, none) = if deltas {
+                    (deltas_in(config, &store).await?, "There are no deltas.")
+                } else {
+                    (snapshots_in(&store).await?, "There are no snapshots.")
+                };
+                found.retain(|found| database.as_ref().is_none_or(|only| found.database == *only));
+                found.retain(|found| instance.as_ref().is_none_or(|only| found.instance == *only));
+                print_rows(format.output, &found, none)
             }
             Self::Get { name, to } => get(&store, &name, to).await,
             Self::Put { file } => put(&store, &file).await,
             Self::Dump { name, format } => dump(open_snapshot(&store, &name).await?, format.output),
-            Self::Verify { names, format } => verify(&store, names, format.output).await,
+            Self::Verify { names, format } => verify(config, &store, names, format.output).await,
             Self::Diff { old, new, format } => {
                 differences::diff(config, &store, &old, &new, format.output).await
             }
-            Self::Remove { names, dry_run } => remove(&store, &names, dry_run).await,
+            Self::Remove { names, dry_run } => remove(config, &store, &names, dry_run).await,
         }
     }
 }
@@ -122,16 +133,12 @@ impl Row for Found {
     }
 }
 
-fn rows(listed: &[Listed], database: Option<&str>, instance: Option<&str>) -> Vec<Found> {
-    let mut found: Vec<_> = listed
+async fn snapshots_in(store: &Arc<dyn Store>) -> anyhow::Result<Vec<Found>> {
+    let listed = store.list("").await?;
+    let names = listed
         .iter()
-        .filter_map(|object| Some((SnapshotName::parse(&object.name).ok()?, object.size)))
-        .filter(|(name, _)| database.is_none_or(|database| name.database() == database))
-        .filter(|(name, _)| instance.is_none_or(|instance| name.instance() == instance))
-        .collect();
-    found.sort_by_key(|(name, _)| (name.database().to_owned(), name.timestamp()));
-    found
-        .into_iter()
+        .filter_map(|object| Some((SnapshotName::parse(&object.name).ok()?, object.size)));
+    let mut found: Vec<_> = names
         .map(|(name, size)| Found {
             database: name.database().to_owned(),
             instance: name.instance().to_owned(),
@@ -139,11 +146,36 @@ fn rows(listed: &[Listed], database: Option<&str>, instance: Option<&str>) -> Ve
             size,
             name: name.to_string(),
         })
-        .collect()
+        .collect();
+    found.sort_by_key(|found| (found.database.clone(), found.timestamp));
+    Ok(found)
+}
+
+async fn deltas_in(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for database in config.lmdbs.keys() {
+        let deltas = Deltas::sort(database, &store.list(&DeltaName::folder(database)).await?);
+        let of = deltas.instances().flat_map(|instance| deltas.of(instance));
+        let mut of: Vec<_> = of
+            .map(|(name, size)| Found {
+                database: database.clone(),
+                instance: name.instance().to_owned(),
+                timestamp: name.time(),
+                size,
+                name: name.to_string(),
+            })
+            .collect();
+        of.sort_by_key(|found| found.timestamp);
+        found.extend(of);
+    }
+    Ok(found)
 }
 
 async fn fetch(store: &Arc<dyn Store>, name: &str) -> anyhow::Result<SpooledTempFile> {
-    let object = store.get(name, spool(&std::env::temp_dir())).await?;
+    there(name, transfer::get(store, name).await?)
+}
+
+fn there(name: &str, object: Option<SpooledTempFile>) -> anyhow::Result<SpooledTempFile> {
     object.with_context(|| format!("there is no snapshot {name:?}: `snapshots list` shows what there is"))
 }
 
@@ -168,7 +200,8 @@ fn read_file(path: &Path) -> anyhow::Result<SpooledTempFile> {
 }
 
 async fn get(store: &Arc<dyn Store>, name: &str, to: Option<PathBuf>) -> anyhow::Result<()> {
-    let to = to.unwrap_or_else(|| PathBuf::from(name));
+    let file = name.rsplit_once('/').map_or(name, |(_, file)| file);
+    let to = to.unwrap_or_else(|| PathBuf::from(file));
     let mut object = fetch(store, name).await?;
     // A file that is there may be somebody's only copy.
     let file = File::options().write(true).create_new(true).open(&to);
@@ -197,7 +230,7 @@ async fn put(store: &Arc<dyn Store>, file: &Path) -> anyhow::Result<()> {
         store.list(name).await?.is_empty(),
         "there is a snapshot {name} already: it is not replaced"
     );
-    store.put(name, read_file(file)?).await?;
+    transfer::put(store, name, read_file(file)?).await?;
     say(&format!(
         "{name} is in the store; agents merge it at their next look"
     ))
@@ -242,7 +275,7 @@ struct Verdict {
 }
 
 impl Row for Verdict {
-    const HEADERS: &'static [&'static str] = &["SNAPSHOT", "ENTRIES", "VERDICT"];
+    const HEADERS: &'static [&'static str] = &["OBJECT", "ENTRIES", "VERDICT"];
 
     fn cells(&self) -> Vec<String> {
         let entries = self
@@ -256,12 +289,24 @@ impl Row for Verdict {
     }
 }
 
-async fn verify(store: &Arc<dyn Store>, names: Vec<String>, output: Output) -> anyhow::Result<()> {
+/// The names of all that agents read.
+async fn all_names(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Vec<String>> {
+    let (snapshots, deltas) = (snapshots_in(store).await?, deltas_in(config, store).await?);
+    Ok(snapshots
+        .into_iter()
+        .chain(deltas)
+        .map(|found| found.name)
+        .collect())
+}
+
+async fn verify(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    names: Vec<String>,
+    output: Output,
+) -> anyhow::Result<()> {
     let names = if names.is_empty() {
-        rows(&store.list("").await?, None, None)
-            .into_iter()
-            .map(|found| found.name)
-            .collect()
+        all_names(config, store).await?
     } else {
         names
     };
@@ -271,7 +316,8 @@ async fn verify(store: &Arc<dyn Store>, names: Vec<String>, output: Output) -> a
     let mut verdicts = Vec::new();
     for name in names {
         progress.set_message(name.clone());
-        let verdict = match Snapshot::open(fetch(store, &name).await?) {
+        let object = there(&name, store.get(&name, spool(&std::env::temp_dir())).await?)?;
+        let verdict = match Snapshot::open(object) {
             Ok(snapshot) => {
                 let entries = snapshot.outline().dbis.iter().map(|dbi| dbi.entries).sum();
                 Verdict {
@@ -294,20 +340,33 @@ async fn verify(store: &Arc<dyn Store>, names: Vec<String>, output: Output) -> a
     let corrupt = verdicts.iter().filter(|verdict| verdict.error.is_some()).count();
     anyhow::ensure!(
         corrupt == 0,
-        "{corrupt} of {} snapshots are corrupt",
+        "{corrupt} of {} objects are corrupt",
         verdicts.len()
     );
     Ok(())
 }
 
-async fn remove(store: &Arc<dyn Store>, names: &[String], dry_run: bool) -> anyhow::Result<()> {
-    let listed = store.list("").await?;
+async fn remove(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    names: &[String],
+    dry_run: bool,
+) -> anyhow::Result<()> {
+    let mut there: Vec<_> = store
+        .list("")
+        .await?
+        .into_iter()
+        .map(|object| object.name)
+        .collect();
+    there.extend(
+        deltas_in(config, store)
+            .await?
+            .into_iter()
+            .map(|found| found.name),
+    );
     // All or none: a slip in one name must not remove the others.
     for name in names {
-        anyhow::ensure!(
-            listed.iter().any(|object| object.name == *name),
-            "there is no snapshot {name:?}"
-        );
+        anyhow::ensure!(there.contains(name), "there is no snapshot {name:?}");
     }
     for name in names {
         if dry_run {

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use object_store::memory::InMemory;
 
-use crate::config::{Storage, StorageOptions, StorageType, Tls};
+use crate::config::{self, Storage, StorageOptions, StorageType, Tls};
 use crate::store::{
-    AzureAccess, AzureOptions, ClientSettings, GcsOptions, MarkedStore, ObjectBackend, S3Options, Store,
-    TlsSettings, open_azure, open_folder, open_gcs, open_s3,
+    AzureAccess, AzureOptions, ClientSettings, GcsOptions, Identity, MarkedStore, ObjectBackend, S3Options,
+    Store, TlsSettings, open_azure, open_folder, open_gcs, open_s3,
 };
+
+/// Under which a role's use is logged, if the environment says nothing else.
+const SESSION_NAME: &str = "zonetide-agent";
 
 /// Opens the configured store; one in the network is not asked anything yet.
 pub(super) fn open_store(storage: &Storage) -> anyhow::Result<Arc<dyn Store>> {
@@ -37,7 +40,10 @@ fn s3(options: &StorageOptions) -> S3Options {
         region: options.region.clone(),
         access_key: options.access_key.expose().to_owned(),
         secret_key: options.secret_key.expose().to_owned(),
+        session_token: options.session_token.expose().to_owned(),
         key_files: files.0.zip(files.1),
+        session_token_file: given(&options.session_token_file),
+        identity: identity(options),
         secrets_refresh_interval: options.secrets_refresh_interval.0,
         global_prefix: options.global_prefix.clone(),
         storage_class: options.storage_class.clone(),
@@ -47,6 +53,20 @@ fn s3(options: &StorageOptions) -> S3Options {
             ..client(options)
         },
     }
+}
+
+fn identity(options: &StorageOptions) -> Option<Identity> {
+    let who = options.identity(config::environment)?;
+    Some(match who {
+        config::Identity::WebIdentity { token_file, role_arn } => Identity::WebIdentity {
+            token_file,
+            role_arn,
+            session_name: config::environment("AWS_ROLE_SESSION_NAME")
+                .unwrap_or_else(|| SESSION_NAME.to_owned()),
+            sts_endpoint: options.sts_endpoint(config::environment),
+        },
+        config::Identity::Endpoint { url, token_file } => Identity::Endpoint { url, token_file },
+    })
 }
 
 fn azure(options: &StorageOptions) -> AzureOptions {

@@ -11,17 +11,24 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::flush::{Flushing, flush_for};
 use super::hostname;
+use super::open::open_when_possible;
+use super::peers::{Line, connect, start_peers};
 use super::store::open_store;
 use crate::config::{Config, Lmdb};
-use crate::lmdb::{Environment, LmdbErrorKind, create_files};
+use crate::lmdb::Environment;
+use crate::powerdns::Flusher;
 use crate::smaps::Smaps;
 use crate::status::{DatabaseStatus, Identity, Metrics, Status, census, serve, watch_health};
 use crate::store::{Store, spool};
-use crate::sync::{Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, run};
+use crate::sync::{Cleanup, Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, Ways, run};
 
 /// Time that the last change may take to reach the store at the end; Kubernetes gives the pod a minute.
 const SHUTDOWN: Duration = Duration::from_secs(40);
+
+/// Time that the peers have to take it, which they usually do in milliseconds.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Even the largest database is merged in this time, so a replica that reports nothing for longer hangs.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -58,6 +65,17 @@ pub(super) async fn replicate(
     if config.lmdb_scrape_smaps {
         metrics.collect_from(Box::new(Smaps::new(mapped_files(&config))));
     }
+    // Whoever waits for the end needs no page, and two runs at a time no common port.
+    let listener = if config.http.address.is_empty() || config.only_once {
+        None
+    } else {
+        Some(listen(&config.http.address).await?)
+    };
+    // An agent greets its own address as well: something should listen there by then.
+    let peers = start_peers(&config)?;
+    if let Some(collector) = peers.collector() {
+        metrics.collect_from(collector);
+    }
     let statuses: BTreeMap<_, _> = config
         .lmdbs
         .keys()
@@ -69,34 +87,32 @@ pub(super) async fn replicate(
         })
         .collect();
     let mut tasks = JoinSet::new();
-    // Whoever waits for the end needs no page, and two runs at a time no common port.
-    if !config.http.address.is_empty() && !config.only_once {
-        let address = match config.http.address.strip_prefix(':') {
-            Some(port) => format!("[::]:{port}"),
-            None => config.http.address.clone(),
-        };
-        let listener = listen(&address).await?;
+    if let Some(listener) = listener {
         let identity = Identity {
             instance: config.instance.clone(),
             health: config.health.rules(),
             patience: patience(&config),
         };
-        let (status, stop) = (Status::new(identity, statuses.clone()), shutdown.clone());
+        let status = Status::new(identity, statuses.clone())
+            .with_peers(peers.reporter())
+            .with_store(store.clone());
+        let (stop, more) = (shutdown.clone(), peers.router());
         let store = store.clone();
         tokio::spawn(watch_health(status.clone(), stop.clone()));
         tasks.spawn(async move {
-            serve(listener, status, metrics, store, stop)
-                .await
-                .context("cannot serve HTTP")
+            serve(listener, status, metrics, store, more, stop).await;
+            Ok(())
         });
     }
     let gate = Gate {
         name: flags.wait_for_marker_file,
         poll: config.storage_poll_interval.0,
     };
+    let schemas = schemas(&config.lmdbs);
+    let flushing = Flushing::start(&config, &schemas, &statuses, &shutdown);
     let stats_interval = config.lmdb_log_stats_interval.0;
     let pace = pace(&config, receive_only);
-    let schemas = schemas(&config.lmdbs);
+    let location = config.storage.location();
     for (name, lmdb) in config.lmdbs {
         let schemas = schemas[&name].clone();
         let origin = Origin {
@@ -104,32 +120,26 @@ pub(super) async fn replicate(
             instance: config.instance.clone(),
             hostname: hostname(),
         };
+        let (location, line) = (location.clone(), connect(&name, &peers));
         let (store, pace, shutdown, gate) = (store.clone(), pace.clone(), shutdown.clone(), gate.clone());
-        let status = statuses[&name].clone();
+        let (status, flusher) = (statuses[&name].clone(), flushing.flusher());
         if receive_only {
             status.set_receive_only();
         }
-        tasks.spawn(async move {
-            let opening = async {
-                // The files are made first: PowerDNS must not be the one that sizes the table of readers.
-                let env = open_when_there(&name, &lmdb, &status, &pace).await?;
-                gate.pass(store.as_ref(), &name, &status).await;
-                anyhow::Ok(Arc::new(env))
-            };
-            let Some(env) = shutdown.run_until_cancelled(opening).await else {
-                return Ok(());
-            };
-            let env = env?;
-            let map_bytes = lmdb.options.map_size.0 as u64;
-            tokio::spawn(census(env.clone(), map_bytes, status.clone(), shutdown.clone()));
-            let mut replica = Replica::new(env.clone(), store, status, origin, Arc::new(now));
-            replica.set_schemas(schemas);
-            let replicating = run(replica, pace, shutdown);
-            tokio::select! {
-                ended = replicating => ended.with_context(|| format!("database {name}")),
-                () = log_stats(&name, &env, stats_interval) => Ok(()),
-            }
-        });
+        let served = Served {
+            name,
+            lmdb,
+            origin,
+            schemas,
+            store,
+            status,
+            flusher,
+            line,
+            location,
+            gate,
+            stats_interval,
+        };
+        tasks.spawn(served.run(pace, shutdown));
     }
     // The first that ends with an error ends the others, each of which stores its last change.
     let mut result = Ok(());
@@ -140,12 +150,73 @@ pub(super) async fn replicate(
             shutdown.cancel();
         }
     }
+    peers.flush(FLUSH).await;
+    flushing.finish().await?;
     result
+}
+
+/// A database, and all that its replica needs.
+struct Served {
+    name: String,
+    lmdb: Lmdb,
+    origin: Origin,
+    schemas: Schemas,
+    store: Arc<dyn Store>,
+    status: Arc<DatabaseStatus>,
+    flusher: Option<Flusher>,
+    line: Option<Line>,
+    location: String,
+    gate: Gate,
+    stats_interval: Duration,
+}
+
+impl Served {
+    /// Opens the database and replicates it until `shutdown` is cancelled or the replica gives up.
+    async fn run(self, pace: Pace, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let opening = async {
+            // The files are made first: PowerDNS must not be the one that sizes the table of readers.
+            let env = open_when_possible(&self.name, &self.lmdb, &self.status, &pace).await?;
+            self.gate
+                .pass(self.store.as_ref(), &self.name, &self.status)
+                .await;
+            anyhow::Ok(Arc::new(env))
+        };
+        let Some(env) = shutdown.run_until_cancelled(opening).await else {
+            return Ok(());
+        };
+        let env = env?;
+        let map_bytes = self.lmdb.options.map_size.0 as u64;
+        tokio::spawn(census(
+            env.clone(),
+            map_bytes,
+            self.status.clone(),
+            shutdown.clone(),
+        ));
+        let mut replica = Replica::new(env.clone(), self.store, self.status, self.origin, Arc::new(now));
+        flush_for(self.flusher, &mut replica, self.schemas.main.then_some(&env));
+        replica.set_schemas(self.schemas);
+        let told = self.line.map(|(line, told)| {
+            replica.set_peers(line);
+            told
+        });
+        let ways = Ways {
+            told,
+            store: Some(self.location),
+        };
+        tokio::select! {
+            ended = run(replica, pace, ways, shutdown) => ended.with_context(|| format!("database {}", self.name)),
+            () = log_stats(&self.name, &env, self.stats_interval) => Ok(()),
+        }
+    }
 }
 
 /// Listens on an address; where the machine has no IPv6, `[::]` means all of IPv4.
 async fn listen(address: &str) -> anyhow::Result<TcpListener> {
-    let listener = match TcpListener::bind(address).await {
+    let address = match address.strip_prefix(':') {
+        Some(port) => format!("[::]:{port}"),
+        None => address.to_owned(),
+    };
+    let listener = match TcpListener::bind(&address).await {
         Err(error) if error.raw_os_error().is_some() && address.starts_with("[::]:") => {
             TcpListener::bind(address.replace("[::]", "0.0.0.0")).await
         }
@@ -162,6 +233,8 @@ pub(super) fn now() -> u64 {
 fn stop_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Whoever listens for it gets an error of the write in its place, which says what is wrong.
+    let _file_too_large = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
     tokio::spawn(async move {
         tokio::select! {
             _ = term.recv() => {}
@@ -171,40 +244,6 @@ fn stop_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
         shutdown.cancel();
     });
     Ok(())
-}
-
-/// Opens a database; where it must not be made, waits for PowerDNS to make it.
-async fn open_when_there(
-    name: &str,
-    lmdb: &Lmdb,
-    status: &DatabaseStatus,
-    pace: &Pace,
-) -> anyhow::Result<Environment> {
-    let options = lmdb.open_options();
-    if options.create {
-        let (dir_mode, file_mode) = (lmdb.options.dir_mask.0, lmdb.options.file_mask.0);
-        create_files(&lmdb.path, options.no_subdir, dir_mode, file_mode)
-            .with_context(|| format!("cannot make database {name}"))?;
-    }
-    let mut told = false;
-    loop {
-        match Environment::open(&lmdb.path, &options) {
-            Ok(env) => {
-                let (txn, readers) = (env.last_txn_id(), env.max_readers());
-                tracing::info!(database = %name, path = %lmdb.path.display(), txn, readers, "opened");
-                return Ok(env);
-            }
-            Err(error) if matches!(error.kind, LmdbErrorKind::Missing) && !pace.once => {
-                status.failed("open", &error);
-                if !told {
-                    tracing::info!(database = %name, %error, "waiting for it");
-                    told = true;
-                }
-                tokio::time::sleep(pace.lmdb_poll).await;
-            }
-            Err(error) => return Err(error).with_context(|| format!("cannot open database {name}")),
-        }
-    }
 }
 
 /// A replica that reports nothing for so long hangs: no request lasts longer than the client's limit, and there is one
@@ -306,7 +345,12 @@ fn pace(config: &Config, receive_only: bool) -> Pace {
         },
         receive_only,
         once: config.only_once,
-        cleanup: cleanup.enabled.then_some((cleanup.interval.0, retention)),
+        cleanup: Cleanup {
+            interval: cleanup.interval.0,
+            retention,
+            snapshots: cleanup.enabled,
+            retired: Some(cleanup.retired_file.clone()).filter(|file| !file.as_os_str().is_empty()),
+        },
         sweep: sweeper.enabled.then_some(sweep),
         shutdown: SHUTDOWN,
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{ConfigError, Size, value_error};
 use crate::lmdb::OpenOptions;
+use crate::snapshot::is_database_name;
 
 /// One LMDB file.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -41,8 +42,8 @@ impl Lmdb {
 
     pub(super) fn check(&self, name: &str) -> Result<(), ConfigError> {
         let key = |key: &str| format!("lmdbs.{name}.{key}");
-        if name.is_empty() || name.contains("__") || name.contains(['/', '.']) {
-            let reason = "the name of a database has no \"__\", '/' or '.' in it";
+        if !is_database_name(name) {
+            let reason = "the name of a database has no \"__\", '/' or '.' in it, and no '_' at its end";
             return Err(value_error(format!("lmdbs.{name}"), reason));
         }
         if self.path.as_os_str().is_empty() {

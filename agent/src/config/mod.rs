@@ -2,9 +2,12 @@
 
 mod expand;
 mod health;
+mod identity;
 mod lmdb;
 mod log;
 mod options;
+mod peers;
+mod powerdns;
 mod secret;
 mod storage;
 mod suggest;
@@ -20,9 +23,12 @@ use serde::{Deserialize, Serialize};
 
 pub use expand::{ExpandError, expand};
 pub use health::{Check, Health, Start};
+pub use identity::{Identity, environment};
 pub use lmdb::{DbiFlags, DbiOptions, Lmdb, LmdbOptions, Mode};
 pub use log::{Log, LogFormat, LogTimestamp, filter_of};
 pub use options::StorageOptions;
+pub use peers::{Peers, PeersTls};
+pub use powerdns::PowerDns;
 pub use secret::Secret;
 pub use storage::{Cleanup, Storage, StorageType};
 use suggest::did_you_mean;
@@ -110,8 +116,14 @@ pub struct Config {
     #[serde(default)]
     pub sweeper: Sweeper,
     pub storage: Storage,
+    /// Ours: not in Lightning Stream.
+    #[serde(default)]
+    pub powerdns: PowerDns,
     #[serde(default)]
     pub http: Http,
+    /// Not set: agents meet in the store only.
+    #[serde(default)]
+    pub peers: Option<Peers>,
     #[serde(default)]
     pub health: Health,
     #[serde(default)]
@@ -159,7 +171,19 @@ impl Config {
             path: path.to_owned(),
             error,
         })?;
-        let text = expand(&text, |name| std::env::var(name).ok()).map_err(|error| ConfigError::Expand {
+        Self::parse(path, &text, |name| std::env::var(name).ok())
+    }
+
+    /// The same for the text of a file, with `lookup` as the environment; errors name `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the file and the key.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let text = expand(text, lookup).map_err(|error| ConfigError::Expand {
             path: path.to_owned(),
             error,
         })?;
@@ -219,7 +243,11 @@ impl Config {
         if let Some(level) = &self.log.level {
             filter_of(level)?;
         }
+        if let Some(peers) = &self.peers {
+            peers.check(&self.http.address)?;
+        }
         self.sweeper.check()?;
+        self.powerdns.check()?;
         self.storage.check()
     }
 

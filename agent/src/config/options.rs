@@ -20,6 +20,15 @@ pub struct StorageOptions {
     pub secret_key: Secret,
     pub access_key_file: PathBuf,
     pub secret_key_file: PathBuf,
+    /// With temporary keys.
+    pub session_token: Secret,
+    /// May be empty or missing: then the keys are no temporary ones.
+    pub session_token_file: PathBuf,
+    /// What is shown to an STS for keys, if there are none: see `identity.rs`.
+    pub web_identity_token_file: PathBuf,
+    pub role_arn: String,
+    /// Empty: AWS' of the region.
+    pub sts_endpoint: String,
     pub secrets_refresh_interval: Span,
     pub region: String,
     pub bucket: String,
@@ -69,6 +78,11 @@ impl Default for StorageOptions {
             secret_key: Secret::default(),
             access_key_file: PathBuf::new(),
             secret_key_file: PathBuf::new(),
+            session_token: Secret::default(),
+            session_token_file: PathBuf::new(),
+            web_identity_token_file: PathBuf::new(),
+            role_arn: String::new(),
+            sts_endpoint: String::new(),
             secrets_refresh_interval: Span::seconds(15),
             region: "us-east-1".into(),
             bucket: String::new(),
@@ -123,6 +137,11 @@ const S3: &[&str] = &[
     "secret_key",
     "access_key_file",
     "secret_key_file",
+    "session_token",
+    "session_token_file",
+    "web_identity_token_file",
+    "role_arn",
+    "sts_endpoint",
     "region",
     "bucket",
     "storage_class",
@@ -162,10 +181,14 @@ impl StorageOptions {
             let reason = format!("{prefix:?} must neither begin with '/' nor contain \"//\"");
             return Err(value_error(key("global_prefix"), reason));
         }
-        let url = &self.endpoint_url;
-        if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
-            let reason = format!("{url:?} must begin with http:// or https://");
-            return Err(value_error(key("endpoint_url"), reason));
+        for (name, url) in [
+            ("endpoint_url", &self.endpoint_url),
+            ("sts_endpoint", &self.sts_endpoint),
+        ] {
+            if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
+                let reason = format!("{url:?} must begin with http:// or https://");
+                return Err(value_error(key(name), reason));
+            }
         }
         let second = Span::seconds(1);
         if self.secrets_refresh_interval.0 < second.0 {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::environment;
 use super::options::StorageOptions;
 use super::suggest::did_you_mean;
 use super::{ConfigError, Span, value_error};
@@ -52,6 +53,8 @@ pub struct Cleanup {
     pub interval: Span,
     pub must_keep_interval: Span,
     pub remove_old_instances_interval: Span,
+    /// Names instances that are gone for good; empty: there is no such file.
+    pub retired_file: PathBuf,
 }
 
 impl Default for Cleanup {
@@ -61,11 +64,28 @@ impl Default for Cleanup {
             interval: Span::seconds(5 * 60),
             must_keep_interval: Span::seconds(10 * 60),
             remove_old_instances_interval: Span::seconds(168 * 3600),
+            retired_file: PathBuf::new(),
         }
     }
 }
 
 impl Storage {
+    /// Where the objects are, without secrets: two configurations of one place say the same.
+    pub fn location(&self) -> String {
+        let options = &self.options;
+        let root = options.root_path.to_string_lossy();
+        let parts = [
+            self.kind.name(),
+            &options.endpoint_url,
+            &options.account_name,
+            &options.bucket,
+            &options.container,
+            &root,
+            &options.global_prefix,
+        ];
+        parts.join(" ")
+    }
+
     /// Refuses options that another type of storage has: they would be silently without effect.
     pub(super) fn check_given<'o>(
         &self,
@@ -99,14 +119,7 @@ impl Storage {
             StorageType::Fs => return need("root_path", !options.root_path.as_os_str().is_empty()),
             StorageType::S3 => {
                 need("bucket", !options.bucket.is_empty())?;
-                let files = [&options.access_key_file, &options.secret_key_file];
-                if files.iter().any(|file| !file.as_os_str().is_empty()) {
-                    need("access_key_file", !options.access_key_file.as_os_str().is_empty())?;
-                    need("secret_key_file", !options.secret_key_file.as_os_str().is_empty())?;
-                } else {
-                    need("access_key", !options.access_key.is_empty())?;
-                    need("secret_key", !options.secret_key.is_empty())?;
-                }
+                options.check_keys(environment)?;
             }
             StorageType::Azure => {
                 need("container", !options.container.is_empty())?;

@@ -106,6 +106,10 @@ storage:
   options:
     access_key_file: /keys/a
     secret_key_file: /keys/s
+    session_token_file: /keys/t
+    web_identity_token_file: /keys/w
+    role_arn: arn:aws:iam::1:role/dns
+    sts_endpoint: https://sts.example
     secrets_refresh_interval: 14s
     region: garage
     bucket: b
@@ -133,8 +137,14 @@ storage:
     client_timeout: 23m
     use_update_marker: true
     update_marker_force_list_interval: 24m
-  cleanup: {enabled: true, interval: 25m, must_keep_interval: 26m, remove_old_instances_interval: 27h}
+  cleanup: {enabled: true, interval: 25m, must_keep_interval: 26m, remove_old_instances_interval: 27h, retired_file: /retired/instances}
 http: {address: \":8500\"}
+peers:
+  token: hush-hush-hush-hush
+  dns: example-peers.dns.svc:8500
+  list: [\"https://fra.example.org:8500\"]
+  max_object: 512KB
+  tls: {ca_file: /tls/peers.pem}
 log: {level: warning, format: logfmt, timestamp: disable}
 ";
 
@@ -163,6 +173,9 @@ fn every_key_is_read_and_comes_back_in_the_evaluated_configuration() {
     assert_eq!(options["update_marker_force_list_interval"], "24m");
     assert!(options.get("account_name").is_none());
     assert_eq!(shown["log"]["format"], "logfmt");
+    assert_eq!(shown["peers"]["token"], "***");
+    assert_eq!(shown["peers"]["max_object"], "512KB");
+    assert_eq!(shown["peers"]["tls"]["ca_file"], "/tls/peers.pem");
     // What is shown can be read again.
     let again = serde_saphyr::to_string(&shown).unwrap();
     assert!(load(&again).is_ok(), "{again}");
@@ -317,4 +330,17 @@ fn a_sweeper_that_would_bring_deleted_records_back_is_refused() {
     assert_eq!(early.sweeper.load_cutoff(), Duration::from_secs(9 * 86_400));
     let all = with("retention_days: 10, retention_load_cutoff_duration: 2400h").unwrap();
     assert_eq!(all.sweeper.load_cutoff(), Duration::from_secs(10 * 86_400 / 4));
+}
+
+#[test]
+fn the_control_socket_of_powerdns_is_known_and_its_path_must_fit() {
+    assert_eq!(load(MINIMAL).unwrap().powerdns.control_socket.as_os_str(), "");
+    let section = |path: &str| format!("{MINIMAL}powerdns: {{control_socket: {path}}}\n");
+    let path = "/run/pdns/pdns.controlsocket";
+    let config = load(&section(path)).unwrap();
+    assert_eq!(config.powerdns.control_socket.as_os_str(), path);
+    let text = error(&section(&"x".repeat(108)));
+    assert!(text.contains("powerdns.control_socket"), "{text}");
+    let text = error(&section(path).replace("control_socket", "controlsocket"));
+    assert!(text.contains("did you mean \"control_socket\"?"), "{text}");
 }

@@ -29,12 +29,19 @@ impl<'de> Deserialize<'de> for Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let milliseconds = self.0.as_millis();
-        let mut rest = milliseconds;
-        for (unit, length) in [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+        let nanoseconds = self.0.as_nanos();
+        let mut rest = nanoseconds;
+        for (unit, length) in [
+            ("h", 3_600_000_000_000),
+            ("m", 60_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("us", 1000),
+            ("ns", 1),
+        ] {
             let count = rest / length;
             rest %= length;
-            if count > 0 || (milliseconds == 0 && unit == "s") {
+            if count > 0 || (nanoseconds == 0 && unit == "s") {
                 write!(f, "{count}{unit}")?;
             }
         }
@@ -149,7 +156,7 @@ mod tests {
 
     #[test]
     fn durations_and_sizes_are_written_as_they_are_read() {
-        for text in ["0s", "50ms", "1s", "1m30s", "168h", "1h1ms"] {
+        for text in ["0s", "50ms", "1s", "1m30s", "168h", "1h1ms", "1ms2us3ns"] {
             assert_eq!(Span(parse_duration(text).unwrap()).to_string(), text);
         }
         assert_eq!(parse_duration("0"), Ok(Duration::ZERO));

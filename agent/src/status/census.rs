@@ -1,4 +1,5 @@
-//! Counts entries and marks and measures the file in the background, so that no request has to.
+//! Looks after the database in the background: counts entries and marks and measures the file, so that no request has to,
+//! and frees what killed readers left.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -14,12 +15,13 @@ use crate::snapshot::is_private_dbi;
 
 /// How often the file is measured and looked at for changes.
 const LOOK: Duration = Duration::from_secs(5);
-/// Between two counts there is this, and a hundred times what the last one took.
+/// Between two counts there is this, and a thousand times what the last one took: a count costs what the database costs, and a
+/// change must not.
 const PAUSE: Duration = Duration::from_secs(10);
 /// Entries counted in one read transaction: nobody waits for more.
 const BATCH: u64 = 50_000;
 
-/// Counts the database whenever it has changed, taking at most a hundredth of the time, until `shutdown`.
+/// Counts the database whenever it has changed, taking at most a thousandth of the time, until `shutdown`.
 pub async fn census(
     env: Arc<Environment>,
     map_bytes: u64,
@@ -31,7 +33,8 @@ pub async fn census(
     loop {
         let file = data_file(&env);
         let bytes = tokio::fs::metadata(&file).await.map_or(0, |file| file.len());
-        status.measured(&file, bytes, map_bytes);
+        status.measured(&file, bytes, map_bytes.max(env.map_size()));
+        free_slots_of_the_dead(&env).await;
         let txn = env.last_txn_id();
         if counted_txn != Some(txn) && Instant::now() >= due {
             let started = Instant::now();
@@ -44,7 +47,7 @@ pub async fn census(
                 Ok(Err(error)) => tracing::debug!(%error, "cannot count the database"),
                 Err(_) => tracing::debug!("counting the database crashed"),
             }
-            due = Instant::now() + PAUSE + started.elapsed() * 100;
+            due = Instant::now() + PAUSE + started.elapsed() * 1000;
         }
         if shutdown
             .run_until_cancelled(tokio::time::sleep(LOOK))
@@ -53,6 +56,18 @@ pub async fn census(
         {
             return;
         }
+    }
+}
+
+/// A reader that was killed keeps its slot, and with it every page that it could see: the file would grow for ever.
+async fn free_slots_of_the_dead(env: &Arc<Environment>) {
+    let env = env.clone();
+    // It waits for others that take or leave a slot.
+    match spawn_blocking(move || env.clear_stale_readers()).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(readers)) => tracing::info!(readers, "freed the slots of readers that were killed"),
+        Ok(Err(error)) => tracing::debug!(%error, "cannot look for readers that were killed"),
+        Err(_) => tracing::debug!("looking for readers that were killed crashed"),
     }
 }
 

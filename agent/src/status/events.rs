@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 /// Events kept of each kind.
 const MOST: usize = 25;
-/// Longest text of an event or an error, characters.
-const LONGEST: usize = 400;
+/// Longest text of an event or an error, characters: what a store says comes after a long name and a longer URL.
+const LONGEST: usize = 600;
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

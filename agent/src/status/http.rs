@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Health, Report};
+use super::serve::serve_router;
 use super::{Metrics, Status, page};
 use crate::store::Store;
 
@@ -21,20 +22,16 @@ struct Context {
     store: Arc<dyn Store>,
 }
 
-/// Serves the endpoints until `shutdown` is cancelled.
-///
-/// # Errors
-/// Those of the listening socket.
+/// Serves the endpoints, and `more` besides them, until `shutdown` is cancelled.
 pub async fn serve(
     listener: TcpListener,
     status: Status,
     metrics: Metrics,
     store: Arc<dyn Store>,
+    more: Router,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(status, metrics, store))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+) {
+    serve_router(listener, router(status, metrics, store).merge(more), shutdown).await;
 }
 
 pub(super) fn router(status: Status, metrics: Metrics, store: Arc<dyn Store>) -> Router {

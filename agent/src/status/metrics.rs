@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::store::Skew;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Database {
     database: String,
@@ -59,6 +61,8 @@ struct Details {
     marks: Family<Database, Gauge>,
     file_bytes: Family<Database, Gauge>,
     map_bytes: Family<Database, Gauge>,
+    clock_ahead: Family<Database, Seconds>,
+    clock_uncertainty: Family<Database, Seconds>,
 }
 
 impl Details {
@@ -73,6 +77,8 @@ impl Details {
             marks: Family::default(),
             file_bytes: Family::default(),
             map_bytes: Family::default(),
+            clock_ahead: Family::default(),
+            clock_uncertainty: Family::default(),
         };
         let help = "When the newest snapshot of an instance in the store was taken, seconds since the epoch";
         r.register_with_unit(
@@ -102,6 +108,16 @@ impl Details {
         r.register_with_unit("file", help, Unit::Bytes, details.file_bytes.clone());
         let help = "Most that the database's file may grow to";
         r.register_with_unit("map", help, Unit::Bytes, details.map_bytes.clone());
+        let help = "How far the own clock is ahead of the store's, negative if it is behind";
+        r.register_with_unit(
+            "store_clock_ahead",
+            help,
+            Unit::Seconds,
+            details.clock_ahead.clone(),
+        );
+        let help = "How far the clocks' real difference may be from store_clock_ahead_seconds";
+        let uncertainty = details.clock_uncertainty.clone();
+        r.register_with_unit("store_clock_uncertainty", help, Unit::Seconds, uncertainty);
         details
     }
 }
@@ -118,9 +134,13 @@ pub struct Metrics {
     entries_written: Family<Database, Counter>,
     corrupt: Family<Database, Counter>,
     stored: Family<Database, Counter>,
+    deltas_merged: Family<Database, Counter>,
+    deltas_taken: Family<Database, Counter>,
+    deltas_stored: Family<Database, Counter>,
     bytes_stored: Family<Database, Counter>,
     removed: Family<Database, Counter>,
     marks_swept: Family<Database, Counter>,
+    cache_flushes: Family<Database, Counter>,
     failures: Family<Failure, Counter>,
     details: Details,
 }
@@ -137,9 +157,13 @@ pub struct DatabaseMetrics {
     pub entries_written: Counter,
     pub corrupt: Counter,
     pub stored: Counter,
+    pub deltas_merged: Counter,
+    pub deltas_taken: Counter,
+    pub deltas_stored: Counter,
     pub bytes_stored: Counter,
     pub removed: Counter,
     pub marks_swept: Counter,
+    pub cache_flushes: Counter,
     failures: Family<Failure, Counter>,
     details: Details,
 }
@@ -209,6 +233,15 @@ impl DatabaseMetrics {
             .set(holds.into());
     }
 
+    pub fn compared_clocks(&self, skew: &Skew) {
+        let signed = |nanos: i64| seconds(nanos.unsigned_abs()).copysign(if nanos < 0 { -1.0 } else { 1.0 });
+        let (ahead, uncertainty) = (&self.details.clock_ahead, &self.details.clock_uncertainty);
+        ahead.get_or_create(&self.label()).set(signed(skew.ahead()));
+        uncertainty
+            .get_or_create(&self.label())
+            .set(signed(skew.uncertainty()));
+    }
+
     pub fn measured(&self, file_bytes: u64, map_bytes: u64) {
         self.details
             .file_bytes
@@ -274,12 +307,21 @@ impl Metrics {
         );
         let corrupt = counter(r, "snapshots_corrupt", "Snapshots that could not be decoded");
         let stored = counter(r, "snapshots_stored", "Snapshots written to the store");
+        let deltas_merged = counter(
+            r,
+            "deltas_merged",
+            "Deltas from the store merged into the database",
+        );
+        let deltas_taken = counter(r, "deltas_taken", "Deltas from peers merged into the database");
+        let deltas_stored = counter(r, "deltas_stored", "Deltas written to the store");
         let removed = counter(
             r,
             "snapshots_removed",
             "Superseded snapshots removed from the store",
         );
         let marks_swept = counter(r, "marks_swept", "Old deletion marks removed from the database");
+        let help = "Commands to PowerDNS that flushed its caches";
+        let cache_flushes = counter(r, "cache_flushes", help);
         let last_stored = Family::<Database, Gauge>::default();
         let help = "When the last snapshot was stored, seconds since the epoch";
         r.register_with_unit("last_stored_timestamp", help, Unit::Seconds, last_stored.clone());
@@ -310,9 +352,13 @@ impl Metrics {
             entries_written,
             corrupt,
             stored,
+            deltas_merged,
+            deltas_taken,
+            deltas_stored,
             bytes_stored,
             removed,
             marks_swept,
+            cache_flushes,
             failures,
             details,
         }
@@ -336,9 +382,13 @@ impl Metrics {
             entries_written: counter(&self.entries_written),
             corrupt: counter(&self.corrupt),
             stored: counter(&self.stored),
+            deltas_merged: counter(&self.deltas_merged),
+            deltas_taken: counter(&self.deltas_taken),
+            deltas_stored: counter(&self.deltas_stored),
             bytes_stored: counter(&self.bytes_stored),
             removed: counter(&self.removed),
             marks_swept: counter(&self.marks_swept),
+            cache_flushes: counter(&self.cache_flushes),
             failures: self.failures.clone(),
             details: self.details.clone(),
         }

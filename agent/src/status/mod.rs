@@ -6,8 +6,10 @@ mod health;
 mod http;
 mod metrics;
 mod page;
+mod peers;
 mod report;
 mod reporter;
+mod serve;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -18,12 +20,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::store::Store;
+
 pub use census::census;
 pub use health::{HealthRules, Level, Limits};
 pub use http::serve;
 pub use metrics::{DatabaseMetrics, Metrics};
+pub use peers::{Ago, PeerContact, PeerLink, PeersReport, PeersReporter, RefusedPeer};
 pub use reporter::DatabaseStatus;
-pub use state::{Clock, DatabaseState, Now};
+pub use state::{Clock, DatabaseState, Now, Way};
 
 use health::{Finding, Watch, examine};
 
@@ -44,6 +49,8 @@ pub struct Identity {
 pub struct Status {
     identity: Arc<Identity>,
     databases: Arc<BTreeMap<String, Arc<DatabaseStatus>>>,
+    peers: Option<PeersReporter>,
+    store: Option<Arc<dyn Store>>,
     clock: Clock,
     started: Now,
 }
@@ -62,9 +69,25 @@ impl Status {
         Self {
             identity: Arc::new(identity),
             databases: Arc::new(databases),
+            peers: None,
+            store: None,
             started: clock(),
             clock,
         }
+    }
+
+    /// Shows the peers as well.
+    #[must_use]
+    pub fn with_peers(mut self, peers: Option<PeersReporter>) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// Shows with which key the store is used.
+    #[must_use]
+    pub fn with_store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
     }
 
     /// The state of every database.

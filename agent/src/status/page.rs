@@ -2,8 +2,9 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::peers::{Ago, PeerContact, PeerLink, PeersReport};
 use super::report::{DatabaseReport, EventReport, InstanceReport, Report, When};
-use crate::human::{age, count, size, time};
+use crate::human::{age, count, size, span, time};
 
 /// The page loads itself anew after so many seconds.
 const REFRESH: u32 = 5;
@@ -35,6 +36,8 @@ pub(super) fn render(report: &Report) -> Markup {
                     h1 { span.name { (report.instance) } " " span class={ "badge " (mood) } { (words) } }
                     p.quiet {
                         "zonetide-agent " (report.agent) ", running for " (age(report.started.0, report.time.0))
+                        @if let Some(clock) = &report.store_clock { "; " (clock.text) }
+                        @if let Some(key) = &report.store_key { "; store key " (key) }
                     }
                 }
                 main {
@@ -42,6 +45,7 @@ pub(super) fn render(report: &Report) -> Markup {
                     @for (name, database) in &report.databases {
                         (section(name, database, report.time))
                     }
+                    @if let Some(peers) = &report.peers { (peers_section(peers)) }
                     (events("What failed", "Nothing has failed since the agent started.", report, |database| &database.troubles))
                     (events("What was loaded and stored", "Nothing yet.", report, |database| &database.work))
                 }
@@ -144,7 +148,7 @@ fn section(name: &str, database: &DatabaseReport, now: When) -> Markup {
             } @else {
                 table {
                     caption { "Instances of " (name) }
-                    thead { tr { th scope="col" { "Instance" } th scope="col" { "Last snapshot" } th scope="col" { "Here" } th scope="col" { "Lag" } } }
+                    thead { tr { th scope="col" { "Instance" } th scope="col" { "Last stored" } th scope="col" { "Here" } th scope="col" { "Lag" } } }
                     tbody { @for (name, instance) in &database.instances { (row(name, instance, now)) } }
                 }
             }
@@ -154,6 +158,90 @@ fn section(name: &str, database: &DatabaseReport, now: When) -> Markup {
                 ul.corrupt { @for (name, reason) in database.corrupt.iter().rev() { li { code { (name) } " " (reason) } } }
             }
         }
+    }
+}
+
+/// The agents that are told changes, and those that tell theirs.
+fn peers_section(peers: &PeersReport) -> Markup {
+    let others = || peers.links.iter().filter(|link| link.standing != "own");
+    let known = |instance: &str| others().any(|link| link.instance.as_deref() == Some(instance));
+    let strangers = peers.contacts.iter().filter(|(instance, _)| !known(instance));
+    let strangers: Vec<_> = strangers.collect();
+    let refused: u64 = peers.refused.values().sum();
+    html! {
+        section aria-labelledby="peers" {
+            h2 #peers { "Peers" }
+            @if others().next().is_none() && strangers.is_empty() {
+                p.empty { "There is no other agent to tell changes to." }
+            } @else {
+                table {
+                    caption { "Peers" }
+                    thead { tr { th scope="col" { "Peer" } th scope="col" { "Told" } th scope="col" { "Heard" } th scope="col" { "Answered" } } }
+                    tbody {
+                        @for link in others() {
+                            (peer(link, link.instance.as_ref().and_then(|instance| peers.contacts.get(instance))))
+                        }
+                        @for (instance, contact) in strangers {
+                            tr {
+                                th scope="row" { span.name { (instance) } " " span.quiet { "not among the addresses" } }
+                                td data-label="Told" { span.quiet { "–" } }
+                                td data-label="Heard" { (heard(Some(contact))) }
+                                td data-label="Answered" { span.quiet { "–" } }
+                            }
+                        }
+                    }
+                }
+            }
+            @if let Some(last) = &peers.last_refused {
+                p.quiet {
+                    "Refused " (count(refused)) " requests, the last one " (since(last.seconds)) " from "
+                    code { (last.from) } ": " (last.reason) "."
+                }
+            }
+        }
+    }
+}
+
+fn peer(link: &PeerLink, contact: Option<&PeerContact>) -> Markup {
+    html! {
+        tr {
+            th scope="row" {
+                @if let Some(instance) = &link.instance { span.name { (instance) } " " }
+                code { (link.address) }
+            }
+            td data-label="Told" {
+                (count(link.told))
+                @if link.queued > 0 { ", " (link.queued) " waiting" }
+                @if link.dropped > 0 { ", " span.warn { (count(link.dropped)) " dropped" } }
+            }
+            td data-label="Heard" { (heard(contact)) }
+            td data-label="Answered" {
+                @match link.last_contact_seconds {
+                    Some(seconds) => { (since(seconds)) }
+                    None => { span.quiet { "never" } }
+                }
+                @if let Some(error) = &link.last_error { " " span.warn { (error) } }
+            }
+        }
+    }
+}
+
+fn heard(contact: Option<&PeerContact>) -> Markup {
+    html! {
+        @match contact {
+            Some(contact) => {
+                span class=(if contact.in_contact { "good" } else { "warn" }) { (since(contact.last_heard_seconds)) }
+                @if contact.received > 0 { ", " (count(contact.received)) " changes" }
+            }
+            None => { span.quiet { "never" } }
+        }
+    }
+}
+
+fn since(ago: Ago) -> String {
+    match ago.0.as_secs() {
+        0 => "now".to_owned(),
+        _ => format!("{} ago", span(ago.0)),
     }
 }
 
@@ -182,7 +270,7 @@ fn row(name: &str, instance: &InstanceReport, now: When) -> Markup {
     html! {
         tr {
             th scope="row" { span.name { (name) } @if instance.own { " " span.badge { "this one" } } }
-            td data-label="Last snapshot" { (moment(instance.newest, now, true)) }
+            td data-label="Last stored" { (moment(instance.newest, now, true)) }
             td data-label="Here" {
                 @match (instance.up_to_date, instance.merged_at) {
                     (true, _) if instance.own => { span.good { "its own" } }

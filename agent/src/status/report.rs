@@ -7,7 +7,9 @@ use serde::{Serialize, Serializer};
 use super::Status;
 use super::events::Event;
 use super::health::{Check, Level};
+use super::peers::PeersReport;
 use super::state::{DatabaseState, Now};
+use crate::store::Skew;
 
 /// The version of `/status`: it grows when a field changes its meaning or goes; new fields leave it as it is.
 const VERSION: u32 = 1;
@@ -53,7 +55,36 @@ pub(super) struct Report {
     pub started: When,
     pub ready: bool,
     pub health: HealthSummary,
+    pub store_clock: Option<ClockReport>,
+    /// The fingerprint of the key that the store accepted last; null without such keys.
+    pub store_key: Option<String>,
     pub databases: BTreeMap<String, DatabaseReport>,
+    /// Null where no peers are configured.
+    pub peers: Option<PeersReport>,
+}
+
+/// The own clock beside the store's, which all databases share.
+#[derive(Debug, Serialize)]
+pub(super) struct ClockReport {
+    pub ahead_seconds: f64,
+    pub uncertainty_seconds: f64,
+    pub measured: When,
+    /// The same for people.
+    #[serde(skip)]
+    pub text: String,
+}
+
+impl From<&Skew> for ClockReport {
+    fn from(skew: &Skew) -> Self {
+        // A tenth of a millisecond is far below what can be known.
+        let seconds = |nanos: i64| jiff::SignedDuration::from_millis(nanos / 1_000_000).as_secs_f64();
+        Self {
+            ahead_seconds: seconds(skew.ahead()),
+            uncertainty_seconds: seconds(skew.uncertainty()),
+            measured: When(skew.measured),
+            text: skew.to_string(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -94,6 +125,8 @@ pub(super) struct StoredReport {
 #[derive(Debug, Serialize)]
 pub(super) struct InstanceReport {
     pub own: bool,
+    /// It never comes back: its objects are removed as soon as others have stored all that they say.
+    pub retired: bool,
     pub newest: When,
     /// The newest snapshot that is in this database, when it was taken, and when it was merged.
     pub merged: Option<String>,
@@ -209,10 +242,17 @@ impl Status {
             started: When(self.started.wall),
             ready: states.values().all(|state| state.ready),
             health: self.summary(&states, now),
+            store_clock: states
+                .values()
+                .filter_map(|state| state.skew.as_ref())
+                .max_by_key(|skew| skew.measured)
+                .map(ClockReport::from),
+            store_key: self.store.as_ref().and_then(|store| store.key()),
             databases: states
                 .into_iter()
                 .map(|(name, state)| (name, database(&state, &self.identity.instance, now)))
                 .collect(),
+            peers: self.peers.as_ref().map(|report| report()),
         }
     }
 }
@@ -263,6 +303,7 @@ fn database(state: &DatabaseState, own: &str, now: Now) -> DatabaseReport {
                 let fresh = merged.filter(|merged| merged.fresh);
                 let report = InstanceReport {
                     own: *name == own,
+                    retired: state.retired.contains(name),
                     newest: When(instance.newest),
                     merged: merged.map(|merged| merged.name.clone()),
                     merged_taken: merged.map(|merged| When(merged.taken)),

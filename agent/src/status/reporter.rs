@@ -1,6 +1,6 @@
 //! Where the replica of one database reports to: every report changes the state, the metrics and the events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -9,13 +9,16 @@ use super::DatabaseMetrics;
 use super::events::{EventKind, shortened};
 use super::health::{Check, Level};
 use super::state::{
-    Clock, Condition, Content, DatabaseState, FileState, MergedSnapshot, Now, StoredSnapshot,
+    Clock, Condition, Content, DatabaseState, FileState, MergedSnapshot, Now, StoredSnapshot, Way,
 };
 use crate::human::{count, size, span};
-use crate::snapshot::SnapshotName;
+use crate::snapshot::{DeltaName, SnapshotName};
+use crate::store::Skew;
 
 /// Corrupt snapshots kept in mind; the oldest names go.
 const MOST_CORRUPT: usize = 50;
+/// The step, and the condition, of flushing PowerDNS' caches.
+const POWERDNS: &str = "powerdns";
 
 /// Where the replica of one database reports to.
 pub struct DatabaseStatus {
@@ -88,6 +91,11 @@ impl DatabaseStatus {
         });
     }
 
+    /// These instances never come back.
+    pub fn retired(&self, instances: BTreeSet<String>) {
+        self.change(|state| state.retired = instances);
+    }
+
     /// A round of loading has ended and nothing failed in it.
     pub fn loaded(&self) {
         self.report(|state, now| succeeded(state, Check::Load, now));
@@ -103,13 +111,28 @@ impl DatabaseStatus {
         self.change(|state| state.sent = true);
     }
 
+    /// A snapshot is merged; so many of its entries were news.
     pub fn merged(&self, name: &SnapshotName, written: u64) {
         self.metrics.merged.inc();
+        self.merged_object(name.as_str(), name.instance(), name.timestamp(), written);
+        self.change(|state| state.forget_older_corrupt(name));
+    }
+
+    /// A delta is merged; so many of its entries were news.
+    pub fn merged_delta(&self, name: &DeltaName, way: Way, written: u64) {
+        match way {
+            Way::Store => self.metrics.deltas_merged.inc(),
+            Way::Peer => self.metrics.deltas_taken.inc(),
+        };
+        self.merged_object(name.file(), name.instance(), name.time(), written);
+    }
+
+    fn merged_object(&self, name: &str, instance: &str, taken: u64, written: u64) {
         self.metrics.entries_written.inc_by(written);
-        self.metrics.instance_merged(name.instance(), name.timestamp());
+        self.metrics.instance_merged(instance, taken);
         self.report(|state, now| {
-            let fresh = name.timestamp() >= self.started.wall;
-            let delay = now.wall.saturating_sub(name.timestamp());
+            let fresh = taken >= self.started.wall;
+            let delay = now.wall.saturating_sub(taken);
             if fresh {
                 self.metrics.observe_delay(delay);
             }
@@ -120,17 +143,23 @@ impl DatabaseStatus {
             };
             let text = format!("{name}: {news}");
             state.work.push(EventKind::Merged, "merge", &text, now.wall);
-            state.forget_older_corrupt(name);
-            let instance = state.instances.entry(name.instance().to_owned()).or_default();
-            instance.newest = instance.newest.max(name.timestamp());
+            let instance = state.instances.entry(instance.to_owned()).or_default();
+            instance.newest = instance.newest.max(taken);
             instance.merged = Some(MergedSnapshot {
-                name: name.to_string(),
-                taken: name.timestamp(),
+                name: name.to_owned(),
+                taken,
                 merged: now.wall,
                 written,
                 fresh,
             });
         });
+    }
+
+    /// A delta does not decode.
+    pub fn corrupt_delta(&self, name: &DeltaName, reason: &str) {
+        self.metrics.corrupt.inc();
+        let text = format!("{name}: {reason}");
+        self.report(|state, now| state.troubles.push(EventKind::Corrupt, "decode", &text, now.wall));
     }
 
     pub fn corrupt(&self, name: &SnapshotName, reason: &str) {
@@ -153,27 +182,45 @@ impl DatabaseStatus {
         self.metrics.unsynced.set(i64::from(last > synced));
     }
 
+    /// A snapshot of this many bytes is stored.
     pub fn stored(&self, name: &SnapshotName, bytes: u64) {
         self.metrics.stored.inc();
+        self.stored_object(
+            name.as_str(),
+            name.instance(),
+            name.timestamp(),
+            size(bytes).as_str(),
+            bytes,
+        );
+    }
+
+    /// A delta of this many bytes and entries is stored.
+    pub fn stored_delta(&self, name: &DeltaName, bytes: u64, entries: u64) {
+        self.metrics.deltas_stored.inc();
+        let text = format!("{} entries, {}", count(entries), size(bytes));
+        self.stored_object(name.file(), name.instance(), name.time(), &text, bytes);
+    }
+
+    fn stored_object(&self, name: &str, instance: &str, taken: u64, text: &str, bytes: u64) {
         self.metrics.bytes_stored.inc_by(bytes);
-        let seconds = i64::try_from(name.timestamp() / 1_000_000_000).unwrap_or(i64::MAX);
+        let seconds = i64::try_from(taken / 1_000_000_000).unwrap_or(i64::MAX);
         self.metrics.last_stored.set(seconds);
-        self.metrics.instance_newest(name.instance(), name.timestamp());
-        self.metrics.instance_merged(name.instance(), name.timestamp());
+        self.metrics.instance_newest(instance, taken);
+        self.metrics.instance_merged(instance, taken);
         self.report(|state, now| {
-            let text = format!("{name}: {}", size(bytes));
+            let text = format!("{name}: {text}");
             state.work.push(EventKind::Stored, "write", &text, now.wall);
             state.sent = true;
             state.stored = Some(StoredSnapshot {
-                name: name.to_string(),
+                name: name.to_owned(),
                 at: now.wall,
                 bytes,
             });
-            let own = state.instances.entry(name.instance().to_owned()).or_default();
-            own.newest = own.newest.max(name.timestamp());
+            let own = state.instances.entry(instance.to_owned()).or_default();
+            own.newest = own.newest.max(taken);
             own.merged = Some(MergedSnapshot {
-                name: name.to_string(),
-                taken: name.timestamp(),
+                name: name.to_owned(),
+                taken,
                 merged: now.wall,
                 written: 0,
                 fresh: false,
@@ -222,6 +269,42 @@ impl DatabaseStatus {
         });
     }
 
+    /// PowerDNS has carried out a command that flushes caches. No sign of the replica's life, nor are the next two.
+    pub fn flushed(&self) {
+        self.metrics.cache_flushes.inc();
+    }
+
+    /// A command to PowerDNS failed; `worrying` when that has lasted.
+    pub fn powerdns_silent(&self, error: &dyn std::fmt::Display, worrying: bool) {
+        self.metrics.failed(POWERDNS);
+        let (now, error) = ((self.clock)().wall, error.to_string());
+        if worrying {
+            self.metrics.condition(POWERDNS, true);
+        }
+        self.change(|state| {
+            state.troubles.push(EventKind::Failed, POWERDNS, &error, now);
+            if worrying {
+                let text = shortened(&format!("its caches may hold old answers: {error}"));
+                let level = Level::Warning;
+                let since = state.conditions.get(POWERDNS).map_or(now, |old| old.since);
+                state
+                    .conditions
+                    .insert(POWERDNS, Condition { level, text, since });
+            }
+        });
+    }
+
+    /// PowerDNS answers again, and all its caches are flushed.
+    pub fn powerdns_answers(&self) {
+        self.metrics.condition(POWERDNS, false);
+        let now = (self.clock)().wall;
+        self.change(|state| {
+            let text = "PowerDNS answers again: all its caches are flushed";
+            state.troubles.push(EventKind::Recovered, POWERDNS, text, now);
+            state.conditions.remove(POWERDNS);
+        });
+    }
+
     pub fn swept(&self, removed: u64) {
         self.metrics.marks_swept.inc_by(removed);
         self.report(|state, now| {
@@ -240,6 +323,12 @@ impl DatabaseStatus {
                 state.work.push(EventKind::Removed, "remove", &text, now.wall);
             }
         });
+    }
+
+    /// How far the own clock is from the store's. No sign of the replica's life.
+    pub fn compared_clocks(&self, skew: Skew) {
+        self.metrics.compared_clocks(&skew);
+        self.change(|state| state.skew = Some(skew));
     }
 
     /// The size of the file, and its limit. No sign of the replica's life.

@@ -1,6 +1,6 @@
 //! What is known of one database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::events::Events;
 use super::health::{Check, Level, Streaks};
 use crate::snapshot::SnapshotName;
+use crate::store::Skew;
 
 /// The time by both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,13 @@ impl Now {
             wall: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
         }
     }
+}
+
+/// On which way a delta came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Store,
+    Peer,
 }
 
 /// Where the time comes from.
@@ -94,6 +102,8 @@ pub struct DatabaseState {
     /// Whatever was to be stored at the start is stored.
     pub sent: bool,
     pub instances: BTreeMap<String, InstanceState>,
+    /// Those that never come back.
+    pub retired: BTreeSet<String>,
     pub stored: Option<StoredSnapshot>,
     /// The database's last transaction, and the one up to which the store has everything.
     pub last_txn: u64,
@@ -104,6 +114,8 @@ pub struct DatabaseState {
     pub corrupt: BTreeMap<String, String>,
     pub file: Option<FileState>,
     pub content: Option<Content>,
+    /// How far the own clock is from the store's.
+    pub skew: Option<Skew>,
     /// Merges and the like, and what went wrong: neither drives the other out.
     pub work: Events,
     pub troubles: Events,

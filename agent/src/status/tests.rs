@@ -403,3 +403,32 @@ async fn the_database_is_counted_in_the_background() {
     assert_eq!((content.entries, content.marks), (43, 20));
     assert_eq!(state.file.unwrap().bytes, std::fs::metadata(&path).unwrap().len());
 }
+
+#[tokio::test]
+async fn the_store_s_clock_is_in_status_page_and_metrics_once_it_is_known() {
+    let agent = Agent::new(Health::default());
+    assert_eq!(agent.get("/status").await.json()["store_clock"], Value::Null);
+    assert!(
+        !agent
+            .get("/metrics")
+            .await
+            .text
+            .contains("store_clock_ahead_seconds{")
+    );
+    let skew = crate::store::Skew::between(-5_100_000_000, -4_100_000_000);
+    agent.main.compared_clocks(skew);
+    let clock = agent.get("/status").await.json()["store_clock"].clone();
+    assert_eq!(
+        (&clock["ahead_seconds"], &clock["uncertainty_seconds"]),
+        (&(-4.6).into(), &0.5.into())
+    );
+    let page = agent.get("/").await.text;
+    assert!(page.contains("this clock is 4.6 s behind the store"), "{page}");
+    let metrics = agent.get("/metrics").await.text;
+    for sample in [
+        "zonetide_agent_store_clock_ahead_seconds{database=\"main\"} -4.6",
+        "zonetide_agent_store_clock_uncertainty_seconds{database=\"main\"} 0.5",
+    ] {
+        assert!(metrics.contains(sample), "{sample}: {metrics}");
+    }
+}

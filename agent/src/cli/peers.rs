@@ -1,0 +1,120 @@
+//! How the configuration's `peers` become peers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::{Config, Peers as Configured};
+use crate::peers::{Changes, Contacts, Outbox, Peering, Peers, Settings, SystemResolver, TokenSource};
+use crate::snapshot::DeltaName;
+use crate::sync::peer::{self, Told};
+
+/// The peers of the configured databases. Whoever only goes through once has none: it serves no endpoints.
+pub(super) fn start_peers(config: &Config) -> anyhow::Result<Peers> {
+    let databases = config.lmdbs.keys().cloned();
+    match &config.peers {
+        Some(peers) if !config.only_once => {
+            let settings = settings(peers)?;
+            Ok(Peers::start(
+                settings,
+                &config.instance,
+                databases,
+                Arc::new(SystemResolver),
+            )?)
+        }
+        _ => Ok(Peers::none(databases)),
+    }
+}
+
+fn settings(peers: &Configured) -> anyhow::Result<Settings> {
+    let token = if peers.token.is_empty() {
+        TokenSource::File(peers.token_file.clone())
+    } else {
+        TokenSource::Text(peers.token.expose().to_owned())
+    };
+    let mut settings = Settings::new(token);
+    settings.dns = peers.dns_name();
+    settings.list = peers.addresses();
+    settings.max_object = peers.max_object.0;
+    settings.queue_bytes = settings.queue_bytes.max(settings.max_object);
+    let file = &peers.tls.ca_file;
+    settings.ca = if file.as_os_str().is_empty() {
+        peers.tls.ca.clone().into_bytes()
+    } else {
+        std::fs::read(file).with_context(|| format!("peers.tls.ca_file: cannot read {}", file.display()))?
+    };
+    Ok(settings)
+}
+
+/// The peers as replication sees them.
+struct Reached {
+    outbox: Outbox,
+    contacts: Contacts,
+}
+
+impl peer::Peers for Reached {
+    fn tell(&self, database: &str, name: &DeltaName, object: Bytes) {
+        let changes = Changes {
+            database: database.to_owned(),
+            name: name.file().to_owned(),
+            object,
+        };
+        if self.outbox.tell(&Arc::new(changes)) {
+            self.outbox.set_progress(database, name.time());
+        } else {
+            self.outbox.announce(database, name.time());
+        }
+    }
+
+    fn announce(&self, database: &str, time: u64) {
+        self.outbox.announce(database, time);
+    }
+
+    fn contacts(&self, database: &str) -> BTreeMap<String, u64> {
+        let contacts = self.contacts.all().into_iter();
+        contacts
+            .filter(|contact| contact.in_contact)
+            .map(|contact| {
+                let told = contact.progress.get(database).copied().unwrap_or(0);
+                (contact.instance, told)
+            })
+            .collect()
+    }
+
+    fn news(&self) -> watch::Receiver<u64> {
+        self.contacts.news()
+    }
+}
+
+/// Both directions: who is told, and what they tell.
+pub(super) type Line = (Arc<dyn peer::Peers>, mpsc::Receiver<Told>);
+
+/// Connects a replica with its peers: who is told, and what they tell. Nobody without peers.
+pub(super) fn connect(database: &str, peers: &Peers) -> Option<(Arc<dyn peer::Peers>, mpsc::Receiver<Told>)> {
+    let Peering {
+        outbox,
+        contacts,
+        mut arrivals,
+    } = peers
+        .of_database(database)
+        .filter(|peering| peering.outbox.is_on())?;
+    // A short queue: what waits here is counted neither there nor anywhere.
+    let (sender, told) = mpsc::channel(1);
+    let folder = DeltaName::folder(database);
+    tokio::spawn(async move {
+        while let Some(arrived) = arrivals.recv().await {
+            let told = Told {
+                name: format!("{folder}{}", arrived.changes.name),
+                from: arrived.from_instance.clone(),
+                object: arrived.changes.object.clone(),
+            };
+            if sender.send(told).await.is_err() {
+                break;
+            }
+        }
+    });
+    Some((Arc::new(Reached { outbox, contacts }), told))
+}
