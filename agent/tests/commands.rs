@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use support::{golden_dir, golden_names};
 use tempfile::TempDir;
+use zonetide_agent::snapshot::{DeltaName, DeltaWriter, Entry, Meta, SnapshotName};
 
 const NEWEST: &str = "main__instB__20261124-090206-213092065__GX.pb.gz";
 
@@ -154,6 +155,61 @@ fn verify_names_the_corrupt_one_and_fails() {
     );
 }
 
+/// Stores a delta of one entry that leads on from the newest snapshot of instance B's main database.
+fn store_a_delta(desk: &Desk) -> String {
+    let newest = SnapshotName::parse(NEWEST).unwrap();
+    let time = newest.timestamp() + 1_000_000_000;
+    let name = DeltaName::new("main", newest.instance(), newest.timestamp(), time).unwrap();
+    let meta = Meta {
+        instance: newest.instance().into(),
+        timestamp: time,
+        database: "main".into(),
+        from_lmdb_txn_id: 1,
+        ..Meta::default()
+    };
+    let path = desk.path("store").join(name.as_str());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut writer = DeltaWriter::new(std::fs::File::create(path).unwrap(), &meta).unwrap();
+    let entry = Entry {
+        key: b"told by a delta",
+        value: b"1",
+        timestamp: time,
+        deleted: false,
+    };
+    writer.entry("pdns", &entry).unwrap();
+    writer.finish().unwrap();
+    name.to_string()
+}
+
+#[test]
+fn deltas_are_listed_verified_dumped_checked_and_removed_as_snapshots_are() {
+    let desk = Desk::new();
+    assert!(
+        desk.good(&["snapshots", "list", "--deltas"])
+            .contains("There are no deltas.")
+    );
+    let name = store_a_delta(&desk);
+    let listed = desk.json(&["snapshots", "list", "--deltas"]);
+    assert_eq!(listed[0]["name"], name.as_str());
+    assert_eq!(desk.json(&["snapshots", "verify"]).as_array().unwrap().len(), 11);
+    assert!(
+        desk.good(&["snapshots", "dump", &name])
+            .contains("told by a delta")
+    );
+    let output = desk.run(&["check"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("main: 2 newest snapshots, 1 deltas since; 1 entries are missing"),
+        "{text}"
+    );
+    desk.good(&["snapshots", "get", &name]);
+    desk.good(&["snapshots", "remove", &name]);
+    assert!(
+        desk.good(&["check"])
+            .contains("0 deltas since; 0 entries are missing")
+    );
+}
+
 fn tear(path: &Path) {
     let content = std::fs::read(path).unwrap();
     std::fs::write(path, &content[..content.len() / 2]).unwrap();
@@ -245,7 +301,10 @@ fn diff_shows_zone_by_zone_what_powerdns_would_see() {
 fn check_finds_what_either_side_lacks() {
     let desk = Desk::new();
     let text = desk.good(&["check"]);
-    assert!(text.contains("main: 2 newest snapshots; 0 entries"), "{text}");
+    assert!(
+        text.contains("main: 2 newest snapshots, 0 deltas since; 0 entries"),
+        "{text}"
+    );
     // Without instB's snapshot the bucket lacks what was written there.
     desk.good(&[
         "snapshots",

@@ -9,7 +9,7 @@ use support::{
     Content, Version, database_content, golden_dir, golden_names, golden_snapshot, open, snapshot_content,
 };
 use zonetide_agent::snapshot::{Snapshot, SnapshotName};
-use zonetide_agent::sync::{Origin, dump, merge};
+use zonetide_agent::sync::{dump, merge};
 
 fn all_golden_names() -> Vec<String> {
     [golden_names("main"), golden_names("shard")].concat()
@@ -107,12 +107,7 @@ fn every_golden_snapshot_goes_through_a_database_and_comes_out_the_same() {
         let merged = merge(&env, &mut golden, 0).unwrap();
         assert_eq!(merged.written, merged.entries, "{name}");
         let meta = golden.outline().meta.clone();
-        let origin = Origin {
-            database: meta.database.clone(),
-            instance: meta.instance.clone(),
-            hostname: meta.hostname.clone(),
-        };
-        let mut ours = Snapshot::open(dump(&env, &origin, meta.timestamp).unwrap().object).unwrap();
+        let mut ours = Snapshot::open(dump(&env, &meta).unwrap().object).unwrap();
         assert_eq!(
             snapshot_content(&mut ours),
             snapshot_content(&mut golden),

@@ -1,17 +1,21 @@
 //! PowerDNS 5 in a fleet of 4.9: its newer schema is never merged into an older database, nor written beside one.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::memory::InMemory;
 use support::{database_content, open};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use zonetide_agent::lmdb::{Environment, LmdbError};
 use zonetide_agent::status::{DatabaseStatus, Metrics};
 use zonetide_agent::store::{ObjectBackend, Store};
-use zonetide_agent::sync::{Hold, Origin, Replica, SchemaGuard, Schemas};
+use zonetide_agent::sync::{
+    Cleanup, Hold, Origin, Pace, Received, Replica, Retention, SchemaGuard, Schemas, Ways, run,
+};
 
 /// One PowerDNS with its agent: a main database and a shard.
 struct Server {
@@ -193,7 +197,7 @@ async fn a_shard_waits_for_what_the_main_database_finds() {
     newer.receive().await;
     newer.write(b"of newer");
     newer.send().await;
-    let mut old = Server::new("old", Some(5), &store);
+    let old = Server::new("old", Some(5), &store);
     old.shard.receive().await.unwrap();
     assert!(!old.shard.is_ready());
     assert_eq!(old.has(b"of newer"), (false, false));
@@ -209,4 +213,94 @@ async fn an_empty_database_takes_the_schema_of_what_is_in_the_bucket() {
     let mut fresh = Server::new("fresh", None, &store);
     fresh.receive().await;
     assert_eq!(fresh.has(b"of a"), (true, true));
+}
+
+#[tokio::test]
+async fn an_instance_upgraded_since_the_last_look_at_the_store_does_not_store_any_more() {
+    let store = store();
+    let (mut a, mut b) = (
+        Server::new("a", Some(5), &store),
+        Server::new("b", Some(5), &store),
+    );
+    a.receive().await;
+    a.write(b"of a");
+    assert_eq!(a.send().await, (true, true));
+    b.receive().await;
+    // As long as the store is unreachable nobody looks at it.
+    b.upgrade(6);
+    b.write(b"of b");
+    assert_eq!(b.send().await, (false, false));
+    a.receive().await;
+    assert_eq!(a.has(b"of b"), (false, false));
+}
+
+#[tokio::test]
+async fn a_database_of_the_older_schema_that_is_made_later_does_not_make_the_newer_one_look_older() {
+    let store = store();
+    let mut newer = Server::new("newer", Some(6), &store);
+    let mut old = Server::new("old", Some(5), &store);
+    put(&old.main_env, "pdns", b"schemaversion", 9, &5_u32.to_be_bytes());
+    old.receive().await;
+    old.write(b"of old");
+    assert_eq!(old.send().await, (true, true));
+    newer.receive().await;
+    assert_eq!(newer.has(b"of old"), (true, true));
+    newer.write(b"of newer");
+    assert_eq!(newer.send().await, (false, false));
+}
+
+#[tokio::test]
+async fn a_shard_that_waits_for_the_main_database_goes_on_when_that_has_looked_and_not_a_poll_later() {
+    let store = store();
+    let mut a = Server::new("a", Some(5), &store);
+    a.receive().await;
+    a.write(b"of a");
+    assert_eq!(a.send().await, (true, true));
+    let b = Server::new("b", None, &store);
+    assert_eq!(b.shard.receive().await.unwrap(), Received::Waiting);
+    let (main, shard, shard_env) = (b.main, b.shard, b.shard_env.clone());
+    let stop = CancellationToken::new();
+    let replicating = async {
+        // The shard's turn is first.
+        tokio::join!(
+            run(shard, unhurried(), Ways::default(), stop.clone()),
+            run(main, unhurried(), Ways::default(), stop.clone()),
+        )
+    };
+    let arriving = async {
+        while database_content(&shard_env).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+    };
+    let both = Box::pin(async { tokio::join!(replicating, arriving) });
+    let both = tokio::time::timeout(Duration::from_secs(20), both);
+    let ((shard, main), ()) = both.await.expect("the shard waits for its next poll");
+    shard.unwrap();
+    main.unwrap();
+}
+
+/// Hours between two looks of any kind.
+fn unhurried() -> Pace {
+    let hours = Duration::from_secs(4 * 3600);
+    Pace {
+        lmdb_poll: hours,
+        storage_poll: hours,
+        retry: hours,
+        retry_limit: None,
+        force_snapshot: hours,
+        receive_only: true,
+        cleanup: Cleanup {
+            interval: hours,
+            retention: Retention {
+                must_keep: hours,
+                remove_old_instances: hours,
+            },
+            snapshots: false,
+            retired: None,
+        },
+        once: false,
+        sweep: None,
+        shutdown: Duration::ZERO,
+    }
 }

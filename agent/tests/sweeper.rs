@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use support::{database_content, open};
 use zonetide_agent::lmdb::{Environment, LmdbError};
-use zonetide_agent::snapshot::Snapshot;
-use zonetide_agent::sync::{Origin, Sweep, dump, merge, sweep};
+use zonetide_agent::snapshot::{Meta, Snapshot};
+use zonetide_agent::sync::{Sweep, dump, merge, sweep};
 
 const DAY: u64 = 86_400_000_000_000;
 const NOW: u64 = 1_000 * DAY;
@@ -92,12 +92,7 @@ fn a_mark_that_was_swept_does_not_come_back_but_a_young_one_comes() {
     );
     // Known here with an older value: the mark must still win.
     put(&b, [(b"swept".to_vec(), 1, false)].into_iter());
-    let origin = Origin {
-        database: "shard".into(),
-        instance: "a".into(),
-        hostname: "test".into(),
-    };
-    let mut snapshot = Snapshot::open(dump(&a, &origin, NOW).unwrap().object).unwrap();
+    let mut snapshot = Snapshot::open(dump(&a, &Meta::default()).unwrap().object).unwrap();
     merge(&b, &mut snapshot, RULES.oldest_mark(NOW)).unwrap();
     let content = &database_content(&b)["records_v5"];
     assert_eq!(content.keys().collect::<Vec<_>>(), [&b"swept"[..], b"young"]);

@@ -11,7 +11,7 @@ use std::io::{Read as _, Write as _};
 use support::{
     database_content, golden_names, golden_object, golden_snapshot, open, snapshot_content, spooled,
 };
-use zonetide_agent::snapshot::{DecodeError, Snapshot};
+use zonetide_agent::snapshot::{DecodeError, MAX_DBIS, MAX_ENTRY_LEN, Snapshot};
 use zonetide_agent::sync::merge;
 
 fn gzip(message: &[u8]) -> Vec<u8> {
@@ -133,6 +133,35 @@ fn huge_lengths_foreign_flags_and_transforms_are_named() {
     assert!(no_key.contains("empty key"), "{no_key}");
     let no_name = with_dbi(&[0x12, 0x03, 0x0a, 0x01, b'k']);
     assert!(no_name.contains("no name of a DBI"), "{no_name}");
+}
+
+#[test]
+fn what_would_fill_the_memory_is_refused_before_it_does() {
+    let reason = |message: &[u8]| read(&gzip(&[&[0x08, 0x03], message].concat())).unwrap_err();
+    // An empty DBI is two bytes, and a thousand of them one when compressed. That they have no names either is not
+    // noticed before all of them are read.
+    assert!(matches!(
+        reason(&[0x1a, 0x00].repeat(MAX_DBIS + 1)),
+        DecodeError::DbiCount
+    ));
+    assert!(matches!(
+        reason(&[0x1a, 0x00].repeat(MAX_DBIS)),
+        DecodeError::DbiName(_)
+    ));
+    for field in [0x0a, 0x22] {
+        // A DBI of 515 bytes: a name, or a transform, of 512.
+        let long = [&[0x1a, 0x83, 0x04, field, 0x80, 0x04][..], &[b'n'; 512]].concat();
+        assert!(matches!(reason(&long), DecodeError::TooLong { len: 512, .. }));
+    }
+    // An entry of 16 MiB and 128 bytes.
+    let entry = [0x1a, 0x85, 0x81, 0x80, 0x08, 0x12, 0x80, 0x81, 0x80, 0x08];
+    assert!(matches!(
+        reason(&[&entry[..], &vec![0; (16 << 20) + 128]].concat()),
+        DecodeError::TooLong {
+            max: MAX_ENTRY_LEN,
+            ..
+        }
+    ));
 }
 
 #[test]

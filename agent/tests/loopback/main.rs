@@ -4,10 +4,24 @@
 // Helpers of tests count as tests, which clippy does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cached_pair;
+mod caches;
+mod changed_entries;
+mod cold_start;
+mod faults;
 mod golden;
+mod identity;
+mod keys;
+mod kills;
 mod node;
 mod outage;
 mod recovery;
 mod replicate;
+mod retired;
+mod schema;
 mod start_order;
 mod store;
+mod store_azure;
+mod store_gcs;
+mod temporary;
+mod told;

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use zonetide_agent::lmdb::{Environment, LmdbError, OpenOptions};
 use zonetide_testbed::agent::Storage;
 use zonetide_testbed::dns::{Code, Type};
-use zonetide_testbed::{Agent, PowerDns, PowerDnsApi, eventually};
+use zonetide_testbed::powerdns::MAP_SIZE_MB;
+use zonetide_testbed::{Agent, PowerDns, PowerDnsApi, Version, eventually};
 
 /// Polling is every 200 ms in these tests; the rest is room for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -35,6 +37,13 @@ impl Node {
         }
     }
 
+    /// With another PowerDNS than 4.9.
+    pub(crate) fn of(version: Version, name: &str, storage: impl Into<Storage>) -> Self {
+        let mut node = Self::new(name, storage);
+        node.dns.change_version(version);
+        node
+    }
+
     /// In the order of a pod: PowerDNS starts when the agent has merged the bucket.
     pub(crate) async fn start(&mut self) {
         self.agent.start().await;
@@ -56,6 +65,28 @@ impl Node {
         for file in ["pdns.lmdb", "pdns.lmdb-lock", "pdns.lmdb-0", "pdns.lmdb-0-lock"] {
             std::fs::remove_file(self.file(file)).unwrap();
         }
+    }
+
+    /// A file of the database, which both may have open.
+    pub(crate) fn open(&self, file: &str) -> Environment {
+        let options = OpenOptions {
+            map_size: (MAP_SIZE_MB as usize) << 20,
+            max_dbs: 64,
+            create: false,
+            no_subdir: true,
+        };
+        Environment::open(&self.file(file), &options).unwrap()
+    }
+
+    /// The schema that is written in the database.
+    pub(crate) fn schema(&self) -> u32 {
+        let env = self.open("pdns.lmdb");
+        env.read(|reader| {
+            let dbi = reader.dbi("pdns")?.expect("a database of PowerDNS");
+            let (_, schema) = reader.get(&dbi, b"schemaversion")?.expect("a schema");
+            Ok::<u32, LmdbError>(u32::from_be_bytes(schema.try_into().unwrap()))
+        })
+        .unwrap()
     }
 
     pub(crate) fn api(&self) -> PowerDnsApi {
@@ -88,5 +119,43 @@ impl Node {
     pub(crate) async fn comes_to_say_code(&self, name: &str, code: Code) {
         let what = format!("{} answers {name} with {code}", self.name);
         eventually(SOON, &what, || self.says_code(name, code)).await;
+    }
+
+    /// Waits until the agent says on its page that something fails for this reason.
+    pub(crate) async fn comes_to_fail(&self, reason: &str) {
+        let what = format!("the agent of {} says {reason:?}", self.name);
+        eventually(SOON, &what, async || {
+            let page = self.agent.http().get_text("/status").await;
+            let page = page.map_err(|error| error.to_string())?;
+            if page.contains(reason) { Ok(()) } else { Err(page) }
+        })
+        .await;
+    }
+
+    /// Waits until everything that the agent shows tells of a condition of the main database, with this in its text.
+    pub(crate) async fn comes_to_warn(&self, condition: &str, text: &str) {
+        let what = format!("the agent of {} tells of {condition}", self.name);
+        let sample = format!("zonetide_agent_condition{{database=\"main\",condition=\"{condition}\"}} 1");
+        let told = async || {
+            for (path, part) in [
+                ("/metrics", sample.as_str()),
+                ("/status", text),
+                ("/", text),
+                ("/healthz", text),
+            ] {
+                let told = match self.agent.http().get_text(path).await {
+                    Ok(answer) => answer,
+                    // What fails says why.
+                    Err(error) => error.to_string(),
+                };
+                if !told.contains(part) {
+                    return Err(format!("no {part:?} at {path}: {told}"));
+                }
+            }
+            Ok(())
+        };
+        eventually(SOON, &what, told).await;
+        let log = self.agent.log();
+        assert!(log.contains(text), "no {text:?} in the log:\n{log}");
     }
 }

@@ -19,7 +19,7 @@ use zonetide_testbed::garage::Bucket;
 
 const LONG: Duration = Duration::from_secs(3600);
 
-fn options(bucket: &Bucket) -> S3Options {
+pub(crate) fn options(bucket: &Bucket) -> S3Options {
     let _ = rustls::crypto::ring::default_provider().install_default();
     S3Options {
         bucket: bucket.name.clone(),
@@ -29,32 +29,48 @@ fn options(bucket: &Bucket) -> S3Options {
         secret_key: bucket.secret_key.clone(),
         global_prefix: "ns/schema-5/".into(),
         client: ClientSettings {
-            idle_conn_timeout: Duration::from_secs(90),
-            max_idle_conns: 100,
-            connect_timeout: Duration::from_secs(20),
-            dial_keep_alive: Duration::from_secs(10),
-            client_timeout: Duration::from_secs(60),
             content_md5: true,
-            tls: TlsSettings::default(),
+            ..client()
         },
         ..S3Options::default()
     }
 }
 
-async fn put(store: &dyn Store, name: &str, content: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn client() -> ClientSettings {
+    ClientSettings {
+        idle_conn_timeout: Duration::from_secs(90),
+        max_idle_conns: 100,
+        connect_timeout: Duration::from_secs(20),
+        dial_keep_alive: Duration::from_secs(10),
+        client_timeout: Duration::from_secs(60),
+        content_md5: false,
+        tls: TlsSettings::default(),
+    }
+}
+
+/// Objects of every size arrive as they are: the largest goes in parts.
+pub(crate) async fn check_small_and_large_objects(store: &dyn Store) {
+    let large: Vec<u8> = (0..=250).cycle().take(20 << 20).collect();
+    for content in [&b""[..], b"small", &large] {
+        put(store, "main__a", content).await.unwrap();
+        assert!(get(store, "main__a").await == content, "{} bytes", content.len());
+    }
+}
+
+pub(crate) async fn put(store: &dyn Store, name: &str, content: &[u8]) -> Result<(), StoreError> {
     let mut object = spool(&std::env::temp_dir());
     object.write_all(content).unwrap();
     store.put(name, object).await
 }
 
-async fn get(store: &dyn Store, name: &str) -> Vec<u8> {
+pub(crate) async fn get(store: &dyn Store, name: &str) -> Vec<u8> {
     let object = store.get(name, spool(&std::env::temp_dir())).await.unwrap();
     let mut content = Vec::new();
     object.unwrap().read_to_end(&mut content).unwrap();
     content
 }
 
-async fn names(store: &dyn Store, prefix: &str) -> Vec<String> {
+pub(crate) async fn names(store: &dyn Store, prefix: &str) -> Vec<String> {
     let mut names: Vec<_> = store
         .list(prefix)
         .await
@@ -122,7 +138,6 @@ async fn renewed_keys_in_files_are_used_at_once_when_the_old_ones_are_refused() 
     assert!(!error.contains(&old.secret_key), "{error}");
     write(&new);
     put(store.as_ref(), "main__a", b"1").await.unwrap();
-    write(&old);
     assert_eq!(names(store.as_ref(), "main__").await, ["main__a"]);
 }
 
@@ -134,15 +149,7 @@ async fn small_and_large_objects_arrive_with_checksum_and_storage_class() {
         ..options(&garage.bucket("zones").await)
     })
     .unwrap();
-    let large: Vec<u8> = (0..=250).cycle().take(20 << 20).collect();
-    for content in [&b""[..], b"small", &large] {
-        put(store.as_ref(), "main__a", content).await.unwrap();
-        assert!(
-            get(store.as_ref(), "main__a").await == content,
-            "{} bytes",
-            content.len()
-        );
-    }
+    check_small_and_large_objects(store.as_ref()).await;
 }
 
 #[tokio::test]
@@ -240,4 +247,43 @@ async fn an_own_authority_and_a_client_certificate_are_used_and_strangers_refuse
         ..trusted
     };
     assert!(open(system_only).list("main__").await.is_err());
+}
+
+#[tokio::test]
+async fn certificates_that_are_renewed_are_used_by_the_running_store_and_half_a_renewal_is_not() {
+    let garage = Garage::start().await;
+    let bucket = garage.bucket("zones").await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    let renew = |name: &str, with: &str| std::fs::copy(pem(with), file(name)).unwrap();
+    // An authority that the server is not of.
+    renew("ca.pem", "client.pem");
+    renew("client.pem", "client.pem");
+    renew("client.key", "client.key");
+    let mut options = S3Options {
+        endpoint_url: with_tls(&bucket.endpoint).await,
+        ..options(&bucket)
+    };
+    options.client.tls = TlsSettings {
+        ca_file: file("ca.pem"),
+        cert_file: file("client.pem"),
+        key_file: file("client.key"),
+        watch: Some(Duration::ZERO),
+        ..TlsSettings::default()
+    };
+    let store = open_s3(&options).unwrap();
+    assert!(store.list("main__").await.is_err(), "the server is a stranger");
+    renew("ca.pem", "ca.pem");
+    put(store.as_ref(), "main__a", b"1").await.unwrap();
+
+    std::fs::write(file("ca.pem"), "half of a certif").unwrap();
+    assert_eq!(names(store.as_ref(), "main__").await, ["main__a"]);
+    std::fs::remove_file(file("client.key")).unwrap();
+    assert_eq!(names(store.as_ref(), "main__").await, ["main__a"]);
+    renew("client.key", "client.key");
+    renew("ca.pem", "client.pem");
+    assert!(
+        store.list("main__").await.is_err(),
+        "the server is a stranger again"
+    );
 }

@@ -1,0 +1,301 @@
+//! Servers that share a bucket, of which every step is taken by hand, with a model for each of their databases.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use proptest::test_runner::TestCaseError;
+use zonetide_agent::lmdb::LmdbError;
+use zonetide_agent::sync::{Limits, Replica, SyncError};
+
+use super::model::{Entries, Key, Model};
+use super::server::{Job, Op, Process, Progress, Server, Setup, Time};
+use super::store::{Bucket, LANES};
+use super::support::{Version, database_content};
+use super::wire::Wire;
+
+pub(crate) struct Fleet {
+    pub(crate) bucket: Arc<Bucket>,
+    pub(crate) wire: Arc<Wire>,
+    limits: Limits,
+    /// Something happened that the others make good only when they read snapshots again:
+    /// - An agent that told of a state began anew when its clock had not come to the time of that state yet, and may give
+    ///   the time to another state.
+    /// - A server was lost that had heard of a change, and maybe alone: only its last snapshot may have that.
+    /// - A server was lost that had told of a change of which a torn object is in the store: who heard it does not read that.
+    pub(crate) waits_for_hours: bool,
+    /// An upload was torn since the last calm.
+    pub(crate) torn: bool,
+    /// Servers that heard of changes since the last calm.
+    heard: BTreeSet<usize>,
+    pub(crate) time: Time,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) models: Vec<Model>,
+    pub(crate) names: &'static [&'static str],
+    /// What was done and what came of it, for people.
+    pub(crate) log: Vec<String>,
+}
+
+impl Fleet {
+    pub(crate) fn new(setups: &[Setup], limits: Limits, names: &'static [&'static str]) -> Self {
+        let servers = setups.iter().enumerate();
+        Self {
+            servers: servers
+                .map(|(i, setup)| Server::new(format!("server-{i}"), *setup, names))
+                .collect(),
+            bucket: Arc::default(),
+            wire: Arc::default(),
+            limits,
+            waits_for_hours: false,
+            torn: false,
+            heard: BTreeSet::new(),
+            time: Time::default(),
+            models: names.iter().map(|_| Model::default()).collect(),
+            names,
+            log: Vec::new(),
+        }
+    }
+
+    pub(crate) fn pass(&self, time: u64) {
+        self.time.pass(time);
+    }
+
+    /// PowerDNS writes one entry in one transaction, with its own clock; `None` is a deletion.
+    pub(crate) fn write(&mut self, server: usize, database: usize, key: Key, value: Option<Vec<u8>>) {
+        let of = &self.servers[server];
+        if of.is_gone() || of.setup.receive_only {
+            return;
+        }
+        let env = &of.databases[database].env;
+        let time = self.time.now().strict_add_signed(of.writer_clock);
+        let new: Version = (time, value.is_none(), value.unwrap_or_default());
+        let old = self.entries(server, database).remove(&key);
+        env.write::<(), LmdbError>(|writer| {
+            let dbi = writer.dbi(&key.0)?;
+            writer.put(&dbi, &key.1, new.0, new.1, &new.2)
+        })
+        .unwrap();
+        self.models[database].write(server, key, &new, old.as_ref());
+    }
+
+    pub(crate) fn entries(&self, server: usize, database: usize) -> Entries {
+        let dbis = database_content(&self.servers[server].databases[database].env);
+        dbis.into_iter()
+            .flat_map(|(dbi, entries)| entries.into_iter().map(move |(key, v)| ((dbi.clone(), key), v)))
+            .collect()
+    }
+
+    /// The agents of a server are killed, in the middle of what they do.
+    pub(crate) fn kill(&mut self, server: usize) {
+        for database in &mut self.servers[server].databases {
+            database.process = Process::Down;
+        }
+    }
+
+    /// All know all.
+    pub(crate) fn forget_what_happened(&mut self) {
+        self.waits_for_hours = false;
+        self.torn = false;
+        self.heard.clear();
+    }
+
+    /// The server is lost with its databases.
+    pub(crate) fn retire(&mut self, server: usize) {
+        self.waits_for_hours |= self.torn && self.servers[server].setup.tells;
+        if self.heard.remove(&server) {
+            self.waits_for_hours = true;
+            for database in 0..self.servers[server].databases.len() {
+                let entries = self.entries(server, database);
+                self.models[database].lose_heard(&entries);
+            }
+        }
+        self.servers[server].lose_databases();
+        for model in &mut self.models {
+            model.lose(server);
+        }
+    }
+
+    /// A server that is gone comes back, empty.
+    pub(crate) fn revive(&mut self, server: usize) {
+        let of = &mut self.servers[server];
+        if of.is_gone() {
+            of.new_databases(self.names);
+        }
+    }
+
+    /// Begins a step, up to the agent's first request to the store. An earlier one is brought to its end.
+    pub(crate) async fn begin(
+        &mut self,
+        server: usize,
+        database: usize,
+        op: Op,
+    ) -> Result<Progress, TestCaseError> {
+        let lane = op.lane();
+        self.finish(server, database, lane).await?;
+        let of = &self.servers[server];
+        if !of.does(op) {
+            return Ok(Progress::None);
+        }
+        if matches!(of.databases[database].process, Process::Down) {
+            let others = (0..self.servers.len()).filter(|other| *other != server);
+            let others = others.filter(|other| self.servers[*other].setup.tells);
+            let others: Vec<_> = others.map(|other| self.servers[other].name.clone()).collect();
+            // It takes time.
+            self.pass(1);
+            let clock = self.servers[server].agent_clock.load(Ordering::Relaxed);
+            let clock = self.time.now().strict_add_signed(clock);
+            self.waits_for_hours |= clock <= self.wire.newest(&self.servers[server].name);
+            self.servers[server].start(&self.bucket, &self.time, &self.wire, &others, self.limits);
+        }
+        let of = &mut self.servers[server];
+        let clock = (self.time.now()).strict_add_signed(of.agent_clock.load(Ordering::Relaxed));
+        let monotonic = self.time.monotonic();
+        let place = &mut of.databases[database];
+        if let Process::Running(agent, jobs) = &mut place.process {
+            let agent = agent.clone();
+            jobs[lane] = Some(Job {
+                op,
+                future: Box::pin(agent.run(op, clock, monotonic)),
+                written: self.models[database].written_by(server),
+                stored: place.stored.load(Ordering::Relaxed),
+            });
+        }
+        self.drive(server, database, lane).await
+    }
+
+    /// Lets one request through, up to the next one.
+    pub(crate) async fn advance(
+        &mut self,
+        server: usize,
+        database: usize,
+        lane: usize,
+    ) -> Result<Progress, TestCaseError> {
+        let Some(place) = self.servers[server].databases.get(database) else {
+            return Ok(Progress::None);
+        };
+        if place.is_busy(lane) {
+            place.gates[lane].let_one_through();
+        }
+        self.drive(server, database, lane).await
+    }
+
+    /// Brings a step to its end.
+    pub(crate) async fn finish(
+        &mut self,
+        server: usize,
+        database: usize,
+        lane: usize,
+    ) -> Result<Progress, TestCaseError> {
+        let Some(place) = self.servers[server].databases.get(database) else {
+            return Ok(Progress::None);
+        };
+        let gates = place.gates.clone();
+        if place.is_busy(lane) {
+            gates[lane].set_open(true);
+            gates[lane].let_one_through();
+        }
+        let progress = self.drive(server, database, lane).await;
+        gates[lane].set_open(false);
+        progress
+    }
+
+    /// Brings all steps of a database to their ends.
+    pub(crate) async fn finish_all(&mut self, server: usize, database: usize) -> Result<(), TestCaseError> {
+        for lane in 0..LANES {
+            self.finish(server, database, lane).await?;
+        }
+        Ok(())
+    }
+
+    /// A message arrives at a server; `stays`: not for the last time.
+    pub(crate) async fn hear(
+        &mut self,
+        server: usize,
+        number: usize,
+        stays: bool,
+    ) -> Result<bool, TestCaseError> {
+        let of = &self.servers[server];
+        let Some((database, told)) = self.wire.take(&of.name, number, stays) else {
+            return Ok(false);
+        };
+        let place = self.names.iter().position(|name| *name == database);
+        if let Some(replica) = place.and_then(|place| self.replica(server, place)) {
+            let name = told.name.clone();
+            let outcome = replica.take(told).await;
+            self.heard.insert(server);
+            let outcome = outcome.map_err(|error| TestCaseError::fail(format!("{name}: {error}")))?;
+            self.log
+                .push(format!("{} hears {name}: {outcome}", self.servers[server].name));
+        }
+        Ok(true)
+    }
+
+    /// A step from its beginning to its end.
+    pub(crate) async fn run(
+        &mut self,
+        server: usize,
+        database: usize,
+        op: Op,
+    ) -> Result<Progress, TestCaseError> {
+        match self.begin(server, database, op).await? {
+            Progress::None => self.finish(server, database, op.lane()).await,
+            ended => Ok(ended),
+        }
+    }
+
+    /// Goes on with a step until it ends or stands at the gate, and tells the model what its agent reported.
+    async fn drive(
+        &mut self,
+        server: usize,
+        database: usize,
+        lane: usize,
+    ) -> Result<Progress, TestCaseError> {
+        let of = &mut self.servers[server];
+        let Some(place) = of.databases.get_mut(database) else {
+            return Ok(Progress::None);
+        };
+        let Process::Running(_, jobs) = &mut place.process else {
+            return Ok(Progress::None);
+        };
+        let Some(mut job) = jobs[lane].take() else {
+            return Ok(Progress::None);
+        };
+        place.lane.store(lane, Ordering::Relaxed);
+        let outcome = tokio::select! {
+            biased;
+            ended = &mut job.future => ended,
+            () = place.gates[lane].arrived() => {
+                jobs[lane] = Some(job);
+                return Ok(Progress::None);
+            }
+        };
+        let is_send = matches!(job.op, Op::Send | Op::ForcedSend);
+        self.log
+            .push(format!("{} {} {:?}: {outcome:?}", of.name, place.name, job.op));
+        let model = &mut self.models[database];
+        if is_send && place.stored.load(Ordering::Relaxed) > job.stored && outcome.is_ok() {
+            model.stored(&job.written);
+        }
+        match outcome {
+            Ok(all) => {
+                if all && is_send {
+                    model.stored(&model.written_by(server));
+                }
+                Ok(Progress::Done(all))
+            }
+            Err(SyncError::Store(_)) => Ok(Progress::Failed),
+            Err(error) => Err(TestCaseError::fail(format!(
+                "{} {}: {error}",
+                of.name, place.name
+            ))),
+        }
+    }
+
+    /// The replica of a running agent.
+    pub(crate) fn replica(&self, server: usize, database: usize) -> Option<&Replica> {
+        match &self.servers[server].databases.get(database)?.process {
+            Process::Running(agent, _) => Some(&agent.replica),
+            Process::Down => None,
+        }
+    }
+}

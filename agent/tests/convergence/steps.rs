@@ -1,0 +1,337 @@
+//! What may happen, in any order.
+
+use std::sync::atomic::Ordering;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use zonetide_agent::sync::Limits;
+
+use super::fleet::Fleet;
+use super::server::{Op, SECOND, Setup};
+use super::store::{LANES, PutFault};
+
+/// Most that a clock is ahead of the time or behind it, ns.
+pub(crate) const MOST_SKEW: u64 = 600 * SECOND;
+
+/// One thing that happens. Servers and databases are counted round, so that all numbers are good.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Write {
+        server: usize,
+        database: usize,
+        dbi: usize,
+        key: u8,
+        /// `None` deletes.
+        value: Option<u8>,
+    },
+    Run(usize, usize, Op),
+    /// All agents, one after the other.
+    RunAll(Op),
+    /// Up to the first request to the store; others come between it and the next.
+    Begin(usize, usize, Op),
+    /// Lets a request of a lane through.
+    Advance(usize, usize, usize),
+    /// A server hears what another one told; `bool`: it hears it once more later.
+    Hear(usize, usize, bool),
+    /// All hear everything, in order.
+    HearAll,
+    /// What is on the way to a server is lost.
+    Mislay(usize),
+    /// A server is lost after it told of its changes and before it stored them.
+    Bereave(usize),
+    /// Nobody hears a server.
+    Hush(usize, bool),
+    /// The agents of a server write down what they know.
+    Remember(usize),
+    Kill(usize),
+    /// The server is lost with its databases and comes back.
+    Wipe(usize),
+    /// All servers are lost at a time and come back: the bucket alone has everything that was ever reported stored.
+    WipeAll,
+    /// The same as `Wipe`, but the server comes back only with `Revive`.
+    Retire(usize),
+    Revive(usize),
+    Cut(usize, bool),
+    Fault(PutFault),
+    /// A slow upload arrives.
+    Land(usize),
+    /// A slow upload does not.
+    Lose(usize),
+    AgentClock(usize, i64),
+    WriterClock(usize, i64),
+    Pass(u64),
+    Calm,
+    /// When all is calm somebody empties the bucket. It fills again before anything else is lost.
+    Empty,
+    LongTime(u64),
+}
+
+/// A whole test: who there is, and what happens.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) setups: Vec<Setup>,
+    pub(crate) limits: Limits,
+    pub(crate) databases: usize,
+    /// They begin as a fleet at work, and not with nothing.
+    pub(crate) introduced: bool,
+    pub(crate) steps: Vec<Step>,
+}
+
+fn setup() -> impl Strategy<Value = Setup> {
+    let odds = [0.2, 0.6, 0.7, 0.7, 0.3].map(prop::bool::weighted);
+    odds.prop_map(|[receive_only, sweeps, tells, remembers, retires]| Setup {
+        receive_only,
+        sweeps,
+        tells,
+        remembers,
+        retires,
+    })
+}
+
+/// Small ones, so that few steps reach them.
+fn limits() -> impl Strategy<Value = Limits> {
+    let usual = Limits::default();
+    (
+        prop_oneof![Just(2), Just(usual.kept)],
+        prop_oneof![Just(2), Just(4), Just(usual.stride)],
+        prop_oneof![Just(200), Just(usual.least)],
+        prop_oneof![Just(3), Just(usual.deltas)],
+        prop_oneof![Just(2), Just(usual.foreign)],
+        prop_oneof![1 => Just(120), 3 => Just(usual.told)],
+    )
+        .prop_map(|(kept, stride, least, deltas, foreign, told)| Limits {
+            kept,
+            stride,
+            least,
+            deltas,
+            foreign,
+            told,
+        })
+}
+
+/// Offsets that make equal times of different servers likely, and some far off.
+fn offset() -> impl Strategy<Value = i64> {
+    let second = SECOND.cast_signed();
+    prop_oneof![
+        2 => Just(0),
+        2 => (-2..=2_i64).prop_map(move |seconds| seconds * second),
+        1 => Just(MOST_SKEW.cast_signed()),
+        1 => Just(-MOST_SKEW.cast_signed()),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (server, database) = (0..4_usize, 0..2_usize);
+    let place = (server.clone(), database.clone());
+    let op = prop_oneof![
+        4 => Just(Op::Receive),
+        2 => Just(Op::ReceiveNews),
+        5 => Just(Op::Send),
+        1 => Just(Op::ForcedSend),
+        4 => Just(Op::Tell),
+        2 => Just(Op::Clean),
+        1 => Just(Op::CleanOwn),
+        1 => Just(Op::Sweep),
+    ];
+    let value = prop::option::weighted(0.7, 0..3_u8);
+    prop_oneof![
+        16 => (server.clone(), database, 0..2_usize, 0..3_u8, value).prop_map(
+            |(server, database, dbi, key, value)| Step::Write { server, database, dbi, key, value }
+        ),
+        16 => (place.clone(), op.clone()).prop_map(|((server, database), op)| Step::Run(server, database, op)),
+        6 => op.clone().prop_map(Step::RunAll),
+        6 => (place.clone(), op).prop_map(|((server, database), op)| Step::Begin(server, database, op)),
+        6 => (place, 0..LANES).prop_map(|((server, database), lane)| Step::Advance(server, database, lane)),
+        6 => (server.clone(), 0..3_usize, prop::bool::weighted(0.2)).prop_map(|(server, number, stays)| Step::Hear(server, number, stays)),
+        4 => Just(Step::HearAll),
+        1 => server.clone().prop_map(Step::Mislay),
+        2 => server.clone().prop_map(Step::Bereave),
+        1 => (server.clone(), any::<bool>()).prop_map(|(server, hushed)| Step::Hush(server, hushed)),
+        3 => server.clone().prop_map(Step::Remember),
+        2 => server.clone().prop_map(Step::Kill),
+        2 => server.clone().prop_map(Step::Wipe),
+        1 => Just(Step::WipeAll),
+        2 => server.clone().prop_map(Step::Retire),
+        1 => server.clone().prop_map(Step::Revive),
+        2 => (server.clone(), any::<bool>()).prop_map(|(server, cut)| Step::Cut(server, cut)),
+        3 => prop_oneof![
+            Just(PutFault::Lost),
+            Just(PutFault::Taken),
+            (0..4_u8).prop_map(PutFault::Torn),
+            Just(PutFault::Slow),
+        ].prop_map(Step::Fault),
+        2 => (0..3_usize).prop_map(Step::Land),
+        1 => (0..3_usize).prop_map(Step::Lose),
+        1 => (server.clone(), offset()).prop_map(|(server, offset)| Step::AgentClock(server, offset)),
+        2 => (server, offset()).prop_map(|(server, offset)| Step::WriterClock(server, offset)),
+        8 => prop_oneof![Just(1_u64), Just(60), Just(1800)].prop_map(Step::Pass),
+        1 => prop_oneof![
+            2 => Just(Step::Calm),
+            1 => Just(Step::Empty),
+            2 => prop_oneof![Just(30_u64), Just(49), Just(101)].prop_map(Step::LongTime),
+        ],
+    ]
+}
+
+pub(crate) fn case() -> impl Strategy<Value = Case> {
+    let setups = prop::collection::vec(setup(), 2..=4);
+    let databases = prop_oneof![3 => Just(1), 1 => Just(2_usize)];
+    let introduced = prop::bool::weighted(0.7);
+    let steps = prop::collection::vec(step(), 1..80);
+    (setups, limits(), databases, introduced, steps).prop_map(
+        |(mut setups, limits, databases, introduced, steps)| {
+            setups[0].receive_only = false;
+            Case {
+                setups,
+                limits,
+                databases,
+                introduced,
+                steps,
+            }
+        },
+    )
+}
+
+/// Names of keys that PowerDNS' DBIs could have.
+fn key(dbi: usize, key: u8) -> (String, Vec<u8>) {
+    (["domains_v5", "records_v5"][dbi].to_owned(), vec![key])
+}
+
+/// Empty values are as good as others: PowerDNS' indexes have them.
+fn value(value: u8) -> Vec<u8> {
+    vec![b'v'; value.into()]
+}
+
+impl Fleet {
+    async fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
+        let (servers, databases) = (self.servers.len(), self.names.len());
+        let place = |server: usize, database: usize| (server % servers, database % databases);
+        self.log.push(format!("{step:?}"));
+        match step {
+            Step::Write {
+                server,
+                database,
+                dbi,
+                key: number,
+                value: written,
+            } => {
+                let (server, database) = place(server, database);
+                self.write(server, database, key(dbi, number), written.map(value));
+            }
+            Step::Run(server, database, op) => {
+                let (server, database) = place(server, database);
+                self.run(server, database, op).await?;
+            }
+            Step::RunAll(op) => {
+                for (server, database) in self.places() {
+                    self.run(server, database, op).await?;
+                }
+            }
+            Step::Begin(server, database, op) => {
+                let (server, database) = place(server, database);
+                self.begin(server, database, op).await?;
+            }
+            Step::Advance(server, database, lane) => {
+                let (server, database) = place(server, database);
+                self.advance(server, database, lane).await?;
+            }
+            Step::Hear(server, number, stays) => {
+                self.hear(server % servers, number, stays).await?;
+            }
+            Step::HearAll => {
+                for server in 0..servers {
+                    while self.hear(server, 0, false).await? {}
+                }
+            }
+            Step::Bereave(server) => {
+                let server = server % servers;
+                if server == 0 || !self.is_judged(server) {
+                    return Ok(());
+                }
+                self.introduce().await?;
+                for database in 0..databases {
+                    self.write(server, database, key(1, 2), Some(value(2)));
+                    self.run(server, database, Op::Tell).await?;
+                }
+                for other in (0..servers).filter(|other| *other != server) {
+                    while self.hear(other, 0, false).await? {}
+                }
+                self.retire(server);
+            }
+            Step::Mislay(server) => self.wire.lose(&self.servers[server % servers].name),
+            Step::Hush(server, hushed) => {
+                self.servers[server % servers]
+                    .hushed
+                    .store(hushed, Ordering::Relaxed);
+            }
+            Step::Remember(server) => self.servers[server % servers].remember(),
+            Step::Kill(server) => self.kill(server % servers),
+            Step::Wipe(server) => self.wipe(server % servers),
+            Step::WipeAll => (0..servers).for_each(|server| self.wipe(server)),
+            Step::Retire(server) => {
+                let server = server % servers;
+                if server != 0 && self.is_judged(server) {
+                    self.retire(server);
+                }
+            }
+            Step::Revive(server) => self.revive(server % servers),
+            Step::Cut(server, cut) => self.servers[server % servers].cut.store(cut, Ordering::Relaxed),
+            Step::Fault(fault) => {
+                self.torn |= matches!(fault, PutFault::Torn(_));
+                self.bucket.set_fault(Some(fault));
+            }
+            Step::Land(number) => self.bucket.land(number),
+            Step::Lose(number) => self.bucket.lose(number),
+            Step::AgentClock(server, offset) => self.servers[server % servers].set_agent_clock(offset),
+            Step::WriterClock(server, offset) => self.servers[server % servers].set_writer_clock(offset),
+            Step::Pass(seconds) => self.pass(seconds * SECOND),
+            Step::Calm => self.calm().await?,
+            Step::Empty => {
+                self.calm().await?;
+                self.bucket.empty();
+                self.calm().await?;
+            }
+            Step::LongTime(days) => self.long_time(days).await?,
+        }
+        Ok(())
+    }
+
+    /// All that can be have stored something, and know each other.
+    async fn introduce(&mut self) -> Result<(), TestCaseError> {
+        for (server, database) in self.places() {
+            self.write(server, database, key(1, 3), Some(value(1)));
+        }
+        for op in [Op::Receive, Op::Send, Op::Receive] {
+            for (server, database) in self.places() {
+                self.run(server, database, op).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wipe(&mut self, server: usize) {
+        if !self.servers[server].is_gone() && self.is_judged(server) {
+            self.retire(server);
+            self.revive(server);
+        }
+    }
+
+    /// Whether a server's other databases are of any use without it: agents merge them once they know PowerDNS' schema from
+    /// a sound snapshot of its first one.
+    fn is_judged(&self, server: usize) -> bool {
+        let name = &self.servers[server].name;
+        let of_server = |object: &String| object.contains(&format!("__{name}__"));
+        self.bucket.has_readable(self.names[0], name) || !self.bucket.names().iter().any(of_server)
+    }
+
+    pub(crate) async fn play(&mut self, introduced: bool, steps: Vec<Step>) -> Result<(), TestCaseError> {
+        if introduced {
+            self.introduce().await?;
+        }
+        for step in steps {
+            self.take(step).await?;
+        }
+        self.long_time(101).await?;
+        self.sweep_all().await
+    }
+}

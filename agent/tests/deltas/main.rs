@@ -1,0 +1,18 @@
+//! Changes on their way as deltas: stored, found, joined on, told to peers, and what happens when some of it is lost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod gaps;
+mod lost;
+mod mixed;
+mod peers;
+mod restart;
+mod server;
+mod way;

@@ -1,0 +1,209 @@
+//! Changes that peers tell each other before the store has them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use zonetide_agent::lmdb::{LmdbError, Writer};
+use zonetide_agent::snapshot::DeltaName;
+use zonetide_agent::sync::peer::{Peers, Told};
+
+use crate::server::{SECOND, Server, Watched};
+
+/// The other end of the line.
+#[derive(Default)]
+pub(crate) struct Line {
+    told: Mutex<Vec<(String, Bytes)>>,
+    announced: Mutex<Vec<u64>>,
+}
+
+impl Peers for Line {
+    fn tell(&self, _database: &str, name: &DeltaName, object: Bytes) {
+        self.told.lock().unwrap().push((name.to_string(), object));
+    }
+
+    fn announce(&self, _database: &str, time: u64) {
+        self.announced.lock().unwrap().push(time);
+    }
+
+    fn contacts(&self, _database: &str) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+
+    fn news(&self) -> watch::Receiver<u64> {
+        watch::Sender::new(0).subscribe()
+    }
+}
+
+impl Line {
+    pub(crate) fn take(&self) -> Vec<Told> {
+        let told = std::mem::take(&mut *self.told.lock().unwrap());
+        told.into_iter()
+            .map(|(name, object)| Told {
+                name,
+                from: "a".into(),
+                object,
+            })
+            .collect()
+    }
+}
+
+/// Two servers that both have begun, the first with a line.
+pub(crate) async fn pair(store: &Arc<Watched>) -> (Server, Server, Arc<Line>) {
+    let (mut a, b) = (Server::new("a", store), Server::new("b", store));
+    let line = Arc::new(Line::default());
+    a.replica.set_peers(line.clone());
+    a.begin().await;
+    b.begin().await;
+    a.receive().await;
+    a.send().await;
+    b.receive().await;
+    b.send().await;
+    line.take();
+    line.announced.lock().unwrap().clear();
+    store.fetched();
+    (a, b, line)
+}
+
+#[tokio::test]
+async fn what_a_peer_told_is_there_at_once_and_never_fetched() {
+    let store = Watched::new();
+    let (a, b, line) = pair(&store).await;
+    for n in 0..5 {
+        a.write("key", &n.to_string());
+        a.replica.tell().await.unwrap();
+        for told in line.take() {
+            assert!(b.replica.take(told).await.unwrap());
+        }
+        assert_eq!(b.content()["key"], n.to_string());
+        // b has nothing to say, and passes nothing on.
+        b.send().await;
+        if n % 2 == 1 {
+            // Two of them in one delta.
+            a.send().await;
+        }
+        b.receive().await;
+    }
+    assert!(line.take().is_empty());
+    assert!(store.fetched().is_empty());
+    let own = store
+        .deltas()
+        .await
+        .into_iter()
+        .filter(|listed| listed.name.contains("__b__"));
+    assert_eq!(own.count(), 1, "only the one that told of its first snapshot");
+}
+
+#[tokio::test]
+async fn what_was_told_and_got_lost_comes_from_the_store() {
+    let store = Watched::new();
+    let (a, b, line) = pair(&store).await;
+    a.write("one", "1");
+    a.replica.tell().await.unwrap();
+    line.take();
+    a.write("two", "2");
+    a.replica.tell().await.unwrap();
+    for told in line.take() {
+        assert!(!b.replica.take(told).await.unwrap(), "there is a gap before it");
+    }
+    assert_eq!(b.content()["two"], "2");
+    assert!(!b.content().contains_key("one"));
+    a.send().await;
+    b.receive().await;
+    assert_eq!(b.content(), a.content());
+    // From here on everything joins again.
+    a.write("three", "3");
+    a.replica.tell().await.unwrap();
+    for told in line.take() {
+        assert!(b.replica.take(told).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_only_a_peer_knows_survives_the_loss_of_its_server() {
+    let store = Watched::new();
+    let (a, b, line) = pair(&store).await;
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    a.write("precious", "1");
+    assert!(a.replica.send(false).await.is_err());
+    for told in line.take() {
+        assert!(b.replica.take(told).await.unwrap());
+    }
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    drop(a);
+    // The server may only be slow.
+    b.receive().await;
+    b.send().await;
+    let c = Server::new("c", &store);
+    c.receive().await;
+    assert!(!c.content().contains_key("precious"));
+    b.pass(61 * SECOND);
+    b.receive().await;
+    b.send().await;
+    c.receive().await;
+    assert_eq!(c.content()["precious"], "1");
+    // Once is enough.
+    let snapshots = store.snapshots().await.len();
+    b.pass(120 * SECOND);
+    b.receive().await;
+    b.pass(120 * SECOND);
+    b.receive().await;
+    b.send().await;
+    assert_eq!(store.snapshots().await.len(), snapshots);
+}
+
+#[tokio::test]
+async fn a_transaction_that_changes_nothing_leaves_no_gap_in_what_is_told() {
+    let store = Watched::new();
+    let (a, b, line) = pair(&store).await;
+    let create = |writer: &mut Writer<'_>| writer.dbi("empty_v5").map(|_| ());
+    a.env.write::<(), LmdbError>(create).unwrap();
+    a.replica.tell().await.unwrap();
+    a.send().await;
+    a.write("key", "1");
+    a.replica.tell().await.unwrap();
+    for told in line.take() {
+        assert!(b.replica.take(told).await.unwrap());
+    }
+    assert_eq!(b.content()["key"], "1");
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_told_is_announced() {
+    let store = Watched::new();
+    let (a, b, line) = pair(&store).await;
+    let mut noise = 1_u32;
+    let mut random = || {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b'!' + (noise >> 24) as u8 % 90
+    };
+    a.write_all((0..2_000).map(|n| (format!("key{n}"), (0..1_000).map(|_| random()).collect())));
+    a.replica.tell().await.unwrap();
+    assert!(line.take().is_empty());
+    let announced = line.announced.lock().unwrap().clone();
+    a.send().await;
+    let name = store.deltas().await.pop().unwrap().name;
+    let stored = DeltaName::parse("main", &name).unwrap();
+    assert_eq!(announced, [stored.time()]);
+    b.receive().await;
+    assert_eq!(b.content(), a.content());
+}
+
+#[tokio::test]
+async fn nonsense_from_a_peer_changes_nothing() {
+    let store = Watched::new();
+    let (_a, b, _) = pair(&store).await;
+    let before = b.content();
+    let name = DeltaName::new("main", "a", 1, 2).unwrap().to_string();
+    for (name, object) in [(name.as_str(), &b"nonsense"[..]), ("main__x.pb.gz", b"")] {
+        let told = Told {
+            name: name.into(),
+            from: "a".into(),
+            object: object.to_vec().into(),
+        };
+        assert!(b.replica.take(told).await.is_err());
+    }
+    assert_eq!(b.content(), before);
+}

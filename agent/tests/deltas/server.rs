@@ -1,0 +1,220 @@
+//! A server with a database of its own, and a store that counts what is asked of it.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Seek as _};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use object_store::memory::InMemory;
+use tempfile::{SpooledTempFile, TempDir};
+use tokio::sync::Notify;
+use zonetide_agent::lmdb::{Environment, LmdbError, Writer};
+use zonetide_agent::status::{DatabaseStatus, Metrics};
+use zonetide_agent::store::{Listed, ObjectBackend, Store, StoreError, StoreErrorReason};
+use zonetide_agent::sync::{Origin, Received, Replica};
+
+use crate::support::{database_content, open, spooled};
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+/// When the tests begin.
+const START: u64 = 1_795_510_850 * SECOND;
+pub(crate) const DBI: &str = "records_v5";
+
+/// Remembers what was fetched, and can be out of order.
+pub(crate) struct Watched {
+    inner: ObjectBackend,
+    pub(crate) fetched: Mutex<Vec<String>>,
+    pub(crate) refuses_writes: AtomicBool,
+    /// The next snapshot is half stored, and its upload fails.
+    pub(crate) tears: AtomicBool,
+    /// The upload of the next snapshot waits.
+    pub(crate) holds: AtomicBool,
+    pub(crate) arrived: Notify,
+    pub(crate) released: Notify,
+}
+
+impl Watched {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            inner: ObjectBackend::new(Arc::new(InMemory::new()), ""),
+            fetched: Mutex::default(),
+            refuses_writes: AtomicBool::new(false),
+            tears: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
+            arrived: Notify::new(),
+            released: Notify::new(),
+        })
+    }
+
+    /// What was fetched since the last call.
+    pub(crate) fn fetched(&self) -> Vec<String> {
+        std::mem::take(&mut self.fetched.lock().unwrap())
+    }
+
+    pub(crate) async fn deltas(&self) -> Vec<Listed> {
+        let mut listed = self.inner.list("zonetide/delta/main/").await.unwrap();
+        listed.sort();
+        listed
+    }
+
+    pub(crate) async fn snapshots(&self) -> Vec<Listed> {
+        let mut listed = self.inner.list("main__").await.unwrap();
+        listed.sort();
+        listed
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(prefix).await
+    }
+
+    async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError> {
+        self.fetched.lock().unwrap().push(name.to_owned());
+        self.inner.get(name, object).await
+    }
+
+    async fn put(&self, name: &str, mut object: SpooledTempFile) -> Result<(), StoreError> {
+        let is_snapshot = name.starts_with("main__");
+        if is_snapshot && self.holds.swap(false, Ordering::Relaxed) {
+            self.arrived.notify_one();
+            self.released.notified().await;
+        }
+        let is_torn = is_snapshot && self.tears.swap(false, Ordering::Relaxed);
+        if is_torn {
+            let half = object.stream_position().unwrap() / 2;
+            object.set_len(half).unwrap();
+            object.rewind().unwrap();
+            let mut content = Vec::new();
+            object.read_to_end(&mut content).unwrap();
+            self.inner.put(name, spooled(&content)).await?;
+        }
+        if is_torn || self.refuses_writes.load(Ordering::Relaxed) {
+            return Err(StoreError {
+                operation: "write",
+                name: name.to_owned(),
+                reason: StoreErrorReason::Create("out of order".into()),
+            });
+        }
+        self.inner.put(name, object).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.inner.delete(name).await
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) replica: Replica,
+    pub(crate) env: Arc<Environment>,
+    pub(crate) store: Arc<Watched>,
+    pub(crate) name: String,
+    clock: Arc<AtomicU64>,
+    _dir: TempDir,
+}
+
+impl Server {
+    pub(crate) fn new(name: &str, store: &Arc<Watched>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let env = open(&dir.path().join("lmdb"));
+        let clock = Arc::new(AtomicU64::new(START));
+        Self {
+            replica: replica(name, &env, store, &clock),
+            env,
+            store: store.clone(),
+            name: name.to_owned(),
+            clock,
+            _dir: dir,
+        }
+    }
+
+    /// The agent is started anew; the database stays.
+    pub(crate) fn restart(&mut self) {
+        self.replica = replica(&self.name, &self.env, &self.store, &self.clock);
+    }
+
+    /// Database and agent are new, under the old name.
+    pub(crate) fn wipe(&mut self) {
+        let fresh = Self::new(&self.name, &self.store);
+        fresh.clock.store(self.now(), Ordering::Relaxed);
+        *self = fresh;
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn pass(&self, ns: u64) {
+        self.clock.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// As PowerDNS writes.
+    pub(crate) fn write(&self, key: &str, value: &str) {
+        self.write_all([(key.to_owned(), value.as_bytes().to_vec())]);
+    }
+
+    /// In one transaction.
+    pub(crate) fn write_all(&self, entries: impl IntoIterator<Item = (String, Vec<u8>)>) {
+        self.pass(SECOND);
+        let now = self.now();
+        let put = |writer: &mut Writer<'_>| {
+            let dbi = writer.dbi(DBI)?;
+            for (key, value) in entries {
+                writer.put(&dbi, key.as_bytes(), now, false, &value)?;
+            }
+            Ok(())
+        };
+        self.env.write::<(), LmdbError>(put).unwrap();
+    }
+
+    pub(crate) fn delete(&self, key: &str) {
+        self.pass(SECOND);
+        let now = self.now();
+        let put = |writer: &mut Writer<'_>| {
+            let dbi = writer.dbi(DBI)?;
+            writer.put(&dbi, key.as_bytes(), now, true, &[])
+        };
+        self.env.write::<(), LmdbError>(put).unwrap();
+    }
+
+    /// What is answered.
+    pub(crate) fn content(&self) -> BTreeMap<String, String> {
+        let all = database_content(&self.env);
+        let entries = all.get(DBI).into_iter().flatten();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        entries
+            .filter(|(_, (_, deleted, _))| !deleted)
+            .map(|(key, (_, _, value))| (text(key), text(value)))
+            .collect()
+    }
+
+    pub(crate) async fn receive(&self) {
+        assert_eq!(self.replica.receive().await.unwrap(), Received::All);
+    }
+
+    pub(crate) async fn send(&self) {
+        assert!(self.replica.send(false).await.unwrap());
+    }
+
+    /// Stores the first snapshot, from which deltas go on.
+    pub(crate) async fn begin(&self) {
+        self.write("first", &self.name);
+        self.receive().await;
+        self.send().await;
+        self.store.fetched();
+    }
+}
+
+fn replica(name: &str, env: &Arc<Environment>, store: &Arc<Watched>, clock: &Arc<AtomicU64>) -> Replica {
+    let origin = Origin {
+        database: "main".into(),
+        instance: name.into(),
+        hostname: "test".into(),
+    };
+    let status = Arc::new(DatabaseStatus::new(Metrics::new().database("main")));
+    let clock = clock.clone();
+    let now = Arc::new(move || clock.load(Ordering::Relaxed));
+    Replica::new(env.clone(), store.clone(), status, origin, now)
+}

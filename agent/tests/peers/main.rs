@@ -1,0 +1,7 @@
+//! Peers as several agents of one process, over real connections on loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod agent;
+mod guarding;
+mod shown;
+mod telling;
