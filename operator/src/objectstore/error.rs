@@ -19,6 +19,9 @@ pub enum StoreError {
         secret_key: String,
     },
 
+    #[error("the Secret {name} is missing: create it with the key {key}")]
+    TokenMissing { name: String, key: String },
+
     #[error("the Secret {name} has no key {key}, or it is empty: add it, or name another in {field}")]
     SecretKeyMissing {
         name: String,
@@ -46,6 +49,15 @@ pub enum StoreError {
         secret: String,
     },
 
+    #[error(
+        "{endpoint} does not accept the keys that were made for bucket {bucket} ({code}): check that spec.objectStore.s3.endpoint is the store for which spec.objectStore.s3.credentials makes keys"
+    )]
+    MadeKeysRefused {
+        endpoint: String,
+        bucket: String,
+        code: String,
+    },
+
     #[error("{endpoint} has no bucket {bucket}: create it, or set spec.objectStore.s3.createBucket to true")]
     BucketMissing { endpoint: String, bucket: String },
 
@@ -63,8 +75,154 @@ pub enum StoreError {
     )]
     Unreachable { endpoint: String, cause: String },
 
+    #[error(
+        "{endpoint} shows a certificate of an unknown authority ({cause}): put the authority's certificate into a Secret, and name that in spec.objectStore.s3.caSecretRef"
+    )]
+    Untrusted { endpoint: String, cause: String },
+
+    #[error(
+        "there is no usable certificate under {key} in the Secret {name}, which spec.objectStore.s3.caSecretRef names ({reason}): put the authority's certificate there, in PEM"
+    )]
+    CaUnusable {
+        name: String,
+        key: String,
+        reason: String,
+    },
+
+    #[error("TLS cannot be set up with the certificates of spec.objectStore.s3.caSecretRef: {reason}")]
+    NoTls { reason: String },
+
+    #[error(
+        "a token of another namespace is not sent to a server that only the authority of spec.objectStore.s3.caSecretRef vouches for: use a Secret of this namespace in credentials.garage.tokenSecretRef, or a certificate that everybody trusts"
+    )]
+    CaNotGranted,
+
     #[error("cannot reach the object store at {endpoint} ({cause}): look at the log of its pod")]
     ManagedUnreachable { endpoint: String, cause: String },
+
+    #[error("{message}")]
+    Spec {
+        /// What is wrong with the spec.
+        message: String,
+    },
+
+    #[error("the operator has no keys to the bucket: remove the objects by other means")]
+    NotRemovable,
+
+    #[error(
+        "cannot reach the admin API of Garage at {endpoint} ({cause}): check spec.objectStore.s3.credentials.garage.adminEndpoint, and that the operator may connect to it"
+    )]
+    GarageUnreachable { endpoint: String, cause: String },
+
+    #[error(
+        "the admin API of Garage at {endpoint} does not let the token {action} ({code}): put a valid one into the Secret {secret}; if it has a scope, that needs GetBucketInfo, CreateBucket, ListKeys, CreateKey, DeleteKey and AllowBucketKey"
+    )]
+    GarageTokenRefused {
+        endpoint: String,
+        action: &'static str,
+        secret: String,
+        code: String,
+    },
+
+    #[error(
+        "{endpoint} does not speak version 2 of Garage's admin API ({answer}): it takes Garage 2.0 or newer, and its admin API's port in spec.objectStore.s3.credentials.garage.adminEndpoint"
+    )]
+    NoGarageApi { endpoint: String, answer: String },
+
+    #[error("the Garage at {endpoint} failed to {action}: {message}; look at its log")]
+    Garage {
+        endpoint: String,
+        action: &'static str,
+        message: String,
+    },
+
+    #[error("no keys are made: the pods' service account is trusted in their place")]
+    NoKeysMade,
+
+    #[error("cannot reach Cloudflare's API at {api} ({cause}): let the operator connect to it")]
+    CloudflareUnreachable { api: String, cause: String },
+
+    #[error(
+        "Cloudflare does not know the token ({code}), or it has ended or was disabled: put a valid one into the Secret {secret}"
+    )]
+    CloudflareTokenInvalid { code: String, secret: String },
+
+    #[error(
+        "Cloudflare does not let the token {action} in account {account} ({code}): give the token in the Secret {secret} the permission Workers R2 Storage: Edit for that account, or correct spec.objectStore.s3.credentials.r2.accountId"
+    )]
+    CloudflareDenied {
+        action: &'static str,
+        account: String,
+        code: String,
+        secret: String,
+    },
+
+    #[error(
+        "{endpoint} refuses the admin's keys ({code}): put the right ones into the Secret {secret}, they are picked up at once"
+    )]
+    AdminKeysRefused {
+        endpoint: String,
+        code: String,
+        secret: String,
+    },
+
+    #[error("account {account} has no R2: subscribe to it in Cloudflare's dashboard")]
+    NoR2 { account: String },
+
+    #[error("Cloudflare failed to {action}: {message}")]
+    Cloudflare { action: &'static str, message: String },
+
+    #[error(
+        "cannot reach the STS at {endpoint} ({cause}): check spec.objectStore.s3.credentials.assumeRole.stsEndpoint, and that the operator may connect to it"
+    )]
+    StsUnreachable { endpoint: String, cause: String },
+
+    #[error(
+        "{endpoint} does not let the keys in the Secret {secret} assume {role} ({code}): correct spec.objectStore.s3.credentials.assumeRole.roleArn, let the role's trust policy name their user, and use keys of a user, neither temporary ones nor a service account's"
+    )]
+    NotAssumable {
+        endpoint: String,
+        role: String,
+        code: String,
+        secret: String,
+    },
+
+    #[error(
+        "{endpoint} cannot assume {role} ({code}): give the ARN of a role that is there in spec.objectStore.s3.credentials.assumeRole.roleArn"
+    )]
+    RoleUnusable {
+        endpoint: String,
+        role: String,
+        code: String,
+    },
+
+    #[error(
+        "{endpoint} makes no keys that live this long ({code}): shorten spec.objectStore.s3.credentials.assumeRole.keyLifetime, or raise the role's maximum session duration"
+    )]
+    LifetimeRefused { endpoint: String, code: String },
+
+    #[error(
+        "{endpoint} refuses the policy that confines the keys to the prefix ({code}): use a shorter spec.objectStore.s3.prefix, or an STS that takes session policies"
+    )]
+    PolicyRefused { endpoint: String, code: String },
+
+    #[error(
+        "{endpoint} does not let the keys that it made list bucket {bucket} ({code}): allow {who} to list it, and to get, put and delete under {prefix}"
+    )]
+    SessionDenied {
+        endpoint: String,
+        bucket: String,
+        prefix: String,
+        code: String,
+        who: String,
+    },
+
+    #[error("the STS at {endpoint} answered {answer}: {hint}")]
+    Sts {
+        endpoint: String,
+        answer: String,
+        hint: &'static str,
+    },
 
     #[error("{endpoint} answered {code} for bucket {bucket}: {hint}")]
     Other {
@@ -80,20 +238,116 @@ pub enum StoreError {
         action: &'static str,
         message: String,
     },
+
+    #[error(
+        "the Secret {secret} is not there, or does not allow this DnsCluster to use it: whoever looks after it may give it the annotations {needs}"
+    )]
+    NotGranted {
+        secret: String,
+        /// The annotations, which follow from the spec alone.
+        needs: String,
+    },
+
+    #[error(
+        "with the Secret {secret} of another namespace spec.objectStore.s3.prefix must lie under {namespace}/, and {prefix} does not: make another DnsCluster with such a prefix or without one, or use a Secret of the namespace {namespace}"
+    )]
+    PrefixNotGranted {
+        secret: String,
+        namespace: String,
+        prefix: String,
+    },
+
+    #[error(
+        "the Secret {secret} cannot be read: this operator was installed for one namespace (watchNamespace) and reads no others: put the Secret into the namespace {namespace}"
+    )]
+    OtherNamespace { secret: String, namespace: String },
 }
 
 impl StoreError {
+    /// What it is when no connection came about because of the store's certificate.
+    pub fn untrusted(endpoint: &str, cause: &str) -> Option<Self> {
+        cause.contains("UnknownIssuer").then(|| Self::Untrusted {
+            endpoint: endpoint.to_owned(),
+            cause: cause.to_owned(),
+        })
+    }
+
+    /// The store does not take the keys, or not for this.
+    pub fn is_about_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongKeys { .. }
+                | Self::AccessDenied { .. }
+                | Self::MadeKeysRefused { .. }
+                | Self::SessionDenied { .. }
+        )
+    }
+
+    /// Something that the spec names is not there.
+    pub fn is_secret_missing(&self) -> bool {
+        matches!(self.reason(), Reason::SecretMissing | Reason::NotGranted)
+    }
+
+    /// Something is wrong with what an admin gives to make keys with, and not with keys that were made.
+    pub fn is_about_admin(&self) -> bool {
+        matches!(
+            self,
+            Self::SecretMissing { .. }
+                | Self::TokenMissing { .. }
+                | Self::SecretKeyMissing { .. }
+                | Self::AdminKeysRefused { .. }
+                | Self::GarageUnreachable { .. }
+                | Self::Untrusted { .. }
+                | Self::GarageTokenRefused { .. }
+                | Self::CloudflareUnreachable { .. }
+                | Self::CloudflareTokenInvalid { .. }
+                | Self::CloudflareDenied { .. }
+        )
+    }
+
     /// The word for the condition.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Starting { .. } => Reason::StoreStarting,
-            Self::SecretMissing { .. } | Self::SecretKeyMissing { .. } => Reason::SecretMissing,
-            Self::WrongKeys { .. } | Self::AccessDenied { .. } | Self::CreateDenied { .. } => {
-                Reason::AccessDenied
-            }
+            Self::SecretMissing { .. }
+            | Self::TokenMissing { .. }
+            | Self::SecretKeyMissing { .. }
+            | Self::CaUnusable { .. } => Reason::SecretMissing,
+            Self::WrongKeys { .. }
+            | Self::AccessDenied { .. }
+            | Self::MadeKeysRefused { .. }
+            | Self::CreateDenied { .. }
+            | Self::AdminKeysRefused { .. }
+            | Self::NotAssumable { .. }
+            | Self::SessionDenied { .. }
+            | Self::GarageTokenRefused { .. }
+            | Self::CloudflareTokenInvalid { .. }
+            | Self::CloudflareDenied { .. } => Reason::AccessDenied,
             Self::BucketMissing { .. } => Reason::BucketMissing,
-            Self::Unreachable { .. } | Self::ManagedUnreachable { .. } => Reason::EndpointUnreachable,
-            Self::Other { .. } | Self::Managed { .. } => Reason::StoreError,
+            Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::ManagedUnreachable { .. }
+            | Self::GarageUnreachable { .. }
+            | Self::StsUnreachable { .. }
+            | Self::CloudflareUnreachable { .. } => Reason::EndpointUnreachable,
+            Self::NoGarageApi { .. }
+            | Self::Garage { .. }
+            | Self::NoKeysMade
+            | Self::NoR2 { .. }
+            | Self::Cloudflare { .. }
+            | Self::Other { .. }
+            | Self::Managed { .. }
+            | Self::RoleUnusable { .. }
+            | Self::LifetimeRefused { .. }
+            | Self::PolicyRefused { .. }
+            | Self::Sts { .. }
+            | Self::NoTls { .. }
+            | Self::NotRemovable => Reason::StoreError,
+            Self::Spec { .. } => Reason::InvalidSpec,
+            Self::CaNotGranted
+            | Self::NotGranted { .. }
+            | Self::PrefixNotGranted { .. }
+            | Self::OtherNamespace { .. } => Reason::NotGranted,
         }
     }
 }

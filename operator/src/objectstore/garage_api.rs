@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::secret::SecretText;
+
+/// In place of the code where an answer has none.
+pub(super) const NO_CODE: &str = "no code";
 
 #[derive(Debug, Error)]
 pub enum GarageApiError {
@@ -37,6 +41,15 @@ impl GarageApiError {
     fn is_no_such_bucket(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "NoSuchBucket")
     }
+
+    pub(super) fn is_bucket_exists(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "BucketAlreadyExists")
+    }
+
+    /// It would do it, but cannot.
+    pub(super) fn is_server_error(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if status.is_server_error() && status.as_u16() != 501)
+    }
 }
 
 /// An access key, as listed.
@@ -45,43 +58,23 @@ impl GarageApiError {
 pub struct KeyItem {
     pub id: String,
     pub name: String,
-    /// RFC 3339, so that it sorts as text.
-    #[serde(default)]
-    pub created: Option<String>,
-    #[serde(default)]
-    pub expired: bool,
 }
 
-/// An access key with what it may do.
+/// An access key as made.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct KeyInfo {
+pub struct NewKey {
     pub access_key_id: String,
     #[serde(default)]
-    pub secret_access_key: Option<String>,
-    #[serde(default)]
-    pub buckets: Vec<KeyBucket>,
-}
-
-/// A bucket that a key may use.
-#[derive(Clone, Debug, Deserialize)]
-pub struct KeyBucket {
-    pub id: String,
-    pub permissions: Permissions,
-}
-
-/// What a key may do with a bucket.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-pub struct Permissions {
-    #[serde(default)]
-    pub read: bool,
-    #[serde(default)]
-    pub write: bool,
+    pub secret_access_key: Option<SecretText>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct BucketInfo {
     id: String,
+    #[serde(default)]
+    website_access: bool,
 }
 
 #[derive(Deserialize)]
@@ -94,20 +87,6 @@ pub struct GarageApi {
     http: reqwest::Client,
     url: String,
     token: SecretText,
-}
-
-/// With time limits fit for a neighbour in the same cluster. Connections are not kept: behind a Service, a kept one may
-/// lead to a pod that is no longer there, and we ask seldom.
-pub(super) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    // Built together with the agent, reqwest has TLS in it without a provider, and then wants one for plain
-    // HTTP as well. Whoever was first has set the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .timeout(Duration::from_secs(10))
-        .no_proxy()
-        .pool_max_idle_per_host(0)
-        .build()
 }
 
 impl GarageApi {
@@ -132,6 +111,21 @@ impl GarageApi {
         }
     }
 
+    /// Whether Garage serves the bucket as a website, to everybody.
+    pub async fn is_website(&self, alias: &str) -> Result<bool, GarageApiError> {
+        let query = [("globalAlias", alias)];
+        let info: BucketInfo = self.get("GetBucketInfo", &query).await?;
+        Ok(info.website_access)
+    }
+
+    /// Ends all uploads to a bucket that were begun so long ago and are not ended.
+    pub async fn end_uploads(&self, bucket: &str, begun_before: Duration) -> Result<(), GarageApiError> {
+        let body = json!({"bucketId": bucket, "olderThanSecs": begun_before.as_secs()});
+        self.post::<Value>("CleanupIncompleteUploads", &body)
+            .await
+            .map(drop)
+    }
+
     /// Makes a bucket and gives its ID.
     pub async fn create_bucket(&self, alias: &str) -> Result<String, GarageApiError> {
         Ok(self
@@ -140,20 +134,34 @@ impl GarageApi {
             .id)
     }
 
+    /// Removes a bucket. False when something is in it.
+    pub async fn delete_bucket(&self, id: &str) -> Result<bool, GarageApiError> {
+        let request = self.request(Method::POST, "DeleteBucket").query(&[("id", id)]);
+        match self.send_for_nothing("DeleteBucket", request).await {
+            Err(GarageApiError::Refused { code, .. }) if code == "BucketNotEmpty" => Ok(false),
+            Err(error) if error.is_no_such_bucket() => Ok(true),
+            other => other.map(|()| true),
+        }
+    }
+
     /// All keys, without their secrets.
     pub async fn keys(&self) -> Result<Vec<KeyItem>, GarageApiError> {
         self.get("ListKeys", &[]).await
     }
 
-    /// One key, with its secret.
-    pub async fn key(&self, id: &str) -> Result<KeyInfo, GarageApiError> {
-        self.get("GetKeyInfo", &[("id", id), ("showSecretKey", "true")])
-            .await
+    /// Makes a key that may not do anything yet.
+    pub async fn create_key(&self, name: &str, expires: Timestamp) -> Result<NewKey, GarageApiError> {
+        let body = json!({"name": name, "expiration": expires.to_string()});
+        self.post("CreateKey", &body).await
     }
 
-    /// Makes a key that may not do anything yet.
-    pub async fn create_key(&self, name: &str) -> Result<KeyInfo, GarageApiError> {
-        self.post("CreateKey", &json!({"name": name})).await
+    /// Ends a key. One that is gone already is fine.
+    pub async fn delete_key(&self, id: &str) -> Result<(), GarageApiError> {
+        let request = self.request(Method::POST, "DeleteKey").query(&[("id", id)]);
+        match self.send_for_nothing("DeleteKey", request).await {
+            Err(GarageApiError::Refused { code, .. }) if code == "NoSuchAccessKey" => Ok(()),
+            other => other,
+        }
     }
 
     /// Lets a key read and write a bucket, and nothing else.
@@ -190,22 +198,34 @@ impl GarageApi {
         call: &'static str,
         request: reqwest::RequestBuilder,
     ) -> Result<T, GarageApiError> {
-        let response = request
-            .send()
-            .await
-            .map_err(|source| GarageApiError::Connect { call, source })?;
+        let answer = self.answer(call, request).await?.json().await;
+        answer.map_err(|source| GarageApiError::Unexpected { call, source })
+    }
+
+    async fn send_for_nothing(
+        &self,
+        call: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(), GarageApiError> {
+        self.answer(call, request).await.map(drop)
+    }
+
+    async fn answer(
+        &self,
+        call: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, GarageApiError> {
+        let sent = request.send().await;
+        let response = sent.map_err(|source| GarageApiError::Connect { call, source })?;
         let status = response.status();
         if status.is_success() {
-            return response
-                .json()
-                .await
-                .map_err(|source| GarageApiError::Unexpected { call, source });
+            return Ok(response);
         }
         // Only the code: messages may quote what was asked.
         let code = response
             .json::<Refusal>()
             .await
-            .map_or_else(|_| "no code".to_owned(), |body| body.code);
+            .map_or_else(|_| NO_CODE.to_owned(), |body| body.code);
         Err(GarageApiError::Refused { call, status, code })
     }
 }

@@ -11,7 +11,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::objectstore::garage_api::http_client;
+use crate::objectstore::bucket;
 
 #[derive(Default)]
 struct Fake {
@@ -40,24 +40,6 @@ fn enter(shared: &Shared, headers: &HeaderMap, call: &'static str) -> Result<(),
     Ok(())
 }
 
-fn full_key(fake: &Fake, id: &str, secret: bool) -> Value {
-    let mut key = fake.keys.iter().find(|key| key["id"] == id).unwrap().clone();
-    let buckets: Vec<Value> = fake
-        .allowed
-        .iter()
-        .filter(|(_, key)| key == id)
-        .map(
-            |(bucket, _)| json!({"id": bucket, "permissions": {"read": true, "write": true, "owner": false}}),
-        )
-        .collect();
-    key["accessKeyId"] = json!(id);
-    key["buckets"] = json!(buckets);
-    if secret {
-        key["secretAccessKey"] = json!(format!("secret-of-{id}"));
-    }
-    key
-}
-
 async fn bucket_info(State(shared): State<Shared>, headers: HeaderMap, query: Query<Value>) -> Reply {
     enter(&shared, &headers, "GetBucketInfo")?;
     assert_eq!(query.0, json!({"globalAlias": "zones"}));
@@ -82,23 +64,26 @@ async fn list_keys(State(shared): State<Shared>, headers: HeaderMap) -> Reply {
     Ok(Json(json!(shared.lock().unwrap().keys)))
 }
 
-async fn key_info(State(shared): State<Shared>, headers: HeaderMap, query: Query<Value>) -> Reply {
-    enter(&shared, &headers, "GetKeyInfo")?;
-    assert_eq!(query.0["showSecretKey"], "true");
-    Ok(Json(full_key(
-        &shared.lock().unwrap(),
-        query.0["id"].as_str().unwrap(),
-        true,
-    )))
-}
-
 async fn create_key(State(shared): State<Shared>, headers: HeaderMap, Json(body): Json<Value>) -> Reply {
     enter(&shared, &headers, "CreateKey")?;
-    assert_eq!(body, json!({"name": "zonetide"}));
+    let expiration: Timestamp = body["expiration"].as_str().unwrap().parse().unwrap();
+    assert!(expiration > Timestamp::now());
     let mut fake = shared.lock().unwrap();
-    fake.keys
-        .push(json!({"id": "GK1", "name": "zonetide", "created": "2026-01-02T00:00:00Z", "expired": false}));
-    Ok(Json(full_key(&fake, "GK1", true)))
+    let id = format!("GK{}", fake.keys.len() + 1);
+    fake.keys.push(json!({"id": id, "name": body["name"]}));
+    Ok(Json(
+        json!({"accessKeyId": id, "secretAccessKey": format!("secret-of-{id}")}),
+    ))
+}
+
+async fn delete_key(State(shared): State<Shared>, headers: HeaderMap, query: Query<Value>) -> Reply {
+    enter(&shared, &headers, "DeleteKey")?;
+    shared
+        .lock()
+        .unwrap()
+        .keys
+        .retain(|key| key["id"] != query.0["id"]);
+    Ok(Json(Value::Null))
 }
 
 async fn allow(State(shared): State<Shared>, headers: HeaderMap, Json(body): Json<Value>) -> Reply {
@@ -116,6 +101,26 @@ async fn allow(State(shared): State<Shared>, headers: HeaderMap, Json(body): Jso
     Ok(Json(json!({"id": "b1"})))
 }
 
+fn source(url: String, token: &str) -> GarageSource {
+    let request = GarageRequest {
+        admin_url: url,
+        admin_token: SecretText::new(token),
+        bucket: Bucket {
+            endpoint: "http://unused".into(),
+            region: "moon".into(),
+            name: "zones".into(),
+            prefix: "a/schema-5/".into(),
+        },
+        key_name: "ours".into(),
+        key_lifetime: SignedDuration::from_hours(1),
+        managed: true,
+        create_bucket: true,
+        token_secret: "tide-garage".into(),
+    };
+    let http = crate::http_client::builder().build().unwrap();
+    GarageSource::new(http, bucket::http_client(), request)
+}
+
 /// Starts it, and gives a source that talks to it.
 async fn start(token: &str) -> (Shared, GarageSource) {
     let shared = Shared::default();
@@ -123,15 +128,14 @@ async fn start(token: &str) -> (Shared, GarageSource) {
         .route("/v2/GetBucketInfo", get(bucket_info))
         .route("/v2/CreateBucket", post(create_bucket))
         .route("/v2/ListKeys", get(list_keys))
-        .route("/v2/GetKeyInfo", get(key_info))
         .route("/v2/CreateKey", post(create_key))
+        .route("/v2/DeleteKey", post(delete_key))
         .route("/v2/AllowBucketKey", post(allow))
         .with_state(shared.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let api = GarageApi::new(http_client().unwrap(), url, SecretText::new(token));
-    (shared, GarageSource::new(api, "zones".into()))
+    (shared, source(url, token))
 }
 
 fn calls(shared: &Shared) -> Vec<&'static str> {
@@ -139,63 +143,56 @@ fn calls(shared: &Shared) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn the_first_time_a_bucket_and_a_key_are_made_and_tied_together() {
+async fn the_bucket_is_made_once() {
     let (shared, source) = start(TOKEN).await;
-    let keys = source.ensure().await.unwrap();
+    assert_eq!(source.prepare().await, Ok(true));
+    assert_eq!(source.prepare().await, Ok(false));
+    assert_eq!(calls(&shared), ["GetBucketInfo", "CreateBucket", "GetBucketInfo"]);
+}
+
+#[tokio::test]
+async fn each_key_is_a_new_one_that_ends_and_may_use_the_bucket() {
+    let (shared, source) = start(TOKEN).await;
+    source.prepare().await.unwrap();
+    calls(&shared);
+    let minted = source.mint().await.unwrap();
     assert_eq!(
-        (keys.access_key_id.as_str(), keys.secret_access_key.expose()),
+        (
+            minted.keys.access_key_id.as_str(),
+            minted.keys.secret_access_key.expose()
+        ),
         ("GK1", "secret-of-GK1")
     );
+    let left = minted.expires.unwrap().duration_since(Timestamp::now());
+    assert!(left <= SignedDuration::from_hours(1) && left > SignedDuration::from_mins(50));
+    assert_eq!(calls(&shared), ["GetBucketInfo", "CreateKey", "AllowBucketKey"]);
+    assert_eq!(source.mint().await.unwrap().keys.access_key_id, "GK2");
     assert_eq!(
-        calls(&shared),
-        [
-            "GetBucketInfo",
-            "CreateBucket",
-            "ListKeys",
-            "CreateKey",
-            "AllowBucketKey"
-        ]
+        shared.lock().unwrap().allowed,
+        [("b1".into(), "GK1".into()), ("b1".into(), "GK2".into())]
     );
 }
 
 #[tokio::test]
-async fn the_next_times_the_same_key_is_read_and_nothing_made() {
-    let (shared, source) = start(TOKEN).await;
-    let first = source.ensure().await.unwrap();
-    calls(&shared);
-    assert_eq!(source.ensure().await.unwrap(), first);
-    assert_eq!(calls(&shared), ["GetBucketInfo", "ListKeys", "GetKeyInfo"]);
-}
-
-#[tokio::test]
-async fn a_key_that_was_made_but_not_allowed_yet_is_taken_up() {
-    let (shared, source) = start(TOKEN).await;
-    source.ensure().await.unwrap();
-    shared.lock().unwrap().allowed.clear();
-    calls(&shared);
-    source.ensure().await.unwrap();
-    assert_eq!(
-        calls(&shared),
-        ["GetBucketInfo", "ListKeys", "GetKeyInfo", "AllowBucketKey"]
-    );
-}
-
-#[tokio::test]
-async fn of_several_keys_the_oldest_of_our_name_that_lives_is_taken() {
+async fn all_keys_of_our_name_but_the_one_in_use_are_ended() {
     let (shared, source) = start(TOKEN).await;
     shared.lock().unwrap().keys = vec![
-        json!({"id": "GK0", "name": "other", "created": "2025-01-01T00:00:00Z", "expired": false}),
-        json!({"id": "GK3", "name": "zonetide", "created": "2025-01-01T00:00:00Z", "expired": true}),
-        json!({"id": "GK2", "name": "zonetide", "created": "2026-01-03T00:00:00Z", "expired": false}),
-        json!({"id": "GK9", "name": "zonetide", "created": "2026-01-02T00:00:00Z", "expired": false}),
+        json!({"id": "GK0", "name": "other"}),
+        json!({"id": "GK3", "name": "ours"}),
+        json!({"id": "GK2", "name": "ours"}),
     ];
-    assert_eq!(source.ensure().await.unwrap().access_key_id, "GK9");
+    assert_eq!(source.revoke_others(Some("GK2")).await.unwrap(), ["GK3"]);
+    assert_eq!(source.revoke_others(None).await.unwrap(), ["GK2"]);
+    assert_eq!(
+        shared.lock().unwrap().keys,
+        [json!({"id": "GK0", "name": "other"})]
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_token_is_an_error_that_says_what_failed() {
     let (_shared, source) = start("wrong").await;
-    let error = source.ensure().await.unwrap_err();
+    let error = source.prepare().await.unwrap_err();
     assert_eq!(error.reason().as_str(), "StoreError");
     let text = error.to_string();
     assert!(
@@ -210,11 +207,60 @@ async fn a_store_that_does_not_answer_is_unreachable() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let api = GarageApi::new(http_client().unwrap(), url.clone(), SecretText::new(TOKEN));
-    let error = GarageSource::new(api, "zones".into()).ensure().await.unwrap_err();
+    let error = source(url.clone(), TOKEN).prepare().await.unwrap_err();
     assert_eq!(error.reason().as_str(), "EndpointUnreachable");
     assert!(
         error.to_string().contains(&url) && error.to_string().contains("refused"),
         "{error}"
+    );
+}
+
+/// One that the operator does not run.
+fn existing(url: String, token: &str) -> GarageSource {
+    let mut source = source(url, token);
+    source.request.managed = false;
+    source.request.create_bucket = false;
+    source.request.token_secret = "moon".into();
+    source
+}
+
+#[tokio::test]
+async fn in_an_existing_garage_a_bucket_is_not_made_unasked() {
+    let (shared, managed) = start(TOKEN).await;
+    let source = existing(managed.api.url().to_owned(), TOKEN);
+    let error = source.prepare().await.unwrap_err();
+    assert_eq!(error.reason().as_str(), "BucketMissing");
+    assert_eq!(calls(&shared), ["GetBucketInfo"]);
+    managed.prepare().await.unwrap();
+    assert_eq!(source.prepare().await, Ok(false));
+}
+
+#[tokio::test]
+async fn a_garage_without_version_2_of_the_api_is_told_from_a_wrong_token() {
+    let old = Router::new().fallback(async || {
+        let body = json!({"code": "InvalidRequest", "message": "Unknown API endpoint"});
+        (StatusCode::BAD_REQUEST, Json(body))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, old).await });
+    let error = existing(url, TOKEN).prepare().await.unwrap_err();
+    assert!(
+        error.to_string().contains("it takes Garage 2.0 or newer"),
+        "{error}"
+    );
+
+    let (_shared, managed) = start(TOKEN).await;
+    let error = existing(managed.api.url().to_owned(), "wrong")
+        .prepare()
+        .await
+        .unwrap_err();
+    assert_eq!(error.reason().as_str(), "AccessDenied");
+    let text = error.to_string();
+    assert!(
+        text.contains(
+            "does not let the token find the bucket (AccessDenied): put a valid one into the Secret moon"
+        ),
+        "{text}"
     );
 }

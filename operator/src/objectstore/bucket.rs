@@ -1,7 +1,9 @@
-//! A bucket of any S3 service, with keys that the user gives.
+//! What every source does with a bucket over S3: look whether it is there and open to keys, and make it.
 
 use std::time::Duration;
 
+use super::{Bucket, CaBundle, Keys, StoreError};
+use crate::error::root_cause;
 use aws_sdk_s3::{
     Client,
     config::{
@@ -13,57 +15,60 @@ use aws_sdk_s3::{
 };
 use aws_smithy_http_client::{
     Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
-use futures::{FutureExt, future::BoxFuture};
 
-use super::{Bucket, Keys, Source, StoreError};
-use crate::error::root_cause;
+/// What connections share.
+pub type S3Http = SharedHttpClient;
 
 /// One set of TLS roots for all clusters. Connections are not kept: we ask seldom, and a kept one may be dead by then.
-pub(super) fn http_client() -> SharedHttpClient {
+pub(super) fn http_client() -> S3Http {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .pool_max_idle_per_host(0)
         .build_https()
 }
 
-pub struct S3Source {
-    http: SharedHttpClient,
-    bucket: Bucket,
-    create_bucket: bool,
-    keys: Result<Keys, StoreError>,
+/// The same with these TLS roots alone.
+pub(super) fn http_client_trusting(ca: &CaBundle) -> Result<S3Http, String> {
+    let roots = TrustStore::empty().with_pem_certificate(ca.pem());
+    let context = TlsContext::builder().with_trust_store(roots).build();
+    Ok(Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(context.map_err(|error| root_cause(&error))?)
+        .pool_max_idle_per_host(0)
+        .build_https())
+}
+
+/// A bucket, reached with keys from somewhere.
+pub struct S3Bucket {
+    http: S3Http,
+    pub(super) bucket: Bucket,
+    /// The Secret that the keys are from, for messages. Empty when a source of ours has made them.
     secret: String,
 }
 
-impl S3Source {
-    pub fn new(
-        http: SharedHttpClient,
-        bucket: Bucket,
-        create_bucket: bool,
-        keys: Result<Keys, StoreError>,
-        secret: String,
-    ) -> Self {
-        Self {
-            http,
-            bucket,
-            create_bucket,
-            keys,
-            secret,
-        }
+impl S3Bucket {
+    pub fn new(http: S3Http, bucket: Bucket, secret: String) -> Self {
+        Self { http, bucket, secret }
     }
 
-    async fn ensure_all(&self) -> Result<Keys, StoreError> {
-        let keys = self.keys.clone()?;
-        let client = self.client(&keys);
+    /// That the bucket is there and the keys open it.
+    pub async fn check(&self, keys: &Keys) -> Result<(), StoreError> {
+        self.list(&self.client(keys)).await
+    }
+
+    /// The same, and makes the bucket when there is none. True when it did.
+    pub async fn ensure(&self, keys: &Keys) -> Result<bool, StoreError> {
+        let client = self.client(keys);
         match self.list(&client).await {
-            Err(StoreError::BucketMissing { .. }) if self.create_bucket => {
+            Err(StoreError::BucketMissing { .. }) => {
                 self.create(&client).await?;
                 self.list(&client).await?;
+                Ok(true)
             }
-            other => other?,
+            other => other.map(|()| false),
         }
-        Ok(keys)
     }
 
     /// What the agents will do all the time. Unlike `HeadBucket` it also says in words what is wrong.
@@ -106,22 +111,37 @@ impl S3Source {
         }
     }
 
-    fn explain<E>(&self, error: &SdkError<E>) -> StoreError
+    pub(super) fn explain<E>(&self, error: &SdkError<E>) -> StoreError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let endpoint = self.bucket.endpoint.clone();
         let bucket = self.bucket.name.clone();
         if let SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) = error {
-            return StoreError::Unreachable {
-                endpoint,
-                cause: root_cause(error),
-            };
+            let cause = root_cause(error);
+            return StoreError::untrusted(&endpoint, &cause)
+                .unwrap_or(StoreError::Unreachable { endpoint, cause });
         }
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = code_of(error).unwrap_or_else(|| {
             status.map_or_else(|| "no S3 answer".to_owned(), |status| format!("HTTP {status}"))
         });
+        let about_keys = matches!(
+            code.as_str(),
+            "InvalidAccessKeyId"
+                | "SignatureDoesNotMatch"
+                | "InvalidToken"
+                | "ExpiredToken"
+                | "AccessDenied"
+                | "Forbidden"
+        );
+        if self.secret.is_empty() && (about_keys || matches!(status, Some(401 | 403))) {
+            return StoreError::MadeKeysRefused {
+                endpoint,
+                bucket,
+                code,
+            };
+        }
         match (code.as_str(), status) {
             ("NoSuchBucket", _) => StoreError::BucketMissing { endpoint, bucket },
             ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken", _) => {
@@ -163,24 +183,32 @@ impl S3Source {
         }
     }
 
-    fn client(&self, keys: &Keys) -> Client {
+    pub(super) fn client(&self, keys: &Keys) -> Client {
         let credentials = Credentials::new(
             keys.access_key_id.as_str(),
             keys.secret_access_key.expose(),
-            None,
+            keys.session_token.as_ref().map(|token| token.expose().to_owned()),
             None,
             "the Secret of the DnsCluster",
         );
+        Client::from_conf(self.config().credentials_provider(credentials).build())
+    }
+
+    /// As everybody can ask.
+    pub(super) fn client_without_keys(&self) -> Client {
+        Client::from_conf(self.config().allow_no_auth().build())
+    }
+
+    fn config(&self) -> aws_sdk_s3::config::Builder {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
             .operation_timeout(Duration::from_secs(10))
             .build();
-        let config = aws_sdk_s3::Config::builder()
+        aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
             .endpoint_url(&self.bucket.endpoint)
             .region(Region::new(self.bucket.region.clone()))
-            .credentials_provider(credentials)
             .force_path_style(true)
             // Many stores that speak S3 do not know the newer checksums.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -188,8 +216,6 @@ impl S3Source {
             // The reconcile comes again by itself.
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            .build();
-        Client::from_conf(config)
     }
 }
 
@@ -202,19 +228,13 @@ fn needs_location(region: &str) -> bool {
     region != "us-east-1" && parts.len() >= 3 && number
 }
 
-fn code_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<String> {
+pub(super) fn code_of<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<String> {
     error
         .as_service_error()
         .and_then(|service| service.code())
         .map(str::to_owned)
 }
 
-impl Source for S3Source {
-    fn ensure(&self) -> BoxFuture<'_, Result<Keys, StoreError>> {
-        self.ensure_all().boxed()
-    }
-}
-
 #[cfg(test)]
-#[path = "s3_tests.rs"]
+#[path = "bucket_tests.rs"]
 mod tests;

@@ -10,7 +10,10 @@ use axum::{
 };
 
 use super::*;
-use crate::secret::SecretText;
+use crate::{
+    objectstore::{GivenRequest, GivenSource, Source},
+    secret::SecretText,
+};
 
 /// What the next LIST and PUT answer: a status and an error code, or success.
 #[derive(Clone, Copy)]
@@ -56,7 +59,7 @@ async fn answer(State(seen): State<Arc<Mutex<Seen>>>, method: Method, uri: Uri) 
     }
 }
 
-async fn start(behaviour: Behaviour, create_bucket: bool) -> (Arc<Mutex<Seen>>, S3Source) {
+async fn start(behaviour: Behaviour, create_bucket: bool) -> (Arc<Mutex<Seen>>, GivenSource) {
     let seen = Arc::new(Mutex::new(Seen {
         list: behaviour.list,
         create: behaviour.create,
@@ -69,7 +72,7 @@ async fn start(behaviour: Behaviour, create_bucket: bool) -> (Arc<Mutex<Seen>>, 
     (seen, source(endpoint, create_bucket))
 }
 
-fn source(endpoint: String, create_bucket: bool) -> S3Source {
+fn source(endpoint: String, create_bucket: bool) -> GivenSource {
     let bucket = Bucket {
         endpoint,
         region: "moon".into(),
@@ -79,8 +82,15 @@ fn source(endpoint: String, create_bucket: bool) -> S3Source {
     let keys = Keys {
         access_key_id: "id".into(),
         secret_access_key: SecretText::new("hidden"),
+        session_token: None,
     };
-    S3Source::new(http_client(), bucket, create_bucket, Ok(keys), "moon-keys".into())
+    let request = GivenRequest {
+        bucket,
+        create_bucket,
+        keys: Ok(keys),
+        secret: "moon-keys".into(),
+    };
+    GivenSource::new(http_client(), request)
 }
 
 async fn trouble(status: u16, code: &'static str) -> StoreError {
@@ -92,13 +102,13 @@ async fn trouble(status: u16, code: &'static str) -> StoreError {
         false,
     )
     .await;
-    source.ensure().await.unwrap_err()
+    source.prepare().await.unwrap_err()
 }
 
 #[tokio::test]
 async fn a_bucket_that_can_be_listed_is_ready_and_addressed_by_path() {
     let (seen, source) = start(FINE, false).await;
-    assert_eq!(source.ensure().await.unwrap().access_key_id, "id");
+    assert_eq!(source.prepare().await, Ok(false));
     let requests = seen.lock().unwrap().requests.clone();
     assert_eq!(requests.len(), 1);
     assert!(requests[0].starts_with("GET /crater"), "{requests:?}");
@@ -127,7 +137,7 @@ async fn a_missing_bucket_is_made_when_asked_for() {
         true,
     )
     .await;
-    source.ensure().await.unwrap();
+    assert_eq!(source.prepare().await, Ok(true));
     assert!(seen.lock().unwrap().requests[1].starts_with("PUT /crater"));
 }
 
@@ -138,7 +148,7 @@ async fn keys_that_may_not_make_the_bucket_are_told_apart() {
         create: Some((403, "AccessDenied")),
     };
     let (_seen, source) = start(behaviour, true).await;
-    let error = source.ensure().await.unwrap_err();
+    let error = source.prepare().await.unwrap_err();
     assert_eq!(error.reason().as_str(), "AccessDenied");
     assert!(
         error
@@ -156,7 +166,7 @@ async fn a_bucket_that_someone_made_in_between_is_fine() {
     };
     let (seen, source) = start(behaviour, true).await;
     assert!(
-        source.ensure().await.is_err(),
+        source.prepare().await.is_err(),
         "the fake goes on saying that there is none"
     );
     assert_eq!(
@@ -199,7 +209,7 @@ async fn an_endpoint_that_does_not_answer_is_unreachable_with_the_cause() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = source(endpoint.clone(), false).ensure().await.unwrap_err();
+    let error = source(endpoint.clone(), false).prepare().await.unwrap_err();
     assert_eq!(error.reason().as_str(), "EndpointUnreachable");
     assert!(
         error.to_string().contains(&endpoint) && error.to_string().contains("refused"),
@@ -214,9 +224,14 @@ async fn keys_that_could_not_be_read_are_the_answer() {
         id_key: "i".into(),
         secret_key: "s".into(),
     };
-    let bucket = source("http://unused".into(), false).bucket;
-    let source = S3Source::new(http_client(), bucket, false, Err(error.clone()), "n".into());
-    assert_eq!(source.ensure().await.unwrap_err(), error);
+    let request = GivenRequest {
+        bucket: source("http://unused".into(), false).bucket.bucket,
+        create_bucket: false,
+        keys: Err(error.clone()),
+        secret: "n".into(),
+    };
+    let source = GivenSource::new(http_client(), request);
+    assert_eq!(source.prepare().await, Err(error));
 }
 
 #[test]
