@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::store_ca;
 use crate::{
     hex::hex,
-    names::{AGENT_PORT, API_PORT, DNS_PORT},
-    reconcile::validate::Plan,
+    names::{
+        ACCESS_KEY_ID, AGENT_PORT, API_PORT, DNS_PORT, PEERS_TOKEN, RETIRED_INSTANCES, SECRET_ACCESS_KEY,
+        SESSION_TOKEN,
+    },
+    reconcile::validate::{Plan, StorePlan},
     secret::SecretText,
 };
 
@@ -16,6 +20,8 @@ pub(super) const DATA_DIR: &str = "/var/lib/powerdns";
 pub(super) const CONFIG_DIR: &str = "/etc/zonetide";
 pub(super) const API_DIR: &str = "/etc/zonetide-api";
 pub(super) const STORE_DIR: &str = "/etc/zonetide-store";
+pub(super) const PEERS_DIR: &str = "/etc/zonetide-peers";
+pub(super) const RETIRED_DIR: &str = "/etc/zonetide-retired";
 pub(super) const SOCKET_DIR: &str = "/run/pdns";
 
 /// `pdns.conf`: what users may change first, with their changes, then what the operator owns.
@@ -34,7 +40,8 @@ pub(super) fn pdns_conf(plan: &Plan) -> String {
         "0.0.0.0, ::"
     };
     let web_address = if plan.settings.ipv6_first { "::" } else { "0.0.0.0" };
-    let owned: [(&str, String); 22] = [
+    // No cache is among them: they stay on, and the agent flushes what it has merged.
+    let owned: [(&str, String); 16] = [
         ("launch", "lmdb".to_owned()),
         ("lmdb-filename", format!("{DATA_DIR}/pdns.lmdb")),
         ("lmdb-shards", "1".to_owned()),
@@ -50,13 +57,6 @@ pub(super) fn pdns_conf(plan: &Plan) -> String {
         ("webserver-address", web_address.to_owned()),
         ("webserver-port", API_PORT.to_string()),
         ("include-dir", API_DIR.to_owned()),
-        // Other servers' changes come in behind PowerDNS' back, so it must not remember answers.
-        ("cache-ttl", "0".to_owned()),
-        ("query-cache-ttl", "0".to_owned()),
-        ("negquery-cache-ttl", "0".to_owned()),
-        ("zone-cache-refresh-interval", "0".to_owned()),
-        ("zone-metadata-cache-ttl", "0".to_owned()),
-        ("dnssec-key-cache-ttl", "0".to_owned()),
         ("setuid", String::new()),
         ("setgid", String::new()),
     ];
@@ -98,24 +98,45 @@ pub(super) fn agent_yaml(plan: &Plan) -> String {
                 "region": plan.bucket.region,
                 "bucket": plan.bucket.name,
                 "global_prefix": plan.bucket.prefix,
-                "access_key_file": format!("{STORE_DIR}/{}", crate::names::ACCESS_KEY_ID),
-                "secret_key_file": format!("{STORE_DIR}/{}", crate::names::SECRET_ACCESS_KEY),
                 "create_bucket": false,
             },
-            // Every change is a whole snapshot: without this the bucket grows for ever.
-            "cleanup": {"enabled": true},
+            // Every change is another object: without this the bucket grows for ever.
+            "cleanup": {
+                "enabled": true,
+                "retired_file": format!("{RETIRED_DIR}/{RETIRED_INSTANCES}"),
+            },
         },
         "http": {"address": format!(":{AGENT_PORT}")},
+        "peers": {
+            "token_file": format!("{PEERS_DIR}/{PEERS_TOKEN}"),
+            "dns": plan.names.peers_address(),
+        },
+        "powerdns": {"control_socket": format!("{SOCKET_DIR}/pdns.controlsocket")},
         "log": {"format": "json"},
     });
+    // With neither keys nor files the agent finds the service account's token by its environment.
+    if !matches!(plan.store, StorePlan::WebIdentity(_)) {
+        let options = &mut config["storage"]["options"];
+        let files = [
+            ("access_key_file", ACCESS_KEY_ID),
+            ("secret_key_file", SECRET_ACCESS_KEY),
+            ("session_token_file", SESSION_TOKEN),
+        ];
+        for (option, file) in files {
+            options[option] = json!(format!("{STORE_DIR}/{file}"));
+        }
+    }
+    if let Some(tls) = store_ca::options(plan) {
+        config["storage"]["options"]["tls"] = tls;
+    }
     if let Some(interval) = &replication.full_snapshot_interval {
         config["storage_force_snapshot_interval"] = json!(interval);
     }
     serde_saphyr::to_string(&config).unwrap_or_else(|_| config.to_string())
 }
 
-/// Changes when something changes that the pods read only at their start. Keys to the bucket are not in it: the agent
-/// reads them again by itself.
+/// Changes when something changes that the pods read only at their start. Keys to the bucket and the peers' token are not
+/// in it: the agent reads them again by itself.
 pub(super) fn checksum(plan: &Plan) -> String {
     let mut hash = Sha256::new();
     for text in [&pdns_conf(plan), &agent_yaml(plan), api_conf(plan).expose()] {

@@ -2,9 +2,15 @@
 
 mod config;
 mod garage;
+mod ingress;
+mod minio;
+mod node;
 mod pod;
+mod retired;
 mod servers;
 mod services;
+mod store_ca;
+mod web_identity;
 
 use std::marker::PhantomData;
 
@@ -13,12 +19,17 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+        networking::v1::Ingress,
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-pub use self::{garage::store, servers::servers};
+pub use self::{
+    node::store,
+    retired::retired,
+    servers::{object_store, servers},
+};
 use crate::{names::Part, reconcile::validate::Plan, secret::SecretText};
 
 /// Marks objects that were built.
@@ -32,8 +43,11 @@ pub struct Applied;
 #[derive(Clone, Debug)]
 pub struct StoreResources<S> {
     pub secret: Secret,
-    pub config: ConfigMap,
+    /// None where arguments and variables say all.
+    pub config: Option<ConfigMap>,
     pub service: Service,
+    /// None unless the spec exposes something.
+    pub ingresses: Vec<Ingress>,
     pub stateful_set: StatefulSet,
     pub state: PhantomData<S>,
 }
@@ -43,6 +57,7 @@ pub struct StoreResources<S> {
 pub struct ServerResources<S> {
     pub service_account: ServiceAccount,
     pub api_key: Secret,
+    pub peers_token: Secret,
     pub object_store: Secret,
     pub config: ConfigMap,
     pub peers_service: Service,

@@ -11,9 +11,10 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::config::{API_DIR, CONFIG_DIR, DATA_DIR, SOCKET_DIR, STORE_DIR, checksum};
+use super::config::{API_DIR, CONFIG_DIR, DATA_DIR, PEERS_DIR, RETIRED_DIR, SOCKET_DIR, STORE_DIR, checksum};
+use super::{store_ca, web_identity};
 use crate::{
-    names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, Part},
+    names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, PEERS_TOKEN, Part},
     reconcile::validate::Plan,
 };
 
@@ -39,7 +40,13 @@ pub(super) fn template(plan: &Plan) -> PodTemplateSpec {
             enable_service_links: Some(false),
             security_context: Some(pod_security(POWERDNS_USER)),
             termination_grace_period_seconds: Some(60),
-            volumes: Some(volumes(&plan.names)),
+            volumes: Some(
+                volumes(&plan.names)
+                    .into_iter()
+                    .chain(web_identity::volume(plan))
+                    .chain(store_ca::volume(plan))
+                    .collect(),
+            ),
             affinity: scheduling.affinity.or_else(|| Some(apart(&plan.names))),
             tolerations: non_empty(scheduling.tolerations),
             topology_spread_constraints: non_empty(
@@ -76,25 +83,7 @@ fn agent(plan: &Plan) -> Container {
                 .map(str::to_owned)
                 .into(),
         ),
-        env: Some(vec![
-            EnvVar {
-                name: "POD_NAME".to_owned(),
-                value_from: Some(EnvVarSource {
-                    field_ref: Some(ObjectFieldSelector {
-                        field_path: "metadata.name".to_owned(),
-                        // What the API server would fill in: without it every apply would look like a change.
-                        api_version: Some("v1".to_owned()),
-                    }),
-                    ..EnvVarSource::default()
-                }),
-                ..EnvVar::default()
-            },
-            EnvVar {
-                name: "ZONETIDE_INSTANCE".to_owned(),
-                value: Some(plan.instance("$(POD_NAME)")),
-                ..EnvVar::default()
-            },
-        ]),
+        env: Some(environment(plan)),
         ports: Some(vec![port("agent", AGENT_PORT, "TCP")]),
         // An hour for loading a large bucket. Until then PowerDNS does not start, so it never answers from old data.
         startup_probe: Some(ready(3600)),
@@ -117,14 +106,46 @@ fn agent(plan: &Plan) -> Container {
                 .unwrap_or_else(|| requests("50m", "64Mi")),
         ),
         security_context: Some(container_security()),
-        volume_mounts: Some(vec![
-            mount("data", DATA_DIR),
-            read_only("config", CONFIG_DIR),
-            read_only("object-store", STORE_DIR),
-            mount("run", SOCKET_DIR),
-        ]),
+        volume_mounts: Some(
+            [
+                mount("data", DATA_DIR),
+                read_only("config", CONFIG_DIR),
+                read_only("object-store", STORE_DIR),
+                read_only("peers", PEERS_DIR),
+                read_only("retired", RETIRED_DIR),
+                mount("run", SOCKET_DIR),
+            ]
+            .into_iter()
+            .chain(web_identity::mount(plan))
+            .chain(store_ca::mount(plan))
+            .collect(),
+        ),
         ..Container::default()
     }
+}
+
+fn environment(plan: &Plan) -> Vec<EnvVar> {
+    let mut environment = vec![
+        EnvVar {
+            name: "POD_NAME".to_owned(),
+            value_from: Some(EnvVarSource {
+                field_ref: Some(ObjectFieldSelector {
+                    field_path: "metadata.name".to_owned(),
+                    // What the API server would fill in: without it every apply would look like a change.
+                    api_version: Some("v1".to_owned()),
+                }),
+                ..EnvVarSource::default()
+            }),
+            ..EnvVar::default()
+        },
+        EnvVar {
+            name: "ZONETIDE_INSTANCE".to_owned(),
+            value: Some(plan.instance("$(POD_NAME)")),
+            ..EnvVar::default()
+        },
+    ];
+    environment.extend(web_identity::environment(plan));
+    environment
 }
 
 fn powerdns(plan: &Plan) -> Container {
@@ -181,15 +202,10 @@ fn powerdns(plan: &Plan) -> Container {
 
 fn volumes(names: &Names) -> Vec<Volume> {
     vec![
-        Volume {
-            name: "config".to_owned(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: names.config(),
-                ..ConfigMapVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
+        config_volume("config", names.config()),
+        config_volume("retired", names.retired()),
         secret_volume("api-key", names.api_key(), "api.conf"),
+        secret_volume("peers", names.peers_secret(), PEERS_TOKEN),
         Volume {
             name: "object-store".to_owned(),
             secret: Some(SecretVolumeSource {
@@ -207,7 +223,19 @@ fn volumes(names: &Names) -> Vec<Volume> {
     ]
 }
 
-/// A Secret of which only one key becomes a file: PowerDNS reads every `*.conf` there.
+fn config_volume(name: &str, config_map: String) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: config_map,
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// A Secret of which only one key becomes a file: PowerDNS reads every `*.conf` there, and what else somebody puts into
+/// a Secret is not for the pods.
 fn secret_volume(name: &str, secret: String, key: &str) -> Volume {
     Volume {
         name: name.to_owned(),

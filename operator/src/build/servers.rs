@@ -9,7 +9,7 @@ use k8s_openapi::{
             StatefulSetUpdateStrategy,
         },
         core::v1::{
-            ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, ServiceAccount,
+            ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, Secret, ServiceAccount,
             VolumeResourceRequirements,
         },
         policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
@@ -17,18 +17,20 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 
-use super::{Prepared, ServerResources, config, metadata, pod, secret, services};
+use super::{Prepared, ServerResources, config, metadata, pod, secret, services, web_identity};
 use crate::{
     names::{self, Part},
-    objectstore::Keys,
-    reconcile::validate::Plan,
+    reconcile::{keys::Access, validate::Plan},
     secret::SecretText,
 };
 
-pub fn servers(plan: &Plan, keys: &Keys) -> ServerResources<Prepared> {
+pub fn servers(plan: &Plan, access: &Access) -> ServerResources<Prepared> {
     ServerResources {
         service_account: ServiceAccount {
-            metadata: metadata(plan, Part::Dns, plan.names.cluster.clone()),
+            metadata: ObjectMeta {
+                annotations: web_identity::annotations(plan),
+                ..metadata(plan, Part::Dns, plan.names.cluster.clone())
+            },
             automount_service_account_token: Some(false),
             ..ServiceAccount::default()
         },
@@ -41,15 +43,13 @@ pub fn servers(plan: &Plan, keys: &Keys) -> ServerResources<Prepared> {
                 (names::API_CONF, config::api_conf(plan)),
             ],
         ),
-        object_store: secret(
+        peers_token: secret(
             plan,
             Part::Dns,
-            plan.names.object_store(),
-            [
-                (names::ACCESS_KEY_ID, SecretText::new(keys.access_key_id.clone())),
-                (names::SECRET_ACCESS_KEY, keys.secret_access_key.clone()),
-            ],
+            plan.names.peers_secret(),
+            [(names::PEERS_TOKEN, plan.peers_token.clone())],
         ),
+        object_store: object_store(plan, access),
         config: ConfigMap {
             metadata: metadata(plan, Part::Dns, plan.names.config()),
             data: Some(
@@ -79,6 +79,36 @@ pub fn servers(plan: &Plan, keys: &Keys) -> ServerResources<Prepared> {
         stateful_set: stateful_set(plan),
         state: PhantomData,
     }
+}
+
+/// The keys, without which it is there too: pods mount it.
+pub fn object_store(plan: &Plan, access: &Access) -> Secret {
+    let keys = access.keys();
+    let text = |text: Option<&str>| SecretText::new(text.unwrap_or_default());
+    let mut secret = secret(
+        plan,
+        Part::Dns,
+        plan.names.object_store(),
+        [
+            (
+                names::ACCESS_KEY_ID,
+                text(keys.map(|keys| keys.access_key_id.as_str())),
+            ),
+            (
+                names::SECRET_ACCESS_KEY,
+                text(keys.map(|keys| keys.secret_access_key.expose())),
+            ),
+            // Always there: a file that appears is seen later than one that changes.
+            (
+                names::SESSION_TOKEN,
+                text(keys.and_then(|keys| keys.session_token.as_ref().map(SecretText::expose))),
+            ),
+        ],
+    );
+    if let Access::Made(held) = access {
+        secret.metadata.annotations = Some(held.annotations());
+    }
+    secret
 }
 
 fn stateful_set(plan: &Plan) -> StatefulSet {

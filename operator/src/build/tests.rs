@@ -1,12 +1,19 @@
 //! What matters about the objects: that they fit together, and that a pod is as restricted as promised.
 
+mod contact;
+mod ingress;
+mod minio;
+mod store_ca;
+mod web_identity;
+
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use super::*;
-use crate::testing::{MANAGED, S3, keys, plan};
+use crate::reconcile::keys::Access;
+use crate::testing::{MANAGED, S3, access, keys, plan};
 
 fn servers_of(spec: &str) -> ServerResources<Prepared> {
-    servers(&plan(spec), &keys())
+    servers(&plan(spec), &access())
 }
 
 fn pod_of(spec: &str) -> PodSpec {
@@ -179,10 +186,10 @@ fn keys_are_in_secrets_and_nowhere_else() {
 #[test]
 fn pods_are_replaced_when_settings_change_and_not_when_bucket_keys_do() {
     let plan = plan(MANAGED);
-    let before = checksum_of(&servers(&plan, &keys()));
+    let before = checksum_of(&servers(&plan, &access()));
     let mut other_keys = keys();
     other_keys.access_key_id = "another".into();
-    assert_eq!(checksum_of(&servers(&plan, &other_keys)), before);
+    assert_eq!(checksum_of(&servers(&plan, &Access::Given(other_keys))), before);
 
     let mut changed = plan.clone();
     changed
@@ -190,11 +197,11 @@ fn pods_are_replaced_when_settings_change_and_not_when_bucket_keys_do() {
         .powerdns
         .config
         .insert("default-ttl".into(), "60".into());
-    assert_ne!(checksum_of(&servers(&changed, &keys())), before);
+    assert_ne!(checksum_of(&servers(&changed, &access())), before);
 
     let mut scaled = plan;
     scaled.spec.replicas = 9;
-    assert_eq!(checksum_of(&servers(&scaled, &keys())), before);
+    assert_eq!(checksum_of(&servers(&scaled, &access())), before);
 }
 
 #[test]
@@ -248,6 +255,7 @@ fn everything_belongs_to_the_cluster_and_is_found_by_the_label_of_the_watches() 
     let ServerResources {
         service_account,
         api_key,
+        peers_token,
         object_store,
         config,
         peers_service,
@@ -261,6 +269,7 @@ fn everything_belongs_to_the_cluster_and_is_found_by_the_label_of_the_watches() 
     for metadata in [
         service_account.metadata,
         api_key.metadata,
+        peers_token.metadata,
         object_store.metadata,
         config.metadata,
         peers_service.metadata,
@@ -269,7 +278,7 @@ fn everything_belongs_to_the_cluster_and_is_found_by_the_label_of_the_watches() 
         disruption_budget.metadata,
         stateful_set.metadata,
         store.secret.metadata,
-        store.config.metadata,
+        store.config.unwrap().metadata,
         store.service.metadata,
         store.stateful_set.metadata,
     ] {
@@ -324,7 +333,7 @@ fn images_come_from_the_spec_or_else_from_the_installation() {
 #[test]
 fn garage_runs_alone_on_one_node_with_its_secrets_in_the_environment() {
     let store = store(&plan(MANAGED)).unwrap();
-    let toml = &store.config.data.as_ref().unwrap()["garage.toml"];
+    let toml = &store.config.as_ref().unwrap().data.as_ref().unwrap()["garage.toml"];
     assert!(toml.contains("replication_factor = 1"), "{toml}");
     assert!(!toml.contains("secret") && !toml.contains("token"), "{toml}");
     let pod = store.stateful_set.spec.unwrap().template.spec.unwrap();
@@ -355,9 +364,9 @@ fn without_a_managed_store_none_is_built() {
 fn on_ipv6_clusters_everything_listens_on_ipv6() {
     let mut plan = plan(MANAGED);
     plan.settings.ipv6_first = true;
-    let conf = file(&servers(&plan, &keys()), "pdns.conf");
+    let conf = file(&servers(&plan, &access()), "pdns.conf");
     assert!(conf.contains("\nwebserver-address=::\n"), "{conf}");
     assert!(conf.contains("\nlocal-address=::, 0.0.0.0\n"), "{conf}");
-    let toml = store(&plan).unwrap().config.data.unwrap()["garage.toml"].clone();
+    let toml = store(&plan).unwrap().config.unwrap().data.unwrap()["garage.toml"].clone();
     assert!(toml.contains("api_bind_addr = \"[::]:3900\""), "{toml}");
 }

@@ -1,0 +1,158 @@
+//! What the managed stores have in common: one node with one volume, and a Service.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy},
+        core::v1::{
+            Container, EnvVar, EnvVarSource, PodSpec, PodTemplateSpec, SecretKeySelector, Service,
+            ServicePort, ServiceSpec, Volume,
+        },
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use sha2::{Digest, Sha256};
+use zonetide_crds::ManagedStore;
+
+use super::{
+    Prepared, StoreResources,
+    garage::garage,
+    metadata,
+    minio::minio,
+    pod::{container_security, pod_security, requests},
+    servers::{claim, keep_volumes},
+};
+use crate::{
+    hex::hex,
+    names::{CHECKSUM_ANNOTATION, Part},
+    reconcile::validate::{Plan, StorePlan},
+};
+
+/// The managed store, if the plan has one.
+pub fn store(plan: &Plan) -> Option<StoreResources<Prepared>> {
+    let managed = plan.spec.object_store.managed.as_ref()?;
+    match &plan.store {
+        StorePlan::Garage {
+            rpc_secret,
+            admin_token,
+            ..
+        } => Some(garage(plan, managed, (rpc_secret, admin_token))),
+        StorePlan::Minio { root, .. } => Some(minio(plan, managed, root)),
+        StorePlan::Given(_)
+        | StorePlan::AssumeRole(_)
+        | StorePlan::ExistingGarage(_)
+        | StorePlan::R2(_)
+        | StorePlan::WebIdentity(_) => None,
+    }
+}
+
+/// What a store's only node is.
+pub(super) struct Node {
+    pub part: Part,
+    pub name: String,
+    /// Its user ID.
+    pub user: i64,
+    pub checksum: String,
+    pub container: Container,
+    pub volumes: Vec<Volume>,
+}
+
+pub(super) fn service(plan: &Plan, node: &Node, ports: Vec<ServicePort>) -> Service {
+    Service {
+        metadata: metadata(plan, node.part, node.name.clone()),
+        spec: Some(ServiceSpec {
+            selector: Some(plan.names.selector(node.part)),
+            ports: Some(ports),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+pub(super) fn stateful_set(plan: &Plan, managed: &ManagedStore, node: Node) -> StatefulSet {
+    StatefulSet {
+        metadata: metadata(plan, node.part, node.name.clone()),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(1),
+            selector: plan.names.label_selector(node.part),
+            service_name: Some(node.name.clone()),
+            // In order, a pod that cannot start would block the update that repairs it.
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            persistent_volume_claim_retention_policy: Some(keep_volumes()),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(plan.names.labels(node.part)),
+                    annotations: Some([(CHECKSUM_ANNOTATION.to_owned(), node.checksum.clone())].into()),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod(plan, node)),
+            },
+            volume_claim_templates: Some(vec![claim(
+                &managed.storage.size,
+                managed.storage.storage_class_name.clone(),
+            )]),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    }
+}
+
+fn pod(plan: &Plan, node: Node) -> PodSpec {
+    let scheduling = plan.spec.scheduling.clone();
+    PodSpec {
+        containers: vec![node.container],
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        security_context: Some(pod_security(node.user)),
+        tolerations: (!scheduling.tolerations.is_empty()).then_some(scheduling.tolerations),
+        node_selector: (!scheduling.node_selector.is_empty()).then_some(scheduling.node_selector),
+        priority_class_name: scheduling.priority_class_name,
+        volumes: (!node.volumes.is_empty()).then_some(node.volumes),
+        ..PodSpec::default()
+    }
+}
+
+/// The container as far as the spec and the settings say.
+pub(super) fn container_of(plan: &Plan, managed: &ManagedStore, default_image: &str) -> Container {
+    let policy = plan.settings.image_pull_policy;
+    Container {
+        image: Some(managed.image.clone().unwrap_or_else(|| default_image.to_owned())),
+        image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
+        resources: Some(
+            managed
+                .resources
+                .clone()
+                .unwrap_or_else(|| requests("50m", "128Mi")),
+        ),
+        security_context: Some(container_security()),
+        ..Container::default()
+    }
+}
+
+/// A variable whose value is under a key of a Secret.
+pub(super) fn env_from(variable: &str, secret: &str, key: &str) -> EnvVar {
+    EnvVar {
+        name: variable.to_owned(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
+/// Over the secrets too: a pod that still has others than the Secret would refuse the operator for ever.
+pub(super) fn checksum(texts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text);
+    }
+    hex(&hash.finalize()[..16])
+}
