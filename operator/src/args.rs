@@ -1,11 +1,11 @@
 //! The command line. Every flag can be set in the environment too, which is what the chart does.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use clap::{Parser, ValueEnum};
 use zonetide_crds::ImagePullPolicy;
 
-use crate::settings::Settings;
+use crate::settings::{ExposeDomain, ExposeSettings, Settings};
 
 const EXAMPLE: &str = "\
 Install it with the Helm chart: that brings the definition of DnsCluster, the permissions and the images together.
@@ -44,9 +44,38 @@ pub struct Args {
     )]
     pub garage_image: String,
 
+    /// URL of Cloudflare's API, for DnsClusters with keys by `credentials.r2`; their tokens are sent there
+    #[arg(
+        long,
+        env = "ZONETIDE_CLOUDFLARE_API",
+        default_value = "https://api.cloudflare.com/client/v4"
+    )]
+    pub cloudflare_api: String,
+
+    /// Image of MinIO for managed object stores with that engine that name none
+    #[arg(
+        long,
+        env = "ZONETIDE_MINIO_IMAGE",
+        default_value = "docker.io/minio/minio:RELEASE.2025-09-07T16-13-09Z"
+    )]
+    pub minio_image: String,
+
     /// When to pull these images; without it Kubernetes decides by the tag
     #[arg(long, env = "ZONETIDE_IMAGE_PULL_POLICY", value_enum, ignore_case = true)]
     pub image_pull_policy: Option<PullPolicy>,
+
+    /// Domains, separated by commas, in which DnsClusters may expose managed stores by Ingresses; `{namespace}` in one stands for
+    /// the DnsCluster's namespace; without any there are no Ingresses
+    #[arg(long, env = "ZONETIDE_EXPOSE_DOMAINS", value_delimiter = ',')]
+    pub expose_domains: Vec<ExposeDomain>,
+
+    /// Class of these Ingresses; without it the cluster's default class
+    #[arg(long, env = "ZONETIDE_EXPOSE_INGRESS_CLASS")]
+    pub expose_ingress_class: Option<String>,
+
+    /// Annotations of these Ingresses, as a JSON object like {"cert-manager.io/cluster-issuer": "letsencrypt"}
+    #[arg(long, env = "ZONETIDE_EXPOSE_ANNOTATIONS", value_name = "JSON", value_parser = annotations, default_value = "{}")]
+    pub expose_annotations: Annotations,
 
     /// Look after the clusters of this namespace only; without it of all namespaces
     #[arg(long, env = "ZONETIDE_NAMESPACE")]
@@ -67,6 +96,14 @@ pub struct Args {
     /// How to write the log; what to write is set by the variable `RUST_LOG`, like `RUST_LOG=debug`
     #[arg(long, env = "ZONETIDE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// Annotations of Kubernetes. A type of its own, because several values of an argument are no map.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotations(BTreeMap<String, String>);
+
+fn annotations(text: &str) -> Result<Annotations, serde_json::Error> {
+    serde_json::from_str(text).map(Annotations)
 }
 
 /// How to write the log.
@@ -94,12 +131,19 @@ impl Args {
             agent_image: self.agent_image.clone(),
             powerdns_image: self.powerdns_image.clone(),
             garage_image: self.garage_image.clone(),
+            cloudflare_api: self.cloudflare_api.clone(),
+            minio_image: self.minio_image.clone(),
             image_pull_policy: self.image_pull_policy.map(|policy| match policy {
                 PullPolicy::Always => ImagePullPolicy::Always,
                 PullPolicy::IfNotPresent => ImagePullPolicy::IfNotPresent,
                 PullPolicy::Never => ImagePullPolicy::Never,
             }),
             ipv6_first,
+            expose: ExposeSettings {
+                domains: self.expose_domains.clone(),
+                ingress_class: self.expose_ingress_class.clone(),
+                annotations: self.expose_annotations.0.clone(),
+            },
         }
     }
 }
@@ -113,6 +157,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_ingresses_are_like_is_read_from_the_command_line() {
+        let args = Args::parse_from([
+            "zonetide-operator",
+            "--expose-domains",
+            "example.org,{namespace}.example.net",
+            "--expose-annotations",
+            r#"{"a/b": "c,d"}"#,
+        ]);
+        let expose = args.settings(false).expose;
+        assert_eq!(expose.domains_of("dns"), ["example.org", "dns.example.net"]);
+        assert_eq!(expose.annotations["a/b"], "c,d");
+        assert_eq!(expose.ingress_class, None);
+        let none = Args::parse_from(["zonetide-operator"]).settings(false).expose;
+        assert!(none.domains.is_empty() && none.annotations.is_empty());
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::{
 use kube::Client;
 use tokio::sync::OnceCell;
 
-use crate::{events::Events, metrics::Metrics, objectstore::Sources, settings::Settings};
+use crate::{agents::Agents, events::Events, metrics::Metrics, objectstore::Sources, settings::Settings};
 
 pub struct Context {
     pub client: Client,
     pub events: Events,
     pub settings: Settings,
     pub sources: Arc<dyn Sources>,
+    pub agents: Arc<dyn Agents>,
     pub metrics: Metrics,
     /// UID of the namespace kube-system, once read.
     pub kubernetes_uid: OnceCell<String>,

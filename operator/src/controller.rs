@@ -8,6 +8,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        networking::v1::Ingress,
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -27,7 +28,7 @@ use zonetide_crds::DnsCluster;
 use crate::{
     context::Context,
     names::{INSTANCE_LABEL, MANAGED_BY_LABEL, MANAGER},
-    reconcile::{error_policy, reconcile},
+    reconcile::{admin, error_policy, reconcile},
 };
 
 type Guarded = DeserializeGuard<DnsCluster>;
@@ -49,6 +50,7 @@ pub async fn run(
         .owns(metadata_of::<StatefulSet>(&client, namespace), ours.clone())
         .owns(metadata_of::<Service>(&client, namespace), ours.clone())
         .owns(metadata_of::<ConfigMap>(&client, namespace), ours.clone())
+        .owns(metadata_of::<Ingress>(&client, namespace), ours.clone())
         .owns(metadata_of::<ServiceAccount>(&client, namespace), ours.clone())
         .owns(
             metadata_of::<PodDisruptionBudget>(&client, namespace),
@@ -110,24 +112,75 @@ fn users_of(secret: &PartialObjectMeta<Secret>, clusters: &Store<Guarded>) -> Ve
         .state()
         .iter()
         .filter_map(|guarded| guarded.0.as_ref().ok())
-        .filter(|cluster| cluster.namespace().as_deref() == Some(namespace.as_str()))
-        .filter(|cluster| owners.contains(&cluster.name_any().as_str()) || names_secret(cluster, &name))
-        .map(|cluster| ObjectRef::new(&cluster.name_any()).within(&namespace))
+        .filter(|cluster| {
+            let own = cluster.namespace().as_deref() == Some(namespace.as_str());
+            own && owners.contains(&cluster.name_any().as_str()) || names_secret(cluster, &namespace, &name)
+        })
+        .map(|cluster| ObjectRef::new(&cluster.name_any()).within(&cluster.namespace().unwrap_or_default()))
         .collect()
 }
 
-fn names_secret(cluster: &DnsCluster, name: &str) -> bool {
-    let api_key = cluster
-        .spec
-        .powerdns
-        .api_key_secret_ref
-        .as_ref()
-        .map(|reference| &reference.name);
-    let keys = cluster
-        .spec
+/// Admins' Secrets may be in another namespace, all others are in the cluster's own.
+fn names_secret(cluster: &DnsCluster, namespace: &str, name: &str) -> bool {
+    let spec = &cluster.spec;
+    let own = cluster.namespace().unwrap_or_default();
+    let api_key = spec.powerdns.api_key_secret_ref.as_ref();
+    let keys = spec
         .object_store
         .s3
         .as_ref()
-        .map(|s3| &s3.credentials.secret_ref.name);
-    api_key.is_some_and(|used| used == name) || keys.is_some_and(|used| used == name)
+        .and_then(|s3| s3.credentials.secret_ref.as_ref());
+    let s3 = spec.object_store.s3.as_ref();
+    let ca = s3.and_then(|s3| s3.ca_secret_ref.as_ref());
+    let admin = admin::named(spec);
+    let places = [
+        ca.map(|reference| (own.as_str(), reference.name.as_str())),
+        api_key.map(|reference| (own.as_str(), reference.name.as_str())),
+        keys.map(|reference| (own.as_str(), reference.name.as_str())),
+        admin.map(|secret| (secret.namespace.unwrap_or(&own), secret.name)),
+    ];
+    places
+        .into_iter()
+        .flatten()
+        .any(|place| place == (namespace, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{S3, cluster};
+
+    fn with(credentials: &str) -> DnsCluster {
+        cluster(&S3.replace("{secretRef: {name: moon-keys}}", credentials))
+    }
+
+    #[test]
+    fn a_change_of_a_secret_reaches_those_who_name_it_and_no_others() {
+        let given = with("{secretRef: {name: moon-keys}}");
+        assert!(names_secret(&given, "shore", "moon-keys"));
+        assert!(!names_secret(&given, "beach", "moon-keys"));
+        assert!(!names_secret(&given, "shore", "sun-keys"));
+        let api_key =
+            cluster("{objectStore: {managed: {}}, powerdns: {apiKeySecretRef: {name: gate, key: k}}}");
+        assert!(names_secret(&api_key, "shore", "gate"));
+        let ca = cluster(&S3.replace("region: moon", "region: moon, caSecretRef: {name: moon-ca}"));
+        assert!(names_secret(&ca, "shore", "moon-ca"));
+        assert!(!names_secret(&ca, "beach", "moon-ca"));
+    }
+
+    #[test]
+    fn a_change_of_an_admins_secret_reaches_its_users_in_other_namespaces() {
+        for source in [
+            "{assumeRole: {secretRef: {name: admin NAMESPACE}}}",
+            "{garage: {adminEndpoint: 'http://g', tokenSecretRef: {name: admin NAMESPACE}}}",
+            "{r2: {accountId: 0123456789abcdef0123456789abcdef, tokenSecretRef: {name: admin NAMESPACE}}}",
+        ] {
+            let own = with(&source.replace(" NAMESPACE", ""));
+            assert!(names_secret(&own, "shore", "admin"), "{source}");
+            assert!(!names_secret(&own, "stores", "admin"), "{source}");
+            let foreign = with(&source.replace(" NAMESPACE", ", namespace: stores"));
+            assert!(names_secret(&foreign, "stores", "admin"), "{source}");
+            assert!(!names_secret(&foreign, "shore", "admin"), "{source}");
+        }
+    }
 }

@@ -23,6 +23,8 @@ struct State {
     changes: Vec<Change>,
     /// Paths whose changes are refused.
     forbidden: Vec<String>,
+    /// The namespaces are being deleted.
+    ending: bool,
 }
 
 #[derive(Clone, Default)]
@@ -71,6 +73,11 @@ impl FakeApi {
         self.state().forbidden.clear();
     }
 
+    /// From now on nothing new is let in.
+    pub(crate) fn end_namespace(&self) {
+        self.state().ending = true;
+    }
+
     /// The changes since the last call.
     pub(crate) fn take_changes(&self) -> Vec<Change> {
         std::mem::take(&mut self.state().changes)
@@ -92,6 +99,20 @@ impl FakeApi {
         });
         if state.forbidden.iter().any(|forbidden| forbidden == path) {
             return refusal(StatusCode::FORBIDDEN, "Forbidden");
+        }
+        if method == Method::POST && state.ending {
+            let (code, mut status) = refusal(StatusCode::FORBIDDEN, "Forbidden");
+            status["details"] = json!({"causes": [{"reason": "NamespaceTerminating"}]});
+            return (code, status);
+        }
+        if method == Method::DELETE {
+            return match state.objects.remove(path) {
+                Some(_) => (
+                    StatusCode::OK,
+                    json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}),
+                ),
+                None => refusal(StatusCode::NOT_FOUND, "NotFound"),
+            };
         }
         if method == Method::POST {
             return (StatusCode::CREATED, body);
@@ -141,7 +162,8 @@ fn merged(mut old: Value, sent: &Value, status: bool) -> Value {
 }
 
 fn read(state: &State, path: &str) -> (StatusCode, Value) {
-    if path.ends_with("/pods") {
+    let listed = ["/pods", "/statefulsets", "/persistentvolumeclaims", "/ingresses"];
+    if listed.iter().any(|kind| path.ends_with(kind)) {
         let prefix = format!("{path}/");
         let items: Vec<&Value> = state
             .objects
@@ -151,7 +173,7 @@ fn read(state: &State, path: &str) -> (StatusCode, Value) {
             .collect();
         return (
             StatusCode::OK,
-            json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}),
+            json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}),
         );
     }
     match state.objects.get(path) {

@@ -1,5 +1,6 @@
 //! The operator that makes a `DnsCluster` out of PowerDNS servers.
 
+pub mod agents;
 pub mod args;
 pub mod build;
 pub mod context;
@@ -10,6 +11,7 @@ pub mod events;
 mod fake_api;
 pub mod hex;
 pub mod http;
+mod http_client;
 pub mod leader;
 pub mod map_size;
 pub mod metrics;

@@ -14,6 +14,12 @@ pub const API_ACTIVE: &str = "active";
 /// On the pods: a change of what they read only once replaces them.
 pub const CHECKSUM_ANNOTATION: &str = "zonetide.dev/config-checksum";
 
+/// On the pods, while servers take over new keys: the fingerprint of those.
+pub const KEYS_ANNOTATION: &str = "zonetide.dev/keys";
+
+/// On the pods, while servers of this cluster are retiring: which, as a fingerprint.
+pub const RETIRED_ANNOTATION: &str = "zonetide.dev/retired";
+
 pub const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
@@ -23,8 +29,15 @@ pub const API_KEY: &str = "api-key";
 pub const API_CONF: &str = "api.conf";
 pub const ACCESS_KEY_ID: &str = "access-key-id";
 pub const SECRET_ACCESS_KEY: &str = "secret-access-key";
+pub const SESSION_TOKEN: &str = "session-token";
+pub const PEERS_TOKEN: &str = "token";
 pub const GARAGE_RPC_SECRET: &str = "rpc-secret";
 pub const GARAGE_ADMIN_TOKEN: &str = "admin-token";
+pub const MINIO_ROOT_USER: &str = "root-user";
+pub const MINIO_ROOT_PASSWORD: &str = "root-password";
+
+/// Key in our `ConfigMap` of retired instances.
+pub const RETIRED_INSTANCES: &str = "instances";
 
 /// Ports inside the pods.
 pub const DNS_PORT: i32 = 5300;
@@ -33,14 +46,18 @@ pub const AGENT_PORT: i32 = 8500;
 pub const GARAGE_S3_PORT: i32 = 3900;
 pub const GARAGE_RPC_PORT: i32 = 3901;
 pub const GARAGE_ADMIN_PORT: i32 = 3903;
+pub const MINIO_S3_PORT: i32 = 9000;
+pub const MINIO_CONSOLE_PORT: i32 = 9001;
 
-/// The two parts of a cluster.
+/// The parts of a cluster: servers, and one of the stores or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The PowerDNS servers.
     Dns,
     /// The managed Garage.
     Garage,
+    /// The managed MinIO.
+    Minio,
 }
 
 /// The names of one cluster's objects.
@@ -55,6 +72,16 @@ impl Names {
         format!("{}-peers", self.cluster)
     }
 
+    /// Where an agent finds the others. It is resolved with the search path, whatever the cluster's domain is.
+    pub fn peers_address(&self) -> String {
+        format!("{}.{}.svc:{AGENT_PORT}", self.peers_service(), self.namespace)
+    }
+
+    /// The Secret with the token that agents show each other.
+    pub fn peers_secret(&self) -> String {
+        format!("{}-peers", self.cluster)
+    }
+
     pub fn dns_service(&self) -> String {
         format!("{}-dns", self.cluster)
     }
@@ -65,6 +92,11 @@ impl Names {
 
     pub fn config(&self) -> String {
         format!("{}-config", self.cluster)
+    }
+
+    /// The `ConfigMap` with the instances that have been scaled away.
+    pub fn retired(&self) -> String {
+        format!("{}-retired", self.cluster)
     }
 
     pub fn api_key(&self) -> String {
@@ -84,11 +116,26 @@ impl Names {
         format!("{}.{}.svc", self.garage(), self.namespace)
     }
 
+    pub fn minio(&self) -> String {
+        format!("{}-minio", self.cluster)
+    }
+
+    /// The host of the managed MinIO, resolved in the same way.
+    pub fn minio_host(&self) -> String {
+        format!("{}.{}.svc", self.minio(), self.namespace)
+    }
+
+    /// The Ingress that leads to this part of the managed store.
+    pub fn ingress(&self, part: &str) -> String {
+        format!("{}-{part}", self.cluster)
+    }
+
     /// What selects the pods of a part.
     pub fn selector(&self, part: Part) -> BTreeMap<String, String> {
         let name = match part {
             Part::Dns => "zonetide-dns",
             Part::Garage => "zonetide-garage",
+            Part::Minio => "zonetide-minio",
         };
         [(NAME_LABEL, name), (INSTANCE_LABEL, self.cluster.as_str())]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -117,7 +164,7 @@ impl Names {
     pub fn labels(&self, part: Part) -> BTreeMap<String, String> {
         let component = match part {
             Part::Dns => "dns",
-            Part::Garage => "object-store",
+            Part::Garage | Part::Minio => "object-store",
         };
         let mut labels = self.selector(part);
         labels.insert("app.kubernetes.io/component".to_owned(), component.to_owned());
@@ -148,11 +195,15 @@ mod tests {
             names().selector_text(Part::Garage),
             "app.kubernetes.io/instance=example,app.kubernetes.io/name=zonetide-garage"
         );
+        assert_eq!(
+            names().selector_text(Part::Minio),
+            "app.kubernetes.io/instance=example,app.kubernetes.io/name=zonetide-minio"
+        );
     }
 
     #[test]
     fn every_label_of_the_selector_is_a_label_of_the_objects() {
-        for part in [Part::Dns, Part::Garage] {
+        for part in [Part::Dns, Part::Garage, Part::Minio] {
             let labels = names().labels(part);
             assert!(
                 names()

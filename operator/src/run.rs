@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use zonetide_crds::DnsCluster;
 
 use crate::{
+    agents::RealAgents,
     args::{Args, LogFormat},
     context::{Backoff, Context},
     controller,
@@ -81,6 +82,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         client,
         settings: args.settings(ipv6_first),
         sources: Arc::new(RealSources::new().context("failed to set up the HTTP client")?),
+        agents: Arc::new(RealAgents::new().context("failed to set up the HTTP client")?),
         metrics,
         kubernetes_uid: tokio::sync::OnceCell::new(),
         backoff: Backoff::default(),

@@ -4,9 +4,11 @@ use std::fmt;
 
 use crate::hex::hex;
 use rand::{RngExt, distr::Alphanumeric};
+use serde::Deserialize;
 
 /// Text that Debug does not show.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct SecretText(String);
 
 impl SecretText {

@@ -1,6 +1,6 @@
 //! What tests build on. Names differ from the product's, so that a swapped name or label shows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, marker::PhantomData};
 
 use k8s_openapi::{
     ByteString,
@@ -10,16 +10,19 @@ use serde_json::json;
 use zonetide_crds::DnsCluster;
 
 use crate::{
+    build::{self, Applied, ServerResources},
     objectstore::Keys,
     reconcile::{
         fetch::{Fetched, Secrets},
+        keys::Access,
         validate::{Plan, validate},
     },
     secret::SecretText,
-    settings::Settings,
+    settings::{ExposeSettings, Settings},
 };
 
 pub(crate) const MANAGED: &str = "{objectStore: {managed: {}}}";
+pub(crate) const MANAGED_MINIO: &str = "{objectStore: {managed: {engine: MinIO}}}";
 pub(crate) const S3: &str = "{objectStore: {s3: {endpoint: 'http://s3.test:9000/', region: moon, bucket: crater, \
                              credentials: {secretRef: {name: moon-keys}}}}}";
 
@@ -36,8 +39,14 @@ pub(crate) fn settings() -> Settings {
         agent_image: "agent:test".into(),
         powerdns_image: "powerdns:test".into(),
         garage_image: "garage:test".into(),
+        cloudflare_api: "http://cloudflare.test/v4".into(),
+        minio_image: "minio:test".into(),
         image_pull_policy: None,
         ipv6_first: false,
+        expose: ExposeSettings {
+            domains: vec!["tides.test".parse().unwrap()],
+            ..ExposeSettings::default()
+        },
     }
 }
 
@@ -62,6 +71,41 @@ pub(crate) fn keys() -> Keys {
     Keys {
         access_key_id: "id".into(),
         secret_access_key: SecretText::new("s"),
+        session_token: None,
+    }
+}
+
+pub(crate) fn access() -> Access {
+    Access::Given(keys())
+}
+
+/// A cluster's objects as if the API server had taken them.
+pub(crate) fn applied_servers(plan: &Plan) -> ServerResources<Applied> {
+    let ServerResources {
+        service_account,
+        api_key,
+        peers_token,
+        object_store,
+        config,
+        peers_service,
+        dns_service,
+        api_service,
+        disruption_budget,
+        stateful_set,
+        state: PhantomData,
+    } = build::servers(plan, &access());
+    ServerResources {
+        service_account,
+        api_key,
+        peers_token,
+        object_store,
+        config,
+        peers_service,
+        dns_service,
+        api_service,
+        disruption_budget,
+        stateful_set,
+        state: PhantomData,
     }
 }
 

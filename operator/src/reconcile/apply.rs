@@ -3,20 +3,26 @@
 
 use std::{fmt::Debug, marker::PhantomData};
 
-use k8s_openapi::{NamespaceResourceScope, api::core::v1::Pod};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        core::v1::{ConfigMap, Pod, Secret},
+        networking::v1::Ingress,
+    },
+};
 use kube::{
     Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::api_pod::LabelChange;
+use super::{api_pod::LabelChange, validate::Plan};
 use crate::{
     build::{Applied, Prepared, ServerResources, StoreResources},
     context::Context,
-    names::{API_ACTIVE, API_LABEL, MANAGER},
+    names::{API_ACTIVE, API_LABEL, INSTANCE_LABEL, MANAGED_BY_LABEL, MANAGER},
 };
 
 #[derive(Debug, Error)]
@@ -27,8 +33,18 @@ pub enum ApplyError {
         name: String,
         source: kube::Error,
     },
-    #[error("failed to label pod {pod}")]
-    Label { pod: String, source: kube::Error },
+    #[error("failed to list {what}")]
+    List { what: &'static str, source: kube::Error },
+    #[error("failed to delete {kind} {name}")]
+    Delete {
+        kind: String,
+        name: String,
+        source: kube::Error,
+    },
+    #[error("failed to set or remove the finalizer of DnsCluster {name}")]
+    Finalizer { name: String, source: kube::Error },
+    #[error("failed to label or annotate pod {pod}")]
+    Pod { pod: String, source: kube::Error },
 }
 
 /// The managed store. Its `StatefulSet` is last: a pod must find what it mounts.
@@ -41,16 +57,72 @@ pub async fn store(
         secret,
         config,
         service,
+        ingresses,
         stateful_set,
         state: PhantomData,
     } = prepared;
     Ok(StoreResources {
         secret: apply(context, secret).await?,
-        config: apply(context, config).await?,
+        config: match config {
+            Some(config) => Some(apply(context, config).await?),
+            None => None,
+        },
         service: apply(context, service).await?,
+        ingresses: {
+            let mut applied = Vec::new();
+            for ingress in ingresses {
+                applied.push(apply(context, ingress).await?);
+            }
+            applied
+        },
         stateful_set: apply(context, stateful_set).await?,
         state: PhantomData,
     })
+}
+
+/// Takes away the cluster's Ingresses that are not among these. Others of the same name are somebody else's.
+pub async fn prune_ingresses(context: &Context, plan: &Plan, wanted: &[Ingress]) -> Result<(), ApplyError> {
+    let api: Api<Ingress> = Api::namespaced(context.client.clone(), &plan.names.namespace);
+    let ours = format!(
+        "{INSTANCE_LABEL}={},{MANAGED_BY_LABEL}={MANAGER}",
+        plan.names.cluster
+    );
+    let found = api.list_metadata(&ListParams::default().labels(&ours)).await;
+    let found = found.map_err(|source| ApplyError::List {
+        what: "Ingresses",
+        source,
+    })?;
+    let owned = found.iter().filter(|ingress| {
+        ingress
+            .owner_references()
+            .iter()
+            .any(|owner| owner.uid == plan.owner.uid)
+    });
+    for ingress in owned {
+        let name = ingress.name_any();
+        if wanted.iter().any(|wanted| wanted.name_any() == name) {
+            continue;
+        }
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: ingress.uid(),
+                ..Preconditions::default()
+            }),
+            ..DeleteParams::default()
+        };
+        match api.delete(&name, &params).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(source) => {
+                return Err(ApplyError::Delete {
+                    kind: Ingress::kind(&()).into_owned(),
+                    name,
+                    source,
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The DNS servers. First what pods mount or run as, then what leads to them; the `StatefulSet`, which makes pods, is
@@ -62,6 +134,7 @@ pub async fn servers(
     let ServerResources {
         service_account,
         api_key,
+        peers_token,
         object_store,
         config,
         peers_service,
@@ -74,6 +147,7 @@ pub async fn servers(
     Ok(ServerResources {
         service_account: apply(context, service_account).await?,
         api_key: apply(context, api_key).await?,
+        peers_token: apply(context, peers_token).await?,
         object_store: apply(context, object_store).await?,
         config: apply(context, config).await?,
         peers_service: apply(context, peers_service).await?,
@@ -91,29 +165,51 @@ pub async fn api_labels(
     namespace: &str,
     changes: &[LabelChange],
 ) -> Result<(), ApplyError> {
-    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     for change in changes {
         let (pod, value) = match change {
             LabelChange::Remove(pod) => (pod, json!(null)),
             LabelChange::Add(pod) => (pod, json!(API_ACTIVE)),
         };
         let patch = json!({"metadata": {"labels": {API_LABEL: value}}});
-        match pods
-            .patch_metadata(pod, &PatchParams::default(), &Patch::Merge(patch))
-            .await
-        {
-            Ok(_) => {}
-            // It went while we looked; the next reconcile comes for that.
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            Err(source) => {
-                return Err(ApplyError::Label {
-                    pod: pod.clone(),
-                    source,
-                });
-            }
-        }
+        patch_pod(context, namespace, pod, &patch).await?;
     }
     Ok(())
+}
+
+/// One Secret by itself.
+pub async fn secret(context: &Context, secret: Secret) -> Result<Secret, ApplyError> {
+    apply(context, secret).await
+}
+
+/// One `ConfigMap` by itself.
+pub async fn config_map(context: &Context, config_map: ConfigMap) -> Result<ConfigMap, ApplyError> {
+    apply(context, config_map).await
+}
+
+/// Sets an annotation of a pod.
+pub async fn annotate_pod(
+    context: &Context,
+    namespace: &str,
+    pod: &str,
+    key: &str,
+    value: &str,
+) -> Result<(), ApplyError> {
+    let patch = json!({"metadata": {"annotations": {key: value}}});
+    patch_pod(context, namespace, pod, &patch).await
+}
+
+async fn patch_pod(context: &Context, namespace: &str, pod: &str, patch: &Value) -> Result<(), ApplyError> {
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let params = PatchParams::default();
+    match pods.patch_metadata(pod, &params, &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        // It went while we looked; the next reconcile comes for that.
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(source) => Err(ApplyError::Pod {
+            pod: pod.to_owned(),
+            source,
+        }),
+    }
 }
 
 async fn apply<K>(context: &Context, object: K) -> Result<K, ApplyError>

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::{Api, ResourceExt, api::ListParams};
 use thiserror::Error;
-use zonetide_crds::DnsCluster;
+use zonetide_crds::{DnsCluster, DnsClusterSpec, Engine};
 
+use super::{admin, grant::Foreign};
 use crate::{
     context::Context,
     names::{INSTANCE_LABEL, MANAGED_BY_LABEL, MANAGER, Names, Part},
@@ -39,6 +40,14 @@ pub struct Fetched {
     pub secrets: Secrets,
 }
 
+impl Fetched {
+    /// Eight characters that stand for this Kubernetes cluster.
+    pub fn short_uid(&self) -> String {
+        let alphanumeric = self.kubernetes_uid.chars().filter(char::is_ascii_alphanumeric);
+        alphanumeric.take(8).collect()
+    }
+}
+
 /// The Secrets that a spec names, and those that we made and keep.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
@@ -46,10 +55,22 @@ pub struct Secrets {
     pub given_api_key: Option<Secret>,
     /// What `spec.objectStore.s3.credentials.secretRef` names.
     pub given_credentials: Option<Secret>,
+    /// What `spec.objectStore.s3.caSecretRef` names.
+    pub ca: Option<Secret>,
+    /// What the source of the keys names: an admin's keys or token.
+    pub admin: Option<Secret>,
+    /// The same, when it is another namespace's. Only `admin::granted` says whether it may be used.
+    pub foreign_admin: Foreign,
     /// `NAME-api-key`.
     pub api_key: Option<Secret>,
+    /// `NAME-peers`.
+    pub peers: Option<Secret>,
+    /// `NAME-object-store`.
+    pub object_store: Option<Secret>,
     /// `NAME-garage`.
     pub garage: Option<Secret>,
+    /// `NAME-minio`.
+    pub minio: Option<Secret>,
 }
 
 /// None when the cluster is gone.
@@ -65,7 +86,13 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
     };
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
 
-    let managed = cluster.spec.object_store.managed.is_some();
+    let engine = cluster
+        .spec
+        .object_store
+        .managed
+        .as_ref()
+        .map(|managed| managed.engine);
+    let run = |wanted: Engine, name: String| (engine == Some(wanted)).then_some(name);
     let given_api_key = cluster
         .spec
         .powerdns
@@ -77,12 +104,23 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
         .object_store
         .s3
         .as_ref()
-        .map(|s3| s3.credentials.secret_ref.name.clone());
+        .and_then(|s3| s3.credentials.secret_ref.as_ref())
+        .map(|reference| reference.name.clone());
+    let s3 = cluster.spec.object_store.s3.as_ref();
+    let ca = s3
+        .and_then(|s3| s3.ca_secret_ref.as_ref())
+        .map(|reference| reference.name.clone());
     let secrets = Secrets {
+        ca: get_named(&secrets, ca).await?,
         given_api_key: get_named(&secrets, given_api_key).await?,
         given_credentials: get_named(&secrets, given_credentials).await?,
+        admin: admin_secret(&secrets, &cluster.spec, namespace).await?,
+        foreign_admin: foreign_admin(context, &cluster.spec, namespace).await?,
         api_key: get(&secrets, "the Secret", &names.api_key()).await?,
-        garage: get_named(&secrets, managed.then(|| names.garage())).await?,
+        peers: get(&secrets, "the Secret", &names.peers_secret()).await?,
+        object_store: get(&secrets, "the Secret", &names.object_store()).await?,
+        garage: get_named(&secrets, run(Engine::Garage, names.garage())).await?,
+        minio: get_named(&secrets, run(Engine::MinIO, names.minio())).await?,
     };
 
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
@@ -133,6 +171,45 @@ async fn kubernetes_uid(context: &Context) -> Result<String, FetchError> {
         })
         .await
         .cloned()
+}
+
+/// Only of the cluster's own namespace: whoever may write there may read it anyway.
+async fn admin_secret(
+    own: &Api<Secret>,
+    spec: &DnsClusterSpec,
+    namespace: &str,
+) -> Result<Option<Secret>, FetchError> {
+    match admin::named(spec) {
+        Some(named) if named.namespace.is_none_or(|other| other == namespace) => {
+            get(own, "the Secret", named.name).await
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Of another namespace. What it is good for is not looked at here.
+async fn foreign_admin(
+    context: &Context,
+    spec: &DnsClusterSpec,
+    namespace: &str,
+) -> Result<Foreign, FetchError> {
+    let Some((other, name)) = admin::named(spec).and_then(|named| Some((named.namespace?, named.name)))
+    else {
+        return Ok(Foreign::Missing);
+    };
+    if other == namespace {
+        return Ok(Foreign::Missing);
+    }
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), other);
+    match secrets.get_opt(name).await {
+        Ok(found) => Ok(found.map_or(Foreign::Missing, |secret| Foreign::Found(Box::new(secret)))),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Foreign::Unreadable),
+        Err(source) => Err(FetchError::Get {
+            what: "the Secret",
+            name: format!("{other}/{name}"),
+            source,
+        }),
+    }
 }
 
 async fn get_named(api: &Api<Secret>, name: Option<String>) -> Result<Option<Secret>, FetchError> {

@@ -1,9 +1,14 @@
 //! What is worth an Event: changes of conditions, told once. Pure.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
 use zonetide_crds::{ConditionType, DnsClusterStatus, Reason};
 
-use super::conditions::find;
+use super::{
+    conditions::find,
+    credentials, instances,
+    verdict::{Observed, Outcome},
+};
 
 /// An Event to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,9 @@ pub fn between(old: &DnsClusterStatus, new: &DnsClusterStatus) -> Vec<Notice> {
     for type_ in [
         ConditionType::Paused,
         ConditionType::ObjectStoreReady,
+        ConditionType::CredentialsReady,
+        ConditionType::Exposed,
+        ConditionType::Replicating,
         ConditionType::Progressing,
         ConditionType::Ready,
     ] {
@@ -57,10 +65,52 @@ pub fn between(old: &DnsClusterStatus, new: &DnsClusterStatus) -> Vec<Notice> {
     notices
 }
 
+/// What was done, which no condition shows by itself.
+pub fn of(old: &DnsClusterStatus, outcome: &Outcome, observed: Observed<'_>) -> Vec<Notice> {
+    let renewal = credentials::renewal(outcome).map(|note| Notice {
+        warning: false,
+        reason: "CredentialsRenewed".to_owned(),
+        note,
+        action: "RenewCredentials",
+    });
+    let retired = outcome
+        .plan()
+        .into_iter()
+        .flat_map(|plan| instances::retired(old, plan, observed));
+    let retired = retired.map(|instance| Notice {
+        warning: false,
+        reason: "InstanceRetired".to_owned(),
+        note: format!(
+            "the objects of {instance}, a server that was scaled away, are gone from the bucket: the others have all its changes"
+        ),
+        action: "RetireInstance",
+    });
+    let warnings = bucket_warnings(old, outcome);
+    renewal.into_iter().chain(retired).chain(warnings).collect()
+}
+
+/// What is new of the bucket. The condition that says it stays true, and would be no Event.
+fn bucket_warnings<'a>(
+    old: &'a DnsClusterStatus,
+    outcome: &'a Outcome,
+) -> impl Iterator<Item = Notice> + use<'a> {
+    let known = find(&old.conditions, ConditionType::ObjectStoreReady);
+    let store = outcome.store().into_iter();
+    let new = store
+        .flat_map(|store| &store.warnings)
+        .filter(move |warning| known.is_none_or(|condition| !condition.message.contains(warning.as_str())));
+    new.map(|warning| Notice {
+        warning: true,
+        reason: "BucketAtRisk".to_owned(),
+        note: warning.clone(),
+        action: "PrepareObjectStore",
+    })
+}
+
 fn condition(type_: ConditionType, old: &DnsClusterStatus, new: &DnsClusterStatus) -> Option<Notice> {
     let before = find(&old.conditions, type_);
     let after = find(&new.conditions, type_);
-    let key = |condition: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>| {
+    let key = |condition: Option<&Condition>| {
         condition.map(|condition| (condition.status.clone(), condition.reason.clone()))
     };
     if key(before) == key(after) {
@@ -77,15 +127,42 @@ fn condition(type_: ConditionType, old: &DnsClusterStatus, new: &DnsClusterStatu
     };
     let is_true = after.status == "True";
     let normal_step = |reason: &str| {
-        [Reason::StoreStarting, Reason::RollingUpdate, Reason::Scaling]
-            .iter()
-            .any(|step| step.as_str() == reason)
+        [
+            Reason::StoreStarting,
+            Reason::RollingUpdate,
+            Reason::Scaling,
+            Reason::Deleting,
+        ]
+        .iter()
+        .any(|step| step.as_str() == reason)
     };
     let (told, action) = match type_ {
         ConditionType::Paused => (is_true, "Pause"),
+        ConditionType::CredentialsReady => {
+            // What keeps the bucket from being ready is told by the condition of that.
+            let own = |reason: &str| {
+                [Reason::RenewalFailed, Reason::KeysExpired]
+                    .iter()
+                    .any(|word| word.as_str() == reason)
+            };
+            let healed = is_true && before.is_some_and(|before| own(&before.reason));
+            (own(&after.reason) || healed, "RenewCredentials")
+        }
+        ConditionType::Replicating => {
+            let trouble = |condition: &Condition| {
+                condition.status == "False" || condition.reason == Reason::AgentsUnreachable.as_str()
+            };
+            let healed = is_true && before.is_some_and(trouble);
+            (trouble(after) || healed, "Replicate")
+        }
+        ConditionType::Exposed => (true, "Expose"),
         ConditionType::ObjectStoreReady => (after.status != "Unknown", "PrepareObjectStore"),
         // Its other changes are told by Ready.
-        ConditionType::Progressing => (after.reason == Reason::ReconcileFailed.as_str(), "Reconcile"),
+        ConditionType::Progressing => {
+            let told = [Reason::ReconcileFailed, Reason::DeletionBlocked];
+            let told = told.iter().any(|reason| reason.as_str() == after.reason);
+            (told, "Reconcile")
+        }
         ConditionType::Ready => {
             let mistake = [Reason::InvalidSpec, Reason::SecretMissing];
             let mistaken = mistake.iter().any(|reason| reason.as_str() == after.reason);

@@ -20,6 +20,10 @@ fn status(list: &[(ConditionType, Status, Reason)]) -> DnsClusterStatus {
     }
 }
 
+fn status_of(type_: ConditionType, is: Status, reason: Reason) -> DnsClusterStatus {
+    status(&[(type_, is, reason)])
+}
+
 fn told(old: &DnsClusterStatus, new: &DnsClusterStatus) -> Vec<(bool, String)> {
     between(old, new)
         .into_iter()
@@ -110,4 +114,40 @@ fn another_api_pod_is_told() {
     };
     assert_eq!(told(&old, &new), [(false, "ApiServerChosen".to_owned())]);
     assert_eq!(told(&new, &DnsClusterStatus::default()), []);
+}
+
+#[test]
+fn trouble_with_renewing_keys_is_told_and_its_end_and_what_the_stores_condition_says_is_not_told_twice() {
+    let of = |status, reason| status_of(ConditionType::CredentialsReady, status, reason);
+    let none = DnsClusterStatus::default();
+    let (made, failing) = (
+        of(Status::True, Reason::KeysMade),
+        of(Status::False, Reason::RenewalFailed),
+    );
+    assert_eq!(told(&none, &made), []);
+    assert_eq!(told(&made, &failing), [(true, "RenewalFailed".to_owned())]);
+    let ended = of(Status::False, Reason::KeysExpired);
+    assert_eq!(told(&failing, &ended), [(true, "KeysExpired".to_owned())]);
+    assert_eq!(told(&ended, &made), [(false, "KeysMade".to_owned())]);
+    let denied = of(Status::False, Reason::AccessDenied);
+    assert_eq!(told(&made, &denied), []);
+    assert_eq!(told(&denied, &made), []);
+}
+
+#[test]
+fn trouble_with_replication_is_told_and_its_end_and_a_start_is_not() {
+    let of = |status, reason| status_of(ConditionType::Replicating, status, reason);
+    let none = DnsClusterStatus::default();
+    let starting = of(Status::Unknown, Reason::ServersStarting);
+    let in_sync = of(Status::True, Reason::InSync);
+    let collision = of(Status::False, Reason::IdentityCollision);
+    let silent = of(Status::Unknown, Reason::AgentsUnreachable);
+    assert_eq!(told(&none, &starting), []);
+    assert_eq!(told(&starting, &in_sync), []);
+    assert_eq!(told(&in_sync, &starting), []);
+    for (trouble, reason) in [(collision, "IdentityCollision"), (silent, "AgentsUnreachable")] {
+        assert_eq!(told(&in_sync, &trouble), [(true, reason.to_owned())]);
+        assert_eq!(told(&trouble, &trouble), []);
+        assert_eq!(told(&trouble, &in_sync), [(false, "InSync".to_owned())]);
+    }
 }

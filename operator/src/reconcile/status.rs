@@ -1,25 +1,28 @@
 //! Step 5: tells users what came of it, in the status and, when something changed, in Events.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
 use serde_json::json;
 use thiserror::Error;
-use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus, InstanceStatus, ObjectStoreStatus};
+use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus};
 
 use super::{
-    api_pod::{is_ready, ordinal},
-    conditions,
+    conditions, credentials, expose,
     fetch::Fetched,
-    notices,
-    verdict::{Observed, Outcome, verdicts},
+    instances,
+    notices::{self, Notice},
+    verdict::{ALWAYS, Observed, Outcome, verdicts},
 };
 use crate::{
+    agents::AgentReport,
     context::Context,
     error::is_namespace_ending,
     names::{MANAGER, Names, Part},
+    objectstore::renewal::Held,
 };
 
 #[derive(Debug, Error)]
@@ -33,21 +36,25 @@ pub async fn report(
     context: &Context,
     fetched: &Fetched,
     api_pod: Option<&str>,
+    reports: &[AgentReport],
     outcome: &Outcome,
-) -> Result<(), StatusError> {
+) -> Result<DnsClusterStatus, StatusError> {
     let cluster = &fetched.cluster;
     let old = cluster.status.clone().unwrap_or_default();
-    let new = compute(
-        cluster,
-        Observed {
-            pods: &fetched.pods,
-            api_pod,
-        },
-        outcome,
-        Timestamp::now(),
-    );
+    let held = fetched.secrets.object_store.as_ref().and_then(Held::read);
+    let observed = Observed {
+        pods: &fetched.pods,
+        api_pod,
+        reports,
+        held: held.as_ref(),
+        now: Timestamp::now(),
+    };
+    let new = compute(cluster, observed, outcome);
+    let reference = cluster.object_ref(&());
+    // What was done is done, also if its status cannot be written.
+    tell(context, &reference, notices::of(&old, outcome, observed)).await;
     if new == old {
-        return Ok(());
+        return Ok(new);
     }
     let name = cluster.name_any();
     let api: Api<DnsCluster> =
@@ -64,34 +71,34 @@ pub async fn report(
     {
         Ok(_) => {}
         // Deleted while we worked: nobody to tell.
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(new),
         Err(source) => return Err(StatusError::Write { name, source }),
     }
-    let reference = cluster.object_ref(&());
-    for notice in notices::between(&old, &new) {
+    tell(context, &reference, notices::between(&old, &new)).await;
+    Ok(new)
+}
+
+/// To the log and in Events.
+async fn tell(context: &Context, reference: &ObjectReference, notices: Vec<Notice>) {
+    for notice in notices {
         if notice.warning {
             tracing::warn!(reason = notice.reason, "{}", notice.note);
         } else {
             tracing::info!(reason = notice.reason, "{}", notice.note);
         }
         // An Event that gets lost is no reason to fail: the conditions say the same.
-        if let Err(error) = context.events.publish(&notice.event(), &reference).await
+        if let Err(error) = context.events.publish(&notice.event(), reference).await
             && !is_namespace_ending(&error)
         {
             tracing::warn!(%error, reason = notice.reason, "failed to write an Event");
         }
     }
-    Ok(())
 }
 
 /// The new status. What an outcome says nothing about stays as it was.
-pub fn compute(
-    cluster: &DnsCluster,
-    observed: Observed<'_>,
-    outcome: &Outcome,
-    now: Timestamp,
-) -> DnsClusterStatus {
-    let mut status = cluster.status.clone().unwrap_or_default();
+pub fn compute(cluster: &DnsCluster, observed: Observed<'_>, outcome: &Outcome) -> DnsClusterStatus {
+    let old = cluster.status.clone().unwrap_or_default();
+    let mut status = old.clone();
     let names = Names {
         namespace: cluster.namespace().unwrap_or_default(),
         cluster: cluster.name_any(),
@@ -103,46 +110,34 @@ pub fn compute(
     status.api_pod = observed.api_pod.map(str::to_owned);
 
     let generation = cluster.metadata.generation;
-    let known: Vec<ConditionType> = [
-        ConditionType::Ready,
-        ConditionType::ObjectStoreReady,
-        ConditionType::Progressing,
-    ]
-    .into_iter()
-    .filter(|type_| conditions::find(&status.conditions, *type_).is_some())
-    .collect();
-    let removed: &[ConditionType] = if matches!(outcome, Outcome::Paused) {
-        &[]
-    } else {
-        &[ConditionType::Paused]
-    };
+    let known: Vec<ConditionType> = ALWAYS
+        .into_iter()
+        .filter(|type_| conditions::find(&status.conditions, *type_).is_some())
+        .collect();
+    let mut removed = Vec::new();
+    if !matches!(outcome, Outcome::Paused) {
+        removed.push(ConditionType::Paused);
+    }
+    if outcome.plan().is_some() && !expose::asked_for(&cluster.spec) {
+        removed.push(ConditionType::Exposed);
+    }
     status.conditions = conditions::update(
         &status.conditions,
         verdicts(outcome, observed, &known),
-        removed,
+        &removed,
         generation,
-        now,
+        observed.now,
     );
 
     if !matches!(outcome, Outcome::Paused | Outcome::Failed(_)) {
         status.observed_generation = generation;
     }
     if let Some(plan) = outcome.plan() {
-        status.object_store = Some(ObjectStoreStatus {
-            endpoint: plan.bucket.endpoint.clone(),
-            bucket: plan.bucket.name.clone(),
-            prefix: plan.bucket.prefix.clone(),
-        });
-        let mut pods: Vec<_> = observed.pods.iter().collect();
-        pods.sort_by_key(|pod| ordinal(pod));
-        status.instances = pods
-            .into_iter()
-            .map(|pod| InstanceStatus {
-                instance: plan.instance(&pod.name_any()),
-                ready: is_ready(pod),
-                pod: pod.name_any(),
-            })
-            .collect();
+        let known = status.object_store.unwrap_or_default();
+        status.object_store = Some(credentials::status(known, plan, outcome.store()));
+        status.instances = instances::own(&old, plan, observed);
+        status.other_instances = instances::others(&old, plan, observed);
+        status.retiring_instances = instances::retiring(&old, plan, observed);
     }
     status
 }

@@ -4,16 +4,22 @@
 
 use std::net::IpAddr;
 
+use jiff::SignedDuration;
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource, ResourceExt};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
-use zonetide_crds::{DnsClusterSpec, OWNED_SETTINGS, Reason};
+use zonetide_crds::{DnsClusterSpec, Engine, OWNED_SETTINGS, Reason, WebIdentity};
 
-use super::fetch::Fetched;
+use super::{expose::Exposure, fetch::Fetched, s3_sources, sts_store};
 use crate::{
+    hex::hex,
     map_size::{self, SizeError},
     names::{self, Names},
-    objectstore::{Bucket, Keys, SourceRequest, StoreError},
+    objectstore::{
+        AssumeRoleRequest, Bucket, CaBundle, GarageRequest, GivenRequest, Keys, R2Request, Source,
+        SourceRequest, Sources, StoreError,
+    },
     secret::SecretText,
     settings::Settings,
 };
@@ -34,6 +40,10 @@ pub enum ValidateError {
     Size { size: String, source: SizeError },
     #[error("spec.objectStore needs exactly one of managed and s3")]
     Store,
+    #[error("spec.objectStore.s3.credentials names no keys: give exactly one of its fields")]
+    NoKeys,
+    #[error("spec.objectStore.{field} {text:?} is no duration: write one like 1h or 90m")]
+    Lifetime { field: &'static str, text: String },
     #[error(
         "the Secret {name}, named in spec.powerdns.apiKeySecretRef, is missing: create it with the key {key}"
     )]
@@ -67,8 +77,14 @@ pub struct Plan {
     pub instance_prefix: String,
     pub map_size_mb: u64,
     pub api_key: SecretText,
+    /// What agents show each other.
+    pub peers_token: SecretText,
     pub bucket: Bucket,
     pub store: StorePlan,
+    /// What of a managed store is reached from outside.
+    pub exposure: Exposure,
+    /// Who signed the store's certificate, if not one whom everybody trusts; or why that cannot be read.
+    pub ca: Result<Option<CaBundle>, StoreError>,
 }
 
 /// Where the bucket comes from.
@@ -77,53 +93,130 @@ pub enum StorePlan {
     Garage {
         rpc_secret: SecretText,
         admin_token: SecretText,
+        key_lifetime: SignedDuration,
     },
-    S3 {
-        create_bucket: bool,
-        keys: Result<Keys, StoreError>,
-        secret: String,
+    Minio {
+        root: Keys,
+        key_lifetime: SignedDuration,
     },
+    /// Somebody else's; keys are asked for with this.
+    Given(GivenRequest),
+    /// A Garage that is there already, or why it cannot be asked.
+    ExistingGarage(Result<GarageRequest, StoreError>),
+    /// Cloudflare R2, or why it cannot be asked.
+    R2(Result<R2Request, StoreError>),
+    /// Somebody else's that trusts the pods' service account.
+    WebIdentity(WebIdentity),
+    /// Somebody else's, where an STS makes keys.
+    AssumeRole(AssumeRoleRequest),
 }
 
 /// The bucket in the managed store. The store is this cluster's alone, so the name needs nothing of the cluster's.
-const MANAGED_BUCKET: &str = "zonetide";
+pub(super) const MANAGED_BUCKET: &str = "zonetide";
+/// What its keys are called.
+const MANAGED_KEY: &str = "zonetide";
 /// The region that Garage is told, and requests are signed for.
 pub const MANAGED_REGION: &str = "garage";
 
 impl Plan {
-    /// The question to the source of the bucket. `garage_ip` is the address of the managed store's pod: a new
+    /// The question to the source of the bucket. `store_ip` is the address of the managed store's pod: a new
     /// Service may be unknown to DNS and to the nodes for a while, and its name resolve to who knows what outside.
-    pub fn source_request(&self, garage_ip: Option<IpAddr>) -> SourceRequest {
+    pub fn source_request(&self, store_ip: Option<IpAddr>) -> SourceRequest {
         match &self.store {
-            StorePlan::Garage { admin_token, .. } => SourceRequest::Garage {
-                admin_url: {
-                    let host = match garage_ip {
-                        Some(IpAddr::V4(ip)) => ip.to_string(),
-                        Some(IpAddr::V6(ip)) => format!("[{ip}]"),
-                        None => self.names.garage_host(),
-                    };
-                    format!("http://{host}:{}", names::GARAGE_ADMIN_PORT)
-                },
-                admin_token: admin_token.clone(),
-                bucket: self.bucket.name.clone(),
-            },
-            StorePlan::S3 {
-                create_bucket,
-                keys,
-                secret,
-            } => SourceRequest::S3 {
+            StorePlan::Garage {
+                admin_token,
+                key_lifetime,
+                ..
+            } => {
+                let host = url_host(store_ip).unwrap_or_else(|| self.names.garage_host());
+                SourceRequest::Garage(GarageRequest {
+                    admin_url: format!("http://{host}:{}", names::GARAGE_ADMIN_PORT),
+                    admin_token: admin_token.clone(),
+                    bucket: Bucket {
+                        endpoint: format!("http://{host}:{}", names::GARAGE_S3_PORT),
+                        ..self.bucket.clone()
+                    },
+                    key_name: MANAGED_KEY.to_owned(),
+                    key_lifetime: *key_lifetime,
+                    managed: true,
+                    create_bucket: true,
+                    token_secret: self.names.garage(),
+                })
+            }
+            StorePlan::Minio { root, key_lifetime } => {
+                let host = url_host(store_ip).unwrap_or_else(|| self.names.minio_host());
+                let request = sts_store::minio_request(self, &host, root, *key_lifetime);
+                SourceRequest::AssumeRole(request)
+            }
+            StorePlan::Given(request) => SourceRequest::Given(request.clone()),
+            StorePlan::ExistingGarage(request) => self.or_unusable(request, SourceRequest::Garage),
+            StorePlan::R2(request) => self.or_unusable(request, SourceRequest::R2),
+            StorePlan::WebIdentity(_) => SourceRequest::WebIdentity,
+            StorePlan::AssumeRole(request) => SourceRequest::AssumeRole(request.clone()),
+        }
+    }
+
+    fn or_unusable<T: Clone>(
+        &self,
+        request: &Result<T, StoreError>,
+        then: impl FnOnce(T) -> SourceRequest,
+    ) -> SourceRequest {
+        match request {
+            Ok(request) => then(request.clone()),
+            Err(error) => SourceRequest::Unusable {
+                error: error.clone(),
                 bucket: self.bucket.clone(),
-                create_bucket: *create_bucket,
-                keys: keys.clone(),
-                secret: secret.clone(),
             },
         }
+    }
+
+    /// The source of the bucket and its keys.
+    pub fn source(
+        &self,
+        sources: &dyn Sources,
+        store_ip: Option<IpAddr>,
+    ) -> Result<Box<dyn Source>, StoreError> {
+        let request = self.source_request(store_ip);
+        match self.ca.clone()? {
+            Some(ca) => sources.trusting(&ca, &request),
+            None => Ok(sources.source(&request)),
+        }
+    }
+
+    /// What keys must be good for: others are of no use. Keys that are made in another way replace those there are.
+    pub fn source_id(&self) -> String {
+        let how = match &self.store {
+            StorePlan::Garage { .. } => "managed Garage".to_owned(),
+            StorePlan::Minio { .. } => "managed MinIO".to_owned(),
+            StorePlan::Given(_) => "given".to_owned(),
+            StorePlan::ExistingGarage(_) => "Garage".to_owned(),
+            StorePlan::R2(_) => "R2".to_owned(),
+            StorePlan::AssumeRole(request) => sts_store::id(request),
+            StorePlan::WebIdentity(_) => "service account".to_owned(),
+        };
+        let bucket = &self.bucket;
+        let parts = [
+            &how,
+            &bucket.endpoint,
+            &bucket.region,
+            &bucket.name,
+            &bucket.prefix,
+        ];
+        hex(&Sha256::digest(parts.map(String::as_str).join("\n"))[..8])
     }
 
     /// The name of a pod's server in the bucket.
     pub fn instance(&self, pod: &str) -> String {
         format!("{}{pod}", self.instance_prefix)
     }
+}
+
+/// An address as URLs have it.
+fn url_host(ip: Option<IpAddr>) -> Option<String> {
+    ip.map(|ip| match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    })
 }
 
 pub fn validate(fetched: &Fetched, settings: &Settings) -> Result<Plan, ValidateError> {
@@ -138,14 +231,22 @@ pub fn validate(fetched: &Fetched, settings: &Settings) -> Result<Plan, Validate
         size: size.clone(),
         source,
     })?;
-    let (bucket, store) = store(fetched, &names)?;
+    let (bucket, store) = store(fetched, settings, &names)?;
     Ok(Plan {
         owner: cluster.controller_owner_ref(&()).unwrap_or_default(),
         instance_prefix: format!("{}-{}-", site(fetched), names.namespace),
         map_size_mb,
         api_key: api_key(fetched, &names)?,
+        peers_token: kept(
+            fetched.secrets.peers.as_ref(),
+            &names.peers_secret(),
+            names::PEERS_TOKEN,
+            SecretText::random_hex,
+        )?,
         bucket,
         store,
+        exposure: Exposure::of(&cluster.spec, &names, &settings.expose),
+        ca: s3_sources::ca(fetched),
         spec: cluster.spec.clone(),
         settings: settings.clone(),
         names,
@@ -170,21 +271,8 @@ fn check_config(spec: &DnsClusterSpec) -> Result<(), ValidateError> {
 }
 
 fn site(fetched: &Fetched) -> String {
-    let default = || {
-        fetched
-            .kubernetes_uid
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .take(8)
-            .collect()
-    };
-    fetched
-        .cluster
-        .spec
-        .replication
-        .site
-        .clone()
-        .unwrap_or_else(default)
+    let given = fetched.cluster.spec.replication.site.clone();
+    given.unwrap_or_else(|| fetched.short_uid())
 }
 
 fn api_key(fetched: &Fetched, names: &Names) -> Result<SecretText, ValidateError> {
@@ -208,11 +296,18 @@ fn api_key(fetched: &Fetched, names: &Names) -> Result<SecretText, ValidateError
     Ok(SecretText::new(text))
 }
 
-fn store(fetched: &Fetched, names: &Names) -> Result<(Bucket, StorePlan), ValidateError> {
+fn store(
+    fetched: &Fetched,
+    settings: &Settings,
+    names: &Names,
+) -> Result<(Bucket, StorePlan), ValidateError> {
     let object_store = &fetched.cluster.spec.object_store;
     let default_prefix = format!("{}/{}", names.namespace, names.cluster);
     match (&object_store.managed, &object_store.s3) {
-        (Some(_), None) => {
+        (Some(managed), None) if managed.engine == Engine::MinIO => {
+            sts_store::minio(fetched, names, managed, with_schema(&default_prefix))
+        }
+        (Some(managed), None) => {
             let own = fetched.secrets.garage.as_ref();
             let keep = |key| kept(own, &names.garage(), key, SecretText::random_hex);
             let bucket = Bucket {
@@ -224,6 +319,7 @@ fn store(fetched: &Fetched, names: &Names) -> Result<(Bucket, StorePlan), Valida
             let plan = StorePlan::Garage {
                 rpc_secret: keep(names::GARAGE_RPC_SECRET)?,
                 admin_token: keep(names::GARAGE_ADMIN_TOKEN)?,
+                key_lifetime: lifetime("managed.keyLifetime", &managed.key_lifetime)?,
             };
             Ok((bucket, plan))
         }
@@ -234,52 +330,24 @@ fn store(fetched: &Fetched, names: &Names) -> Result<(Bucket, StorePlan), Valida
                 name: s3.bucket.clone(),
                 prefix: with_schema(s3.prefix.as_deref().unwrap_or(&default_prefix)),
             };
-            let plan = StorePlan::S3 {
-                create_bucket: s3.create_bucket,
-                keys: given_keys(fetched, &s3.credentials.secret_ref),
-                secret: s3.credentials.secret_ref.name.clone(),
-            };
+            let plan = s3_sources::plan(fetched, settings, names, s3, &bucket)?;
             Ok((bucket, plan))
         }
         _ => Err(ValidateError::Store),
     }
 }
 
-fn given_keys(
-    fetched: &Fetched,
-    reference: &zonetide_crds::CredentialsSecretRef,
-) -> Result<Keys, StoreError> {
-    let Some(secret) = &fetched.secrets.given_credentials else {
-        return Err(StoreError::SecretMissing {
-            name: reference.name.clone(),
-            id_key: reference.access_key_id_key.clone(),
-            secret_key: reference.secret_access_key_key.clone(),
-        });
-    };
-    let get = |key: &str, field| {
-        value(secret, key)
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| StoreError::SecretKeyMissing {
-                name: reference.name.clone(),
-                key: key.to_owned(),
-                field,
-            })
-    };
-    Ok(Keys {
-        access_key_id: get(
-            &reference.access_key_id_key,
-            "spec.objectStore.s3.credentials.secretRef.accessKeyIdKey",
-        )?,
-        secret_access_key: SecretText::new(get(
-            &reference.secret_access_key_key,
-            "spec.objectStore.s3.credentials.secretRef.secretAccessKeyKey",
-        )?),
+/// A duration like `1h30m`, which the schema has checked.
+pub(super) fn lifetime(field: &'static str, text: &str) -> Result<SignedDuration, ValidateError> {
+    text.parse().map_err(|_| ValidateError::Lifetime {
+        field,
+        text: text.to_owned(),
     })
 }
 
 /// What we made once stays. Where the Secret is there but the key is not, someone has edited it: making another key
 /// in silence could lock users or servers out.
-fn kept(
+pub(super) fn kept(
     secret: Option<&Secret>,
     name: &str,
     key: &'static str,
@@ -298,7 +366,7 @@ fn kept(
 }
 
 /// Text under a key of a Secret, without the line break that editors leave at its end.
-fn value(secret: &Secret, key: &str) -> Option<String> {
+pub(super) fn value(secret: &Secret, key: &str) -> Option<String> {
     let bytes = secret.data.as_ref()?.get(key)?;
     Some(String::from_utf8(bytes.0.clone()).ok()?.trim().to_owned())
 }

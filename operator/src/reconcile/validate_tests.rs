@@ -27,8 +27,8 @@ fn the_managed_bucket_is_reached_through_the_stores_service() {
 #[test]
 fn the_operator_itself_goes_to_the_address_of_the_stores_pod() {
     let url = |ip: Option<&str>| match plan(MANAGED).source_request(ip.map(|ip| ip.parse().unwrap())) {
-        SourceRequest::Garage { admin_url, .. } => admin_url,
-        SourceRequest::S3 { .. } => panic!("no managed store"),
+        SourceRequest::Garage(request) => request.admin_url,
+        _ => panic!("no managed store"),
     };
     assert_eq!(url(Some("10.0.0.7")), "http://10.0.0.7:3903");
     assert_eq!(url(Some("fd00::7")), "http://[fd00::7]:3903");
@@ -46,7 +46,7 @@ fn a_given_bucket_is_used_as_given_but_for_the_schema_at_the_end_of_the_prefix()
 
 #[test]
 fn keys_are_read_from_the_named_secret_without_line_breaks() {
-    let StorePlan::S3 { keys: Ok(keys), .. } = plan(S3).store else {
+    let StorePlan::Given(GivenRequest { keys: Ok(keys), .. }) = plan(S3).store else {
         panic!("no keys")
     };
     assert_eq!(
@@ -60,7 +60,7 @@ fn a_missing_secret_is_the_stores_trouble_and_names_what_to_create() {
     let mut fetched = fetched(S3);
     fetched.secrets.given_credentials = None;
     let plan = validate(&fetched, &settings()).unwrap();
-    let StorePlan::S3 { keys: Err(error), .. } = plan.store else {
+    let StorePlan::Given(GivenRequest { keys: Err(error), .. }) = plan.store else {
         panic!("keys from nowhere")
     };
     assert_eq!(error.reason(), Reason::SecretMissing);
@@ -75,7 +75,7 @@ fn a_secret_without_the_key_names_the_key_and_the_field() {
     let mut fetched = fetched(S3);
     fetched.secrets.given_credentials = Some(secret(&[("access-key-id", "id"), ("secret-access-key", " ")]));
     let plan = validate(&fetched, &settings()).unwrap();
-    let StorePlan::S3 { keys: Err(error), .. } = plan.store else {
+    let StorePlan::Given(GivenRequest { keys: Err(error), .. }) = plan.store else {
         panic!("keys from nowhere")
     };
     let text = error.to_string();
@@ -98,12 +98,33 @@ fn an_api_key_is_made_once_and_kept() {
 }
 
 #[test]
+fn the_peers_token_is_made_once_and_kept_with_the_lines_that_somebody_adds() {
+    let first = plan(MANAGED).peers_token;
+    assert_eq!(first.expose().len(), 64);
+    assert_ne!(first, plan(MANAGED).peers_token);
+
+    let mut fetched = fetched(MANAGED);
+    // While a token is changed by hand there are two.
+    fetched.secrets.peers = Some(secret(&[("token", "made-before\nthe-next-one\n")]));
+    assert_eq!(
+        validate(&fetched, &settings()).unwrap().peers_token.expose(),
+        "made-before\nthe-next-one"
+    );
+    fetched.secrets.peers = Some(secret(&[("token", "\n")]));
+    assert_eq!(
+        refused(&fetched).to_string(),
+        "the Secret tide-peers has lost its key token: delete it, another one is made"
+    );
+}
+
+#[test]
 fn the_stores_secrets_are_kept_too() {
     let mut fetched = fetched(MANAGED);
     fetched.secrets.garage = Some(secret(&[("rpc-secret", "one"), ("admin-token", "two")]));
     let StorePlan::Garage {
         rpc_secret,
         admin_token,
+        ..
     } = validate(&fetched, &settings()).unwrap().store
     else {
         panic!("no managed store")

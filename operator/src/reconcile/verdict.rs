@@ -1,5 +1,6 @@
 //! What a reconcile came to, and what that means for users. Pure.
 
+use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::ResourceExt;
 use zonetide_crds::{ConditionType, Reason};
@@ -7,12 +8,15 @@ use zonetide_crds::{ConditionType, Reason};
 use super::{
     api_pod::is_ready,
     conditions::{Status, Verdict},
-    trouble,
-    validate::{Plan, ValidateError},
+    credentials, expose,
+    keys::Obtained,
+    replication, trouble,
+    validate::{Plan, StorePlan, ValidateError},
 };
 use crate::{
+    agents::{AgentReport, AgentStatus},
     build::{Applied, ServerResources},
-    objectstore::StoreError,
+    objectstore::{StoreError, renewal::Held},
 };
 
 /// How a reconcile ended.
@@ -28,9 +32,14 @@ pub enum Outcome {
     Applied {
         plan: Box<Plan>,
         resources: Box<ServerResources<Applied>>,
+        store: Box<StoreOutcome>,
     },
     /// A request to the API server failed.
     Failed(String),
+    /// It is being deleted, and this is what is under way.
+    Deleting(String),
+    /// It is being deleted, and this is in the way.
+    DeletionBlocked(String),
 }
 
 impl Outcome {
@@ -38,23 +47,72 @@ impl Outcome {
     pub fn plan(&self) -> Option<&Plan> {
         match self {
             Self::StoreNotReady { plan, .. } | Self::Applied { plan, .. } => Some(plan),
-            Self::Paused | Self::Invalid(_) | Self::Failed(_) => None,
+            Self::Paused
+            | Self::Invalid(_)
+            | Self::Failed(_)
+            | Self::Deleting(_)
+            | Self::DeletionBlocked(_) => None,
+        }
+    }
+
+    /// What came of the bucket and its keys, when they are ready.
+    pub fn store(&self) -> Option<&StoreOutcome> {
+        match self {
+            Self::Applied { store, .. } => Some(store),
+            _ => None,
         }
     }
 }
 
-/// The servers' pods and who takes API requests.
-#[derive(Clone, Copy, Debug)]
-pub struct Observed<'a> {
-    pub pods: &'a [Pod],
-    pub api_pod: Option<&'a str>,
+/// What came of the bucket, its keys and those who use them.
+#[derive(Debug)]
+pub struct StoreOutcome {
+    /// It was made by this reconcile.
+    pub bucket_created: bool,
+    pub obtained: Obtained,
+    /// No server uses older keys any more.
+    pub settled: bool,
+    /// What people should know of the bucket.
+    pub warnings: Vec<String>,
 }
 
-impl Observed<'_> {
+/// What was seen of the servers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Observed<'a> {
+    pub pods: &'a [Pod],
+    /// Who takes API requests.
+    pub api_pod: Option<&'a str>,
+    /// What the pods' agents say.
+    pub reports: &'a [AgentReport],
+    /// The keys that a source had made before.
+    pub held: Option<&'a Held>,
+    pub now: Timestamp,
+}
+
+impl<'a> Observed<'a> {
     pub fn ready(&self) -> usize {
         self.pods.iter().filter(|pod| is_ready(pod)).count()
     }
+
+    /// The agents that answered, by pod.
+    pub fn reported(self) -> impl Iterator<Item = (&'a str, &'a AgentStatus)> {
+        let reports = self.reports.iter();
+        reports.filter_map(|report| Some((report.pod.as_str(), report.status.as_ref().ok()?)))
+    }
+
+    pub fn answers(self) -> impl Iterator<Item = &'a AgentStatus> {
+        self.reported().map(|(_, status)| status)
+    }
 }
+
+/// The conditions that every cluster has.
+pub const ALWAYS: [ConditionType; 5] = [
+    ConditionType::Ready,
+    ConditionType::ObjectStoreReady,
+    ConditionType::CredentialsReady,
+    ConditionType::Replicating,
+    ConditionType::Progressing,
+];
 
 /// The conditions that follow from an outcome. `known` says which there are already: every type gets a first value.
 pub fn verdicts(outcome: &Outcome, observed: Observed<'_>, known: &[ConditionType]) -> Vec<Verdict> {
@@ -80,20 +138,17 @@ pub fn verdicts(outcome: &Outcome, observed: Observed<'_>, known: &[ConditionTyp
             ),
         ],
         Outcome::StoreNotReady { error, .. } => store_not_ready(error, observed),
-        Outcome::Applied { plan, resources } => {
+        Outcome::Applied {
+            plan,
+            resources,
+            store,
+        } => {
             let mut list = servers(plan.spec.replicas, &resources.stateful_set, observed);
-            let bucket = &plan.bucket;
-            list.push(verdict(
-                ConditionType::ObjectStoreReady,
-                Status::True,
-                Reason::BucketReady,
-                format!(
-                    "bucket {} at {} is there and the keys open it",
-                    bucket.name, bucket.endpoint
-                ),
-            ));
+            list.push(object_store(plan, &store.warnings));
             list
         }
+        Outcome::Deleting(message) => deleting(Reason::Deleting, Status::True, message),
+        Outcome::DeletionBlocked(message) => deleting(Reason::DeletionBlocked, Status::False, message),
         Outcome::Failed(message) => vec![verdict(
             ConditionType::Progressing,
             Status::False,
@@ -101,11 +156,14 @@ pub fn verdicts(outcome: &Outcome, observed: Observed<'_>, known: &[ConditionTyp
             format!("{message}; it is tried again"),
         )],
     };
-    for type_ in [
-        ConditionType::Ready,
-        ConditionType::ObjectStoreReady,
-        ConditionType::Progressing,
-    ] {
+    list.extend(credentials::ready(outcome, observed));
+    list.extend(expose::exposed(outcome));
+    list.extend(
+        outcome
+            .plan()
+            .map(|plan| replication::replicating(plan, observed)),
+    );
+    for type_ in ALWAYS {
         if !known.contains(&type_) && !list.iter().any(|verdict| verdict.type_ == type_) {
             let reason = list
                 .first()
@@ -114,6 +172,31 @@ pub fn verdicts(outcome: &Outcome, observed: Observed<'_>, known: &[ConditionTyp
         }
     }
     list
+}
+
+fn deleting(reason: Reason, progressing: Status, message: &str) -> Vec<Verdict> {
+    vec![
+        verdict(ConditionType::Ready, Status::False, reason, message),
+        verdict(ConditionType::Progressing, progressing, reason, message),
+    ]
+}
+
+fn object_store(plan: &Plan, warnings: &[String]) -> Verdict {
+    let (name, endpoint) = (&plan.bucket.name, &plan.bucket.endpoint);
+    let (reason, message) = if matches!(plan.store, StorePlan::WebIdentity(_)) {
+        let message = format!(
+            "servers use bucket {name} at {endpoint} by their service account; the operator has no keys and has not tried it"
+        );
+        (Reason::ServiceAccountTrusted, message)
+    } else {
+        let mut message = format!("bucket {name} at {endpoint} is there and the keys open it");
+        for warning in warnings {
+            message.push_str("; warning: ");
+            message.push_str(warning);
+        }
+        (Reason::BucketReady, message)
+    };
+    verdict(ConditionType::ObjectStoreReady, Status::True, reason, message)
 }
 
 fn store_not_ready(error: &StoreError, observed: Observed<'_>) -> Vec<Verdict> {
@@ -246,7 +329,12 @@ fn plural(count: usize, one: &'static str, more: &'static str) -> &'static str {
     if count == 1 { one } else { more }
 }
 
-fn verdict(type_: ConditionType, status: Status, reason: Reason, message: impl Into<String>) -> Verdict {
+pub(super) fn verdict(
+    type_: ConditionType,
+    status: Status,
+    reason: Reason,
+    message: impl Into<String>,
+) -> Verdict {
     Verdict {
         type_,
         status,

@@ -1,56 +1,36 @@
 use serde_json::json;
 
 use super::*;
-use crate::{
-    build,
-    testing::{MANAGED, keys, plan, pod},
-};
-
-const ALL: &[ConditionType] = &[
-    ConditionType::Ready,
-    ConditionType::ObjectStoreReady,
-    ConditionType::Progressing,
-];
+use crate::testing::{MANAGED, access, applied_servers, plan, pod};
 
 /// A `StatefulSet` whose newest revision is `new`, and which the controller has seen.
 fn applied() -> Outcome {
     let plan = plan(MANAGED);
-    let build::ServerResources {
-        service_account,
-        api_key,
-        object_store,
-        config,
-        peers_service,
-        dns_service,
-        api_service,
-        disruption_budget,
-        mut stateful_set,
-        state: _,
-    } = build::servers(&plan, &keys());
+    let mut resources = applied_servers(&plan);
+    let stateful_set = &mut resources.stateful_set;
     stateful_set.metadata.generation = Some(4);
     stateful_set.status =
         serde_json::from_value(json!({"replicas": 2, "observedGeneration": 4, "updateRevision": "new"}))
             .unwrap();
-    let resources = build::ServerResources {
-        service_account,
-        api_key,
-        object_store,
-        config,
-        peers_service,
-        dns_service,
-        api_service,
-        disruption_budget,
-        stateful_set,
-        state: std::marker::PhantomData,
-    };
     Outcome::Applied {
         plan: Box::new(plan),
         resources: Box::new(resources),
+        store: Box::new(StoreOutcome {
+            bucket_created: false,
+            obtained: access().into(),
+            settled: true,
+            warnings: vec![],
+        }),
     }
 }
 
 fn of(outcome: &Outcome, pods: &[Pod], api_pod: Option<&str>, type_: ConditionType) -> Verdict {
-    verdicts(outcome, Observed { pods, api_pod }, ALL)
+    let observed = Observed {
+        pods,
+        api_pod,
+        ..Observed::default()
+    };
+    verdicts(outcome, observed, &ALWAYS)
         .into_iter()
         .find(|verdict| verdict.type_ == type_)
         .unwrap()
@@ -162,17 +142,14 @@ fn trouble_with_the_store_says_what_still_works() {
 #[test]
 fn a_failure_leaves_what_is_known_and_fills_in_what_is_not() {
     let outcome = Outcome::Failed("failed to apply Service tide-dns".into());
-    let observed = Observed {
-        pods: &[],
-        api_pod: None,
-    };
-    let types: Vec<ConditionType> = verdicts(&outcome, observed, ALL)
+    let observed = Observed::default();
+    let types: Vec<ConditionType> = verdicts(&outcome, observed, &ALWAYS)
         .into_iter()
         .map(|verdict| verdict.type_)
         .collect();
     assert_eq!(types, [ConditionType::Progressing]);
     let first = verdicts(&outcome, observed, &[]);
-    assert_eq!(first.len(), 3);
+    assert_eq!(first.len(), ALWAYS.len());
     assert!(
         first
             .iter()

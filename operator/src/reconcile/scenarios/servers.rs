@@ -1,150 +1,6 @@
-//! Whole reconciles against a fake API server: which requests are sent, in which order, and when none are.
-
-use std::sync::{Arc, Mutex};
-
-use futures::{FutureExt, future::BoxFuture};
-use kube::runtime::events::Reporter;
-use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
-use zonetide_crds::DnsCluster;
+//! Servers, their store and who takes API requests.
 
 use super::*;
-use crate::{
-    context::Backoff,
-    events::Events,
-    fake_api::{Change, FakeApi},
-    metrics::Metrics,
-    objectstore::{Keys, Source, SourceRequest, Sources},
-    testing::{MANAGED, S3, cluster, keys, pod, settings},
-};
-
-const CLUSTER: &str = "/apis/zonetide.dev/v1alpha1/namespaces/shore/dnsclusters/tide";
-const SERVERS: &str = "/apis/apps/v1/namespaces/shore/statefulsets/tide";
-const GARAGE: &str = "/apis/apps/v1/namespaces/shore/statefulsets/tide-garage";
-const GARAGE_POD: &str = "/api/v1/namespaces/shore/pods/tide-garage-0";
-const KEYS: &str = "/api/v1/namespaces/shore/secrets/moon-keys";
-
-/// A source that answers what the test says; with given keys it passes on what is wrong with them.
-struct Answer(Result<Keys, StoreError>);
-
-impl Source for Answer {
-    fn ensure(&self) -> BoxFuture<'_, Result<Keys, StoreError>> {
-        std::future::ready(self.0.clone()).boxed()
-    }
-}
-
-#[derive(Clone)]
-struct FakeSources(Arc<Mutex<Result<Keys, StoreError>>>);
-
-impl Sources for FakeSources {
-    fn source(&self, request: &SourceRequest) -> Box<dyn Source> {
-        let answer = self.0.lock().unwrap().clone();
-        match request {
-            SourceRequest::S3 { keys: Err(error), .. } => Box::new(Answer(Err(error.clone()))),
-            _ => Box::new(Answer(answer)),
-        }
-    }
-}
-
-struct Scene {
-    api: FakeApi,
-    store: FakeSources,
-    context: Context,
-}
-
-impl Scene {
-    fn new(spec: &str) -> Self {
-        let api = FakeApi::default();
-        api.put(CLUSTER, serde_json::to_value(cluster(spec)).unwrap());
-        api.put(
-            "/api/v1/namespaces/kube-system",
-            json!({"metadata": {"name": "kube-system", "uid": "0a1b2c3d-4e5f"}}),
-        );
-        api.put(
-            GARAGE,
-            json!({"metadata": {"generation": 1}, "status": {
-            "observedGeneration": 1, "replicas": 1, "updateRevision": "new"}}),
-        );
-        api.put(
-            SERVERS,
-            json!({"metadata": {"generation": 1}, "status": {
-            "observedGeneration": 1, "replicas": 0, "updateRevision": "new"}}),
-        );
-        api.put(GARAGE_POD, store_pod());
-        let store = FakeSources(Arc::new(Mutex::new(Ok(keys()))));
-        let client = api.client();
-        let context = Context {
-            events: Events::new(
-                client.clone(),
-                Reporter {
-                    controller: "test".into(),
-                    instance: None,
-                },
-            ),
-            client,
-            settings: settings(),
-            sources: Arc::new(store.clone()),
-            metrics: Metrics::new(&mut Registry::default()),
-            kubernetes_uid: tokio::sync::OnceCell::new(),
-            backoff: Backoff::default(),
-        };
-        Self { api, store, context }
-    }
-
-    fn pod(&self, name: &str, ready: bool) {
-        let path = format!("/api/v1/namespaces/shore/pods/{name}");
-        self.api
-            .put(&path, serde_json::to_value(pod(name, ready, "new")).unwrap());
-    }
-
-    fn label(&self, pod: &str) -> Value {
-        let object = self.api.get(&format!("/api/v1/namespaces/shore/pods/{pod}"));
-        object["metadata"]["labels"]["zonetide.dev/api"].clone()
-    }
-
-    /// Reconciles, and gives the changes that were asked for.
-    async fn run(&self) -> Vec<Change> {
-        Box::pin(run(&self.context, "shore", "tide")).await.unwrap();
-        self.api.take_changes()
-    }
-
-    fn condition(&self, type_: &str) -> Value {
-        let cluster = self.api.get(CLUSTER);
-        let list = cluster["status"]["conditions"].as_array().unwrap();
-        list.iter()
-            .find(|condition| condition["type"] == type_)
-            .cloned()
-            .unwrap()
-    }
-}
-
-fn store_pod() -> Value {
-    json!({
-        "metadata": {"name": "tide-garage-0", "labels": {
-            "app.kubernetes.io/name": "zonetide-garage", "controller-revision-hash": "new",
-        }},
-        "status": {"podIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": "True"}]},
-    })
-}
-
-/// `secrets/tide-garage` and the like.
-fn short(changes: &[Change]) -> Vec<String> {
-    changes
-        .iter()
-        .map(|change| {
-            let parts: Vec<&str> = change.path.split('/').collect();
-            let from = parts.iter().position(|part| *part == "shore").unwrap() + 1;
-            parts[from..].join("/")
-        })
-        .collect()
-}
-
-fn events(changes: &[Change]) -> Vec<&str> {
-    changes
-        .iter()
-        .filter_map(|change| change.body["reason"].as_str())
-        .collect()
-}
 
 #[tokio::test]
 async fn before_the_managed_store_runs_only_the_store_is_made() {
@@ -184,8 +40,10 @@ async fn when_the_store_runs_the_servers_are_made_and_their_stateful_set_last() 
     assert_eq!(
         short(&changes)[4..],
         [
+            "configmaps/tide-retired",
             "serviceaccounts/tide",
             "secrets/tide-api-key",
+            "secrets/tide-peers",
             "secrets/tide-object-store",
             "configmaps/tide-config",
             "services/tide-peers",
@@ -193,11 +51,12 @@ async fn when_the_store_runs_the_servers_are_made_and_their_stateful_set_last() 
             "services/tide-api",
             "poddisruptionbudgets/tide",
             "statefulsets/tide",
+            "events",
             "dnsclusters/tide/status",
             "events",
         ]
     );
-    assert_eq!(events(&changes), ["BucketReady"]);
+    assert_eq!(events(&changes), ["CredentialsRenewed", "BucketReady"]);
     assert_eq!(scene.condition("Ready")["reason"], "Scaling");
     assert_eq!(scene.condition("Ready")["observedGeneration"], 3);
 }
@@ -264,7 +123,7 @@ async fn trouble_with_the_store_leaves_running_servers_alone_but_moves_the_api_l
     scene.run().await;
     assert_eq!(scene.label("tide-0"), "active");
 
-    *scene.store.0.lock().unwrap() = Err(StoreError::ManagedUnreachable {
+    scene.store.state().trouble = Some(StoreError::ManagedUnreachable {
         endpoint: "http://garage".into(),
         cause: "refused".into(),
     });
@@ -403,4 +262,35 @@ async fn an_object_that_our_types_do_not_know_waits_for_a_change() {
     let (object, context) = (Arc::new(object), Arc::new(scene.context));
     let error = reconcile(object.clone(), context.clone()).await.unwrap_err();
     assert_eq!(error_policy(object, &error, context), Action::await_change());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_bucket_is_in_the_condition_while_it_is_and_told_once() {
+    let scene = Scene::new(MANAGED);
+    scene.run().await;
+    let message = || scene.condition("ObjectStoreReady")["message"].clone();
+    let harmless = message();
+    for _ in 0..2 {
+        scene.store.state().warnings = vec!["bucket zonetide is open".into(), "it grows".into()];
+        let changes = scene.run().await;
+        assert_eq!(events(&changes), ["BucketAtRisk", "BucketAtRisk"]);
+        let event = changes
+            .iter()
+            .find(|change| change.body["reason"] == "BucketAtRisk");
+        let event = &event.unwrap().body;
+        assert_eq!(event["type"], "Warning");
+        assert_eq!(event["note"], "bucket zonetide is open");
+        let told = message();
+        let told = told.as_str().unwrap();
+        assert!(
+            told.ends_with("; warning: bucket zonetide is open; warning: it grows"),
+            "{told}"
+        );
+        let again = scene.run().await;
+        assert!(events(&again).is_empty(), "told twice");
+
+        scene.store.state().warnings.clear();
+        scene.run().await;
+        assert_eq!(message(), harmless);
+    }
 }

@@ -1,0 +1,104 @@
+//! What the agents' reports mean for users: the condition `Replicating`. Pure.
+
+use zonetide_crds::{ConditionType, Reason};
+
+use super::{
+    api_pod::is_ready,
+    conditions::{Status, Verdict},
+    quote::quoted,
+    validate::Plan,
+    verdict::{Observed, verdict},
+};
+use kube::ResourceExt;
+
+/// More than these would hide the first.
+const NAMED: usize = 3;
+
+pub(super) fn replicating(plan: &Plan, observed: Observed<'_>) -> Verdict {
+    let of = |status, reason, message: String| verdict(ConditionType::Replicating, status, reason, message);
+    let bucket = &plan.bucket;
+
+    let collisions: Vec<String> = observed
+        .reported()
+        .filter(|(_, status)| status.collides())
+        .map(|(pod, _)| plan.instance(pod))
+        .collect();
+    if !collisions.is_empty() {
+        let message = format!(
+            "somebody else stores in bucket {} under {} as {}, the name of a server of this DnsCluster, which therefore stores \
+             nothing until that has been quiet for five minutes; no change is lost. Stop the other one or give it another name: of \
+             two DnsClusters with the same names, delete one and apply it again with its own spec.replication.site, \
+             metadata.name or prefix",
+            bucket.name,
+            bucket.prefix,
+            listed(&collisions),
+        );
+        return of(Status::False, Reason::IdentityCollision, message);
+    }
+
+    let outside: Vec<String> = observed
+        .reported()
+        .filter_map(|(pod, status)| Some(format!("{pod} ({})", quoted(status.cannot_load()?))))
+        .collect();
+    if !outside.is_empty() {
+        let message = format!(
+            "servers that cannot load what is in bucket {} do not serve: {}; it is tried again",
+            bucket.name,
+            listed(&outside)
+        );
+        return of(Status::False, Reason::ReplicationFailing, message);
+    }
+
+    let failures: Vec<String> = observed
+        .reported()
+        .filter_map(|(pod, status)| Some(format!("{pod} ({})", quoted(&status.trouble()?))))
+        .collect();
+    if !failures.is_empty() {
+        let message = format!(
+            "servers answer and take changes, but not all exchange them: {}; it is tried again",
+            listed(&failures)
+        );
+        return of(Status::False, Reason::ReplicationFailing, message);
+    }
+
+    let ready = || observed.pods.iter().filter(|pod| is_ready(pod));
+    let silent: Vec<String> = ready()
+        .filter_map(|pod| {
+            let name = pod.name_any();
+            let report = observed.reports.iter().find(|report| report.pod == name)?;
+            let error = report.status.as_ref().err()?;
+            Some(format!("{name} ({})", quoted(error)))
+        })
+        .collect();
+    if !silent.is_empty() {
+        let message = format!(
+            "the agents of ready servers do not answer the operator: {}; does a NetworkPolicy keep it from port {} of the pods?",
+            listed(&silent),
+            crate::names::AGENT_PORT,
+        );
+        return of(Status::Unknown, Reason::AgentsUnreachable, message);
+    }
+    if ready().next().is_none() {
+        let message = "no server is ready yet".to_owned();
+        return of(Status::Unknown, Reason::ServersStarting, message);
+    }
+    let message = format!(
+        "the servers exchange their changes through bucket {} under {}, each under a name of its own",
+        bucket.name, bucket.prefix
+    );
+    of(Status::True, Reason::InSync, message)
+}
+
+/// The first few.
+fn listed(texts: &[String]) -> String {
+    let named = texts.iter().take(NAMED).map(String::as_str);
+    let named = named.collect::<Vec<_>>().join(", ");
+    match texts.len().saturating_sub(NAMED) {
+        0 => named,
+        rest => format!("{named} and {rest} more"),
+    }
+}
+
+#[cfg(test)]
+#[path = "replication_tests.rs"]
+mod tests;
