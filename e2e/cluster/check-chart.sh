@@ -1,14 +1,28 @@
 #!/bin/bash
-# The chart renders, and refuses a value that it does not know.
+# The chart renders, refuses a value that it does not know, and lets the operator make Ingresses only where it is to.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # A Helm built without its release flags takes Kubernetes for a version that the chart refuses.
-render() { helm template zonetide charts/zonetide --namespace zonetide-system --kube-version 1.33.0 "$@" >/dev/null; }
-render
+render() { helm template zonetide charts/zonetide --namespace zonetide-system --kube-version 1.33.0 "$@"; }
+fail() { echo "$*" >&2; exit 1; }
+render >/dev/null
 render --set image.repository=registry.test/operator --set image.tag=dev --set agent.image=registry.test/agent:dev \
-  --set powerdns.image=registry.test/powerdns:dev
-render --set watchNamespace=dns --set metrics.service=true --set crds.install=false --set replicas=2
-if render --set noSuchValue=1 2>/dev/null; then
-  echo "charts/zonetide/values.schema.json lets an unknown value pass" >&2
-  exit 1
-fi
+  --set powerdns.image=registry.test/powerdns:dev >/dev/null
+render --set watchNamespace=dns --set metrics.service=true --set crds.install=false --set replicas=2 >/dev/null
+refused() {
+  if render "$@" >/dev/null 2>&1; then fail "charts/zonetide/values.schema.json lets a wrong value pass: $*"; fi
+}
+refused --set noSuchValue=1
+refused --set 'expose.domains={*.example.org}'
+
+ingress_verbs() { render "$@" | grep -A 1 'resources: \[ingresses\]' | sed -n 's/.*verbs: //p'; }
+exposing=(--set 'expose.domains={example.org,\{namespace\}.example.net}' --set expose.annotations.a=b --set expose.ingressClassName=c)
+for where in "" dns; do
+  [ "$(ingress_verbs --set watchNamespace=$where)" = "[list, watch, delete]" ] ||
+    fail "without expose.domains the operator has other rights to Ingresses than it needs"
+  [ "$(ingress_verbs --set watchNamespace=$where "${exposing[@]}")" = "[list, watch, delete, create, patch]" ] ||
+    fail "with expose.domains the operator has other rights to Ingresses than it needs"
+done
+for line in 'value: "example.org,{namespace}.example.net"' 'value: "{\"a\":\"b\"}"' 'value: "c"'; do
+  render "${exposing[@]}" | grep -qF "$line" || fail "the chart does not hand on expose: no $line"
+done

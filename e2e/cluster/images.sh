@@ -3,7 +3,7 @@
 # public base images.
 #
 #   images.sh build PREFIX TAG   build PREFIX/{operator,agent,powerdns}:TAG from this checkout
-#   images.sh load PREFIX TAG    make them known to the cluster, and Garage's image, where that cannot be pulled
+#   images.sh load PREFIX TAG    make them known to the cluster, and the images of Garage and MinIO, where those cannot be pulled
 #   images.sh id IMAGE           print an image's ID
 #
 # IMAGE_PROFILE names the cargo profile of the operator and the agent (default: image, quick to build).
@@ -52,6 +52,11 @@ case ${1:-} in
       use_buildah
       garage_image
       images+=("$GARAGE_IMAGE")
+      # Only tests need it, and who wants to see a demo need not wait until it is built.
+      if is_built minio "$MINIO_VERSION"; then
+        minio_image
+        images+=("$MINIO_IMAGE")
+      fi
     fi
     "$HERE/cluster.sh" load "${images[@]}" ;;
   *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;

@@ -2,8 +2,9 @@
 # Builds what the project needs around it into the cache.
 #
 #   tools.sh demo      what `make demo` needs: the cluster's programs, helm
-#   tools.sh all       that, and what the tests need: garage, a PowerDNS, cargo-nextest, cargo-deny
-#   tools.sh TOOL...   of helm, kubectl, garage, powerdns, nextest, deny
+#   tools.sh all       that, and what the tests need: garage, MinIO, PowerDNS 4.9 and 5, cargo-nextest, cargo-deny, emulators,
+#                      an ingress controller
+#   tools.sh TOOL...   of helm, kubectl, garage, minio, powerdns, nextest, deny, fuzz, emulators, ingress
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 source "$HERE/lib/common.sh"
@@ -30,10 +31,16 @@ go_lane() {
 demo_lane() { if [ -z "${ZONETIDE_KUBECONFIG:-}" ] && ! docker_answers; then build_garage; fi; }
 test_lane() {
   build_powerdns_root
+  build_powerdns_5_root
   build_garage
   build_nextest
   build_deny
 }
+
+# Of Azure Blob Storage and Google Cloud Storage
+build_emulators() { build_fake_gcs; build_azurite; }
+emulator_packages() { command -v npm >/dev/null || have_packages nodejs npm; }
+test_go_lane() { go_lane; build_minio; build_emulators; build_ingress; }
 
 packages() {
   local wanted=("${COMMON_PACKAGES[@]}")
@@ -44,13 +51,14 @@ packages() {
 lock_cache
 case ${1:-} in
   demo) packages; lanes go_lane demo_lane ;;
-  all) packages; lanes go_lane test_lane ;;
-  helm | kubectl | garage | nextest | deny | powerdns)
+  all) packages; emulator_packages; lanes test_go_lane test_lane ;;
+  helm | kubectl | garage | minio | nextest | deny | fuzz | powerdns | emulators | ingress)
     for tool in "$@"; do
       case $tool in
         garage | powerdns) have_packages "${COMMON_PACKAGES[@]}" ;;&
-        powerdns) build_powerdns_root ;;
-        helm | kubectl | garage | nextest | deny) "build_$tool" ;;
+        powerdns) build_powerdns_root; build_powerdns_5_root ;;
+        emulators) emulator_packages; build_emulators ;;
+        helm | kubectl | garage | minio | nextest | deny | fuzz | ingress) "build_$tool" ;;
         *) die "no such tool: $tool" ;;
       esac
     done ;;

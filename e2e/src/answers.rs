@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use zonetide_testbed::dns::Type;
-use zonetide_testbed::poll::within;
+use futures::future::try_join_all;
+use zonetide_testbed::dns::{Code, Type};
+use zonetide_testbed::poll::{within, within_every};
 
 use crate::handle::Handle;
 
-/// The servers look into the bucket once a second, and the agent of the writer looks at its database once a second.
+/// Far more than agents in contact need, also where the machine is busy, and less than the minute for which PowerDNS remembers
+/// that a name is not there, and the five for which it does not look for new zones.
 pub const REPLICATED: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -23,10 +25,8 @@ pub struct Seen {
 
 /// Waits until each pod answers the A record of `name` with `address`.
 pub async fn everywhere(cluster: &Handle, name: &str, address: &str, since: Instant) -> Result<Vec<Seen>> {
-    let mut seen = Vec::new();
-    for pod in cluster.pod_names().await? {
-        seen.push(on(cluster, &pod, name, address, since).await?);
-    }
+    let pods = cluster.pod_names().await?;
+    let seen = try_join_all(pods.iter().map(|pod| on(cluster, pod, name, address, since))).await?;
     anyhow::ensure!(!seen.is_empty(), "DnsCluster {} has no pods", cluster.name);
     Ok(seen)
 }
@@ -34,7 +34,8 @@ pub async fn everywhere(cluster: &Handle, name: &str, address: &str, since: Inst
 /// Waits until one pod does.
 pub async fn on(cluster: &Handle, pod: &str, name: &str, address: &str, since: Instant) -> Result<Seen> {
     let dns = cluster.dns(pod);
-    let right = within(REPLICATED, async || {
+    // Often, to see how long it takes.
+    let right = within_every(Duration::from_millis(10), REPLICATED, async || {
         let answer = dns.ask(name, Type::A).await.map_err(|error| error.to_string())?;
         answer.expect(&[address]).map(|()| answer)
     })
@@ -47,6 +48,21 @@ pub async fn on(cluster: &Handle, pod: &str, name: &str, address: &str, since: I
         after: since.elapsed(),
         took: answer.took,
     })
+}
+
+/// Waits until each pod answers that there is no `name`, and so remembers it.
+pub async fn nowhere(cluster: &Handle, name: &str) -> Result<()> {
+    for pod in cluster.pod_names().await? {
+        let dns = cluster.dns(&pod);
+        let right = within(REPLICATED, async || {
+            let answer = dns.ask(name, Type::A).await.map_err(|error| error.to_string())?;
+            answer.expect_code(Code::NXDomain)
+        });
+        right
+            .await
+            .map_err(|gave_up| anyhow::anyhow!("{pod} does not deny {name}: {gave_up}"))?;
+    }
+    Ok(())
 }
 
 /// Makes a zone on one pod with a number of A records, `r0`, `r1`, … with the addresses `192.0.2.0`, ….

@@ -37,11 +37,28 @@ impl Bench {
             Ok(bench) => bench,
             Err(error) => panic!("cannot run the test: {error:#}"),
         };
-        let outcome = AssertUnwindSafe(test(&bench)).catch_unwind().await;
-        if outcome.is_err() {
-            diagnose::print(&bench.client, &bench.namespace).await;
+        bench.go(test).await;
+    }
+
+    /// Runs `test` with a second namespace, which is called like this one with `-suffix` at its end.
+    ///
+    /// # Panics
+    /// When the test does, or when the namespace cannot be made.
+    #[allow(clippy::panic)]
+    pub async fn also(&self, suffix: &str, test: impl AsyncFnOnce(&Self)) {
+        let namespace = format!("{}-{suffix}", self.namespace);
+        match Self::make(self.client.clone(), namespace, suffix).await {
+            Ok(bench) => bench.go(test).await,
+            Err(error) => panic!("cannot run the test: {error:#}"),
         }
-        bench.tear_down().await;
+    }
+
+    async fn go(self, test: impl AsyncFnOnce(&Self)) {
+        let outcome = AssertUnwindSafe(test(&self)).catch_unwind().await;
+        if outcome.is_err() {
+            diagnose::print(&self.client, &self.namespace).await;
+        }
+        self.tear_down().await;
         if let Err(panic) = outcome {
             std::panic::resume_unwind(panic);
         }
@@ -51,6 +68,10 @@ impl Bench {
         let client = connect::client().await?;
         connect::require_operator(&client).await?;
         let namespace = format!("zt-{promise}-{:06x}", rand::random::<u32>() & 0x00ff_ffff);
+        Self::make(client, namespace, promise).await
+    }
+
+    async fn make(client: Client, namespace: String, promise: &str) -> Result<Self> {
         // Whatever the operator makes must run under the strictest Pod Security level.
         let object: Namespace = serde_json::from_value(json!({"metadata": {
             "name": namespace,

@@ -1,11 +1,11 @@
 //! One DnsCluster in the cluster, and its servers one by one.
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod, PodStatus, Secret};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use zonetide_crds::DnsCluster;
 use zonetide_testbed::http::HttpClient;
 use zonetide_testbed::{DnsClient, PowerDnsApi};
@@ -84,6 +84,12 @@ impl Handle {
         format!("{}-{number}", self.name)
     }
 
+    /// UID of each of them, and how often its containers were restarted.
+    pub async fn lives(&self) -> Result<Vec<(Option<String>, i32)>> {
+        let pods = self.pods().await?;
+        Ok(pods.iter().map(|pod| (pod.uid(), restarts(pod))).collect())
+    }
+
     pub async fn secret_value(&self, secret: &str, key: &str) -> Result<String> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let data = secrets.get(secret).await?.data.unwrap_or_default();
@@ -91,6 +97,27 @@ impl Handle {
             .get(key)
             .with_context(|| format!("Secret {secret} has no key {key}"))?;
         Ok(String::from_utf8(value.0.clone())?)
+    }
+
+    /// The text of an Event about it of this type and reason, which is what `kubectl describe` shows.
+    pub async fn told(&self, kind: &str, reason: &str) -> Result<String> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let about = ListParams::default().fields(&format!("involvedObject.name={},type={kind}", self.name));
+        let events = events.list(&about).await?.items;
+        let found = events
+            .iter()
+            .find(|event| event.reason.as_deref() == Some(reason));
+        let reasons: Vec<_> = events.iter().filter_map(|event| event.reason.as_ref()).collect();
+        let event = found.with_context(|| format!("no {kind} event {reason}, only {reasons:?}"))?;
+        Ok(event.message.clone().unwrap_or_default())
+    }
+
+    /// Has the operator look at it now.
+    pub async fn look_at_once(&self) -> Result<()> {
+        let now = jiff::Timestamp::now().to_string();
+        self.patch(&json!({"metadata": {"annotations": {"zonetide.dev/e2e-look": now}}}))
+            .await?;
+        Ok(())
     }
 
     /// PowerDNS' API of one server.
@@ -140,6 +167,20 @@ impl Handle {
         pods.dedup();
         Ok(pods)
     }
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    let status = pod.status.as_ref();
+    let of = |containers: fn(&PodStatus) -> &Option<Vec<ContainerStatus>>| {
+        status
+            .and_then(|status| containers(status).as_ref())
+            .into_iter()
+            .flatten()
+    };
+    of(|status| &status.init_container_statuses)
+        .chain(of(|status| &status.container_statuses))
+        .map(|container| container.restart_count)
+        .sum()
 }
 
 /// True when the pod's `Ready` condition is.

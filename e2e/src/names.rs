@@ -6,7 +6,7 @@ pub const OPERATOR_DEPLOYMENT: &str = "zonetide-operator";
 pub const POWERDNS_CONTAINER: &str = "powerdns";
 pub const DNS_PORT: u16 = 5300;
 pub const API_PORT: u16 = 8081;
-/// The agent's `/healthz`, `/readyz` and `/metrics`.
+/// The agent's `/healthz`, `/readyz`, `/status` and `/metrics`.
 pub const AGENT_PORT: u16 = 8500;
 
 /// Selects the DNS servers of a DnsCluster.
@@ -24,6 +24,11 @@ pub fn api_service(cluster: &str) -> String {
 
 pub fn api_key_secret(cluster: &str) -> String {
     format!("{cluster}-api-key")
+}
+
+/// The token that agents show each other.
+pub fn peers_secret(cluster: &str) -> String {
+    format!("{cluster}-peers")
 }
 
 /// The keys to the bucket of a managed store.

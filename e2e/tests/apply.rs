@@ -1,4 +1,5 @@
-//! Promise: the example becomes ready, and a zone made through the API of one server is answered by every server.
+//! Promise: the example becomes ready, and what is written through the API of one server is answered by every server at once,
+//! with all caches of PowerDNS at their defaults.
 
 // Helpers of tests count as tests, which clippy does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -14,9 +15,9 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use zonetide_crds::ConditionType;
+use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus};
 use zonetide_e2e::bench::await_ready;
-use zonetide_e2e::{Bench, Handle, answers, exec, manifest, names, readiness};
+use zonetide_e2e::{Bench, Handle, answers, contact, exec, manifest, names, readiness};
 use zonetide_testbed::eventually;
 
 #[tokio::test]
@@ -35,6 +36,7 @@ async fn the_example_becomes_ready_and_each_server_answers_what_was_written_on_a
         assert_eq!(pods, [cluster.pod_name(0), cluster.pod_name(1)]);
         status_names_every_server_and_the_bucket(&cluster).await;
 
+        the_agents_share_a_token_and_are_in_contact(&cluster, &pods).await;
         each_server_answers_what_each_wrote(&cluster, &pods).await;
         the_services_reach_the_right_servers(&cluster, &pods).await;
         each_agent_counts_what_it_does(&cluster, &pods).await;
@@ -76,21 +78,90 @@ async fn status_names_every_server_and_the_bucket(cluster: &Handle) {
     assert_eq!(selected.items.len(), 2);
 }
 
+async fn the_agents_share_a_token_and_are_in_contact(cluster: &Handle, pods: &[String]) {
+    let secret = names::peers_secret(&cluster.name);
+    let token = cluster.secret_value(&secret, "token").await.unwrap();
+    assert!(
+        token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "the token is no 32 bytes in hexadecimal digits"
+    );
+    contact::of_all(cluster).await.unwrap();
+    for pod in pods {
+        let metrics = cluster
+            .http(pod, names::AGENT_PORT)
+            .get_text("/metrics")
+            .await
+            .unwrap();
+        assert!(!metrics.contains(&token), "{pod} shows the token");
+        let status = contact::status(cluster, pod).await.unwrap();
+        assert!(!status.to_string().contains(&token), "{pod} shows the token");
+    }
+}
+
+/// A new zone, a name that each server has just denied, and an answer that each has just given: PowerDNS remembers them for 300, 60
+/// and 20 s. The first two are longer than is waited here.
 async fn each_server_answers_what_each_wrote(cluster: &Handle, pods: &[String]) {
     for (number, pod) in pods.iter().enumerate() {
         let zone = format!("made-on-{number}.example.");
         let name = format!("www.{zone}");
         let address = format!("192.0.2.{}", number + 1);
         let api = cluster.powerdns(pod).await.unwrap();
+        for setting in ["cache-ttl", "negquery-cache-ttl", "zone-cache-refresh-interval"] {
+            let value = api.setting(setting).await.unwrap().unwrap_or_default();
+            assert!(
+                value.parse::<u32>().is_ok_and(|seconds| seconds > 0),
+                "{setting}={value}"
+            );
+        }
+        let before = told_by(cluster, pods, pod).await;
         api.create_zone(&zone).await.unwrap();
-        api.replace(&zone, &name, "A", &[&address]).await.unwrap();
-        for seen in answers::everywhere(cluster, &name, &address, Instant::now())
-            .await
-            .unwrap()
-        {
-            eprintln!("{} answers what {pod} was told after {:?}", seen.pod, seen.after);
+        answers::nowhere(cluster, &name).await.unwrap();
+        for address in ["192.0.2.200", &address] {
+            let since = Instant::now();
+            api.replace(&zone, &name, "A", &[address]).await.unwrap();
+            let answered = since.elapsed();
+            eprintln!("{pod} has answered the write of {name} {address} after {answered:?}");
+            for seen in answers::everywhere(cluster, &name, address, since).await.unwrap() {
+                eprintln!("{} answers it after {:?}", seen.pod, seen.after);
+            }
+        }
+        // Not by way of the bucket alone.
+        eventually(answers::REPLICATED, "the agents were told", async || {
+            let after = told_by(cluster, pods, pod).await;
+            let all = after
+                .iter()
+                .zip(&before)
+                .all(|((_, after), (_, before))| after > before);
+            if all {
+                Ok(())
+            } else {
+                Err(format!("{before:?}, then {after:?}"))
+            }
+        })
+        .await;
+        let instance = instance_of(cluster, pod).await;
+        for other in pods.iter().filter(|other| *other != pod) {
+            let delays = contact::delays(cluster, other, &instance).await.unwrap();
+            eprintln!("{other} says of the way from {pod}'s database into its own: {delays:?} s");
         }
     }
+}
+
+async fn instance_of(cluster: &Handle, pod: &str) -> String {
+    let status = cluster.get().await.unwrap().status.unwrap();
+    let found = status.instances.into_iter().find(|of| of.pod == pod);
+    found.unwrap().instance
+}
+
+/// How many changes each other pod was told by `pod`.
+async fn told_by(cluster: &Handle, pods: &[String], pod: &str) -> Vec<(String, u64)> {
+    let instance = instance_of(cluster, pod).await;
+    let mut told = Vec::new();
+    for other in pods.iter().filter(|other| *other != pod) {
+        let changes = contact::told(cluster, other, &instance).await.unwrap();
+        told.push((other.clone(), changes));
+    }
+    told
 }
 
 async fn the_services_reach_the_right_servers(cluster: &Handle, pods: &[String]) {
@@ -147,7 +218,6 @@ async fn reconciling_again_changes_nothing(cluster: &Handle) {
         .patch(&json!({"metadata": {"annotations": {"e2e.zonetide.dev/touched": "1"}}}))
         .await
         .unwrap();
-    let version = touched.resource_version().unwrap();
     // There is nothing to wait for when nothing must happen: watch a while.
     let end = Instant::now() + Duration::from_secs(8);
     while Instant::now() < end {
@@ -158,11 +228,27 @@ async fn reconciling_again_changes_nothing(cluster: &Handle) {
         );
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    // When a server stored last is news, at most once a minute.
+    let after = cluster.get().await.unwrap();
+    let news = after.resource_version() != touched.resource_version();
     assert_eq!(
-        cluster.get().await.unwrap().resource_version().unwrap(),
-        version,
+        news,
+        after.status != touched.status,
         "a second reconciliation wrote a status that says nothing new"
     );
+    assert_eq!(
+        without_times_of_stores(&after),
+        without_times_of_stores(&touched),
+        "a second reconciliation changed the status"
+    );
+}
+
+fn without_times_of_stores(cluster: &DnsCluster) -> DnsClusterStatus {
+    let mut status = cluster.status.clone().unwrap();
+    for instance in &mut status.instances {
+        instance.last_stored = None;
+    }
+    status
 }
 
 /// The versions of everything that the operator made and only the operator writes.

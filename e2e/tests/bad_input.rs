@@ -4,79 +4,20 @@
 // Helpers of tests count as tests, which clippy does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Event, Secret};
-use kube::Api;
-use kube::api::{ListParams, ObjectMeta, Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use zonetide_crds::{ConditionType, Reason};
 use zonetide_e2e::bench::await_ready;
-use zonetide_e2e::{Bench, Handle, answers, names, readiness};
+use zonetide_e2e::shared_bucket::{SharedBucket, put_secret};
+use zonetide_e2e::{Bench, Handle, answers, readiness};
 use zonetide_testbed::eventually;
 
 /// For a condition to follow what was done: the operator retries in growing steps.
 const NOTICED: Duration = Duration::from_mins(2);
 
-/// A bucket for the clusters under test: that of another DnsCluster's managed store.
-struct Bucket {
-    endpoint: String,
-    name: String,
-    keys: [String; 2],
-}
-
-async fn bucket(bench: &Bench) -> Bucket {
-    let store = bench.managed("store", 1).await;
-    let status = store.get().await.unwrap().status.unwrap().object_store.unwrap();
-    let secret = names::object_store_secret("store");
-    Bucket {
-        endpoint: status.endpoint,
-        name: status.bucket,
-        keys: [
-            store.secret_value(&secret, "access-key-id").await.unwrap(),
-            store.secret_value(&secret, "secret-access-key").await.unwrap(),
-        ],
-    }
-}
-
-fn spec(bucket: &Bucket, endpoint: &str, prefix: &str, secret: &str) -> Value {
-    json!({
-        "replicas": 1,
-        "storage": {"size": "256Mi"},
-        "objectStore": {"s3": {
-            "endpoint": endpoint,
-            "region": "garage",
-            "bucket": bucket.name,
-            "prefix": prefix,
-            "credentials": {"secretRef": {"name": secret}},
-        }},
-    })
-}
-
-async fn put_secret(bench: &Bench, name: &str, [id, key]: [&str; 2]) {
-    let value = |text: &str| ByteString(text.as_bytes().to_vec());
-    let secret = Secret {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            ..ObjectMeta::default()
-        },
-        data: Some(BTreeMap::from([
-            ("access-key-id".to_owned(), value(id)),
-            ("secret-access-key".to_owned(), value(key)),
-        ])),
-        ..Secret::default()
-    };
-    let secrets: Api<Secret> = Api::namespaced(bench.client.clone(), &bench.namespace);
-    secrets
-        .patch(
-            name,
-            &PatchParams::apply("zonetide-e2e").force(),
-            &Patch::Apply(&secret),
-        )
-        .await
-        .unwrap();
+async fn bucket(bench: &Bench) -> SharedBucket {
+    SharedBucket::of(&bench.managed("store", 1).await).await.unwrap()
 }
 
 /// Waits for this reason in `ObjectStoreReady`, and checks that its message names `named`, what is to be put right.
@@ -104,18 +45,11 @@ async fn shows(cluster: &Handle, reason: Reason, named: &[&str]) {
     readiness::expect(&object, ConditionType::Ready, "False").unwrap();
 
     // The same is told where people look first: `kubectl describe`.
-    let events: Api<Event> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let about = ListParams::default().fields(&format!("involvedObject.name={},type=Warning", cluster.name));
     eventually(NOTICED, "a Warning event", async || {
-        let events = events.list(&about).await.map_err(|error| error.to_string())?;
-        let told = events
-            .iter()
-            .any(|event| event.reason.as_deref() == Some(reason.as_str()));
-        if told {
-            Ok(())
-        } else {
-            Err(format!("{:?}", events.items))
-        }
+        cluster
+            .told("Warning", reason.as_str())
+            .await
+            .map_err(|error| format!("{error:#}"))
     })
     .await;
 }
@@ -140,22 +74,21 @@ async fn missing_and_wrong_keys_and_an_unreachable_endpoint_show_their_remedy_an
         let [id, key] = [bucket.keys[0].as_str(), bucket.keys[1].as_str()];
 
         let cluster = bench
-            .apply(
-                "keys",
-                &spec(&bucket, &bucket.endpoint, "e2e/keys", "bucket-keys"),
-            )
+            .apply("keys", &bucket.spec(&bucket.endpoint, "e2e/keys", "bucket-keys"))
             .await;
         shows(&cluster, Reason::SecretMissing, &["bucket-keys"]).await;
 
-        put_secret(bench, "bucket-keys", [id, &"0".repeat(key.len())]).await;
+        put_secret(bench, "bucket-keys", [id, &"0".repeat(key.len())])
+            .await
+            .unwrap();
         shows(&cluster, Reason::AccessDenied, &["bucket-keys"]).await;
 
-        put_secret(bench, "bucket-keys", [id, key]).await;
+        put_secret(bench, "bucket-keys", [id, key]).await.unwrap();
         heals(&cluster, "keys.example.").await;
 
         let nowhere = format!("http://nowhere.{}.svc:3900", bench.namespace);
         let cluster = bench
-            .apply("far", &spec(&bucket, &nowhere, "e2e/far", "bucket-keys"))
+            .apply("far", &bucket.spec(&nowhere, "e2e/far", "bucket-keys"))
             .await;
         shows(&cluster, Reason::EndpointUnreachable, &[&nowhere]).await;
         cluster
@@ -171,10 +104,12 @@ async fn missing_and_wrong_keys_and_an_unreachable_endpoint_show_their_remedy_an
 async fn a_bucket_that_does_not_exist_shows_its_remedy() {
     Bench::run("no-bucket", async |bench| {
         let mut bucket = bucket(bench).await;
-        put_secret(bench, "bucket-keys", [&bucket.keys[0], &bucket.keys[1]]).await;
+        put_secret(bench, "bucket-keys", [&bucket.keys[0], &bucket.keys[1]])
+            .await
+            .unwrap();
         bucket.name = "no-such-bucket".to_owned();
         let cluster = bench
-            .apply("dns", &spec(&bucket, &bucket.endpoint, "e2e", "bucket-keys"))
+            .apply("dns", &bucket.spec(&bucket.endpoint, "e2e", "bucket-keys"))
             .await;
         let missing = eventually(NOTICED, "a refusal that names the bucket", async || {
             let object = cluster.get().await.map_err(|error| error.to_string())?;

@@ -1,9 +1,10 @@
 //! Promise: a server that is added is not in the Service until it has everything, and servers that are taken away
-//! take no record with them.
+//! take no record with them. The servers remember answers for an hour here: who is not told to forget one shows it.
 
 // Helpers of tests count as tests, which clippy does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use kube::api::{Patch, PatchParams};
@@ -11,7 +12,7 @@ use serde_json::json;
 use zonetide_e2e::answers::{self, address};
 use zonetide_e2e::bench::{READY, await_ready};
 use zonetide_e2e::witness::{Question, Witness};
-use zonetide_e2e::{Bench, Handle, names};
+use zonetide_e2e::{Bench, Handle, contact, manifest, names};
 use zonetide_testbed::dns::Type;
 use zonetide_testbed::eventually;
 
@@ -46,7 +47,17 @@ async fn scale(cluster: &Handle, replicas: i32) {
 #[tokio::test]
 async fn an_added_server_serves_only_with_all_data_and_removed_ones_take_nothing_away() {
     Bench::run("scale", async |bench| {
-        let cluster = bench.managed("dns", 2).await;
+        let mut spec = manifest::managed(2);
+        let hour = [
+            "cache-ttl",
+            "query-cache-ttl",
+            "negquery-cache-ttl",
+            "zone-cache-refresh-interval",
+        ];
+        let hour: BTreeMap<_, _> = hour.map(|setting| (setting, "3600")).into();
+        manifest::merge(&mut spec, &json!({"powerdns": {"config": hour}}));
+        let cluster = bench.apply("dns", &spec).await;
+        await_ready(&cluster).await;
         for number in 0..ZONES {
             answers::make_zone(&cluster, "dns-0", &zone(number), RECORDS)
                 .await
@@ -58,6 +69,7 @@ async fn an_added_server_serves_only_with_all_data_and_removed_ones_take_nothing
             .unwrap();
 
         two_to_three(&cluster).await;
+        all_tell_each_other(&cluster).await;
         three_to_one(&cluster).await;
     })
     .await;
@@ -92,6 +104,21 @@ async fn two_to_three(cluster: &Handle) {
     eprintln!("the third server serves after {:?}", start.elapsed());
     await_ready(cluster).await;
     witness.finish().await;
+}
+
+/// What the added server writes is answered by the others in the place of what they remember, and the other way round.
+async fn all_tell_each_other(cluster: &Handle) {
+    contact::of_all(cluster).await.unwrap();
+    let name = format!("told.{}", zone(0));
+    answers::nowhere(cluster, &name).await.unwrap();
+    for (pod, address) in [("dns-2", "192.0.2.212"), ("dns-0", "192.0.2.210")] {
+        let api = cluster.powerdns(pod).await.unwrap();
+        let since = Instant::now();
+        api.replace(&zone(0), &name, "A", &[address]).await.unwrap();
+        for seen in answers::everywhere(cluster, &name, address, since).await.unwrap() {
+            eprintln!("{} answers what {pod} was told after {:?}", seen.pod, seen.after);
+        }
+    }
 }
 
 async fn three_to_one(cluster: &Handle) {
@@ -129,5 +156,7 @@ async fn three_to_one(cluster: &Handle) {
             .expect(&[&question.address])
             .unwrap();
     }
+    // It no longer counts on those that are gone.
+    contact::of_all(cluster).await.unwrap();
     witness.finish().await;
 }

@@ -87,20 +87,30 @@ D
 
 # Stands in for Garage's own image: the program alone at /garage, here with the libraries it is linked to.
 garage_image() {
-  local version dir
-  version=$(sha256sum <"$BIN/garage" | cut -c 1-16)
-  image_is "$GARAGE_IMAGE" "$version" && return
-  debian_image
-  dir=$(mktemp -d)
-  cp "$BIN/garage" "$dir/garage"
-  cat >"$dir/Dockerfile" <<D
-FROM $DEBIAN_IMAGE
-COPY garage /garage
+  program_image garage "$GARAGE_IMAGE" /garage <<'D'
 ENV RUST_BACKTRACE=1 RUST_LOG=garage=info
-LABEL dev.zonetide.recipe="$version"
 CMD ["/garage", "server"]
 D
-  logged garage-image "making $GARAGE_IMAGE from the program built here" \
-    buildah bud --format docker -t "$GARAGE_IMAGE" "$dir"
+}
+
+# Stands in for MinIO's own image: the program in the path.
+minio_image() {
+  program_image minio "$MINIO_IMAGE" /usr/bin/minio <<'D'
+CMD ["minio"]
+D
+}
+
+# program_image PROGRAM IMAGE PATH: an image of a program that was built here, with the lines from the input.
+program_image() {
+  local program=$1 image=$2 path=$3 version dir
+  version=$(sha256sum <"$BIN/$program" | cut -c 1-16)
+  image_is "$image" "$version" && return
+  debian_image
+  dir=$(mktemp -d)
+  cp "$BIN/$program" "$dir/$program"
+  { printf 'FROM %s\nCOPY %s %s\nLABEL dev.zonetide.recipe="%s"\n' "$DEBIAN_IMAGE" "$program" "$path" "$version"
+    cat; } >"$dir/Dockerfile"
+  logged "$program-image" "making $image from the program built here" \
+    buildah bud --format docker -t "$image" "$dir"
   rm -rf "$dir"
 }

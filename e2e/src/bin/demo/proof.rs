@@ -32,7 +32,12 @@ pub(crate) async fn give(cluster: &Handle, ready: &DnsCluster, clock: &Clock) ->
         api.create_zone(ZONE).await?;
         clock.say(&format!("made the zone {ZONE} through the PowerDNS API of {pod}"));
     }
+    let pods = cluster.pod_names().await?;
     let before = cluster.dns(&pod).ask(NAME, Type::A).await?.values();
+    // All remember what they answer now, and have to be told to forget it.
+    for pod in &pods {
+        cluster.dns(pod).ask(NAME, Type::A).await?;
+    }
     let address = another(before.first().map(String::as_str));
     let since = Instant::now();
     api.replace(ZONE, NAME, "A", &[&address]).await?;
@@ -40,7 +45,6 @@ pub(crate) async fn give(cluster: &Handle, ready: &DnsCluster, clock: &Clock) ->
         "wrote {NAME} A {address} through the PowerDNS API of {pod}, and ask each server now"
     ));
 
-    let pods = cluster.pod_names().await?;
     let asked = pods
         .iter()
         .map(|pod| answers::on(cluster, pod, NAME, &address, since));
