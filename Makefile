@@ -12,7 +12,7 @@ TAG ?= dev
 export ZONETIDE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/zonetide
 # What the demo tells a person to type has to work with the PATH that the person has.
 CALLERS_PATH := $(PATH)
-# helm, kubectl, cargo-nextest and cargo-deny as built by `make tools`.
+# helm, kubectl, cargo-nextest, cargo-deny and cargo-fuzz as built by `make tools`.
 export PATH := $(ZONETIDE_CACHE)/bin:$(PATH)
 
 CLUSTER := e2e/cluster/cluster.sh
@@ -53,11 +53,16 @@ check: check-rust check-deps check-generated check-chart check-scripts ## Format
 
 .PHONY: unit
 unit: ## All tests but the cluster's
-	@$(TOOLS) nextest garage powerdns
+	@$(TOOLS) nextest garage minio powerdns emulators
 	@$(STEP) "unit tests" cargo nextest run --workspace --exclude zonetide-e2e
 
 .PHONY: e2e
-e2e: install run-e2e ## The tests on the cluster, which is brought up and given this checkout's images
+e2e: e2e-tools install run-e2e ## The tests on the cluster, which is brought up and given this checkout's images
+
+# Before the images are loaded, of which MinIO's is one where it cannot be pulled.
+.PHONY: e2e-tools
+e2e-tools:
+	@$(TOOLS) minio
 
 .PHONY: images
 images: ## Build this checkout's images and load them into the cluster
@@ -84,10 +89,25 @@ install-only:
 generate: ## Write the CRD's YAML from the Rust types
 	@cargo run --quiet --package zonetide-crds --bin crdgen
 
+# BENCH_SIZES="10000 100000 1000000", BENCH_QUICK=1 for shorter phases, BENCH_OUT=DIR for the figures and the plot,
+# BENCH_DOCS=1 to put them into docs/performance.md.
+.PHONY: bench
+bench: ## Measure what one changed record costs, by the size of the database (a quarter of an hour, on an idle machine)
+	@$(TOOLS) garage powerdns
+	@$(STEP) "bench" cargo bench --locked --package zonetide-agent --bench change
+
 .PHONY: audit
 audit: ## Look for security advisories against our dependencies (needs the network)
 	@$(TOOLS) deny
 	@cargo deny check advisories
+
+# Of each target, one after the other.
+FUZZ_SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: ## Fuzz what the agent reads, FUZZ_SECONDS (600) for each of four targets
+	@$(TOOLS) fuzz
+	@$(STEP) "fuzzing" agent/fuzz/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -113,12 +133,12 @@ check-chart:
 	@$(STEP) "helm template" e2e/cluster/check-chart.sh
 
 check-scripts:
-	@if command -v shellcheck >/dev/null; then $(STEP) "shellcheck" shellcheck -x -P SCRIPTDIR e2e/cluster/*.sh .ci/run; \
+	@if command -v shellcheck >/dev/null; then $(STEP) "shellcheck" shellcheck -x -P SCRIPTDIR e2e/cluster/*.sh agent/fuzz/*.sh .ci/run; \
 	else echo "shellcheck is not installed: scripts are not checked"; fi
 
 run-demo:
 	@PATH="$(CALLERS_PATH)" ZONETIDE_E2E_KUBECONFIG=$$($(CLUSTER) kubeconfig) cargo run --locked --package zonetide-e2e --bin demo
 
 run-e2e:
-	@$(TOOLS) nextest powerdns
+	@$(TOOLS) nextest powerdns ingress
 	@ZONETIDE_E2E_KUBECONFIG=$$($(CLUSTER) kubeconfig) $(STEP) "cluster tests" cargo nextest run --package zonetide-e2e
