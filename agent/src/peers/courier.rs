@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use tokio::time::Instant;
 
@@ -15,6 +15,7 @@ use super::link::{Link, Standing, Waiting};
 use super::message::{
     BOOT, CHANGES_PATH, HELLO_PATH, INSTANCE, LONGEST_HELLO, Welcome, is_boot, is_instance,
 };
+use super::token::Tokens;
 use super::{PeersError, Settings};
 
 /// Hellos to a peer that is away are at most so many times rarer.
@@ -230,6 +231,7 @@ impl Courier {
         };
         let mut again = true;
         loop {
+            let sent = self.header();
             let mut request = self
                 .client
                 .post(url.clone())
@@ -237,13 +239,12 @@ impl Courier {
                 .header(INSTANCE, &self.core.instance)
                 .header(BOOT, &self.core.boot)
                 .body(body.clone());
-            if let Some(token) = self.core.tokens.as_ref().and_then(super::token::Tokens::header) {
+            if let Some(token) = &sent {
                 request = request.header(AUTHORIZATION, token);
             }
             match request.send().await {
                 Ok(response) => {
-                    let renewed = || self.core.tokens.as_ref().is_some_and(super::token::Tokens::renew);
-                    if response.status() == StatusCode::UNAUTHORIZED && again && renewed() {
+                    if response.status() == StatusCode::UNAUTHORIZED && again && self.has_other_than(sent) {
                         again = false;
                         continue;
                     }
@@ -254,6 +255,20 @@ impl Courier {
                 Err(error) => return Outcome::Failed(reason(error)),
             }
         }
+    }
+
+    /// What shows the peer that this agent is one of its own.
+    fn header(&self) -> Option<HeaderValue> {
+        self.core.tokens.as_ref().and_then(Tokens::header)
+    }
+
+    /// There is another token than the one that was sent: the file has changed, or was read again while the request was on
+    /// its way.
+    fn has_other_than(&self, sent: Option<HeaderValue>) -> bool {
+        if let Some(tokens) = &self.core.tokens {
+            tokens.renew();
+        }
+        self.header() != sent
     }
 }
 

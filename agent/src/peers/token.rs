@@ -109,30 +109,26 @@ impl Tokens {
         })
     }
 
-    /// Reads the file again. True when it holds others than before. One that cannot be used leaves the old ones.
-    pub(super) fn renew(&self) -> bool {
+    /// Reads the file again. One that cannot be used leaves the old tokens.
+    pub(super) fn renew(&self) {
         let TokenSource::File(path) = &self.source else {
-            return false;
+            return;
         };
-        let read = self.source.read();
+        // Read under the lock, or a slow reader would put back what a quicker one has replaced.
         let mut reading = lock(&self.reading);
+        let read = self.source.read();
         reading.read = Instant::now();
         match read {
             Ok(tokens) if *reading.tokens != tokens => {
                 tracing::info!(file = %path.display(), tokens = tokens.len(), "the token of the peers changed and is used");
                 reading.tokens = Arc::new(tokens);
                 reading.failing = false;
-                true
             }
-            Ok(_) => {
-                reading.failing = false;
-                false
-            }
+            Ok(_) => reading.failing = false,
             Err(error) => {
                 if !std::mem::replace(&mut reading.failing, true) {
                     tracing::warn!(%error, "the old token of the peers stays in use");
                 }
-                false
             }
         }
     }
@@ -158,9 +154,10 @@ impl Tokens {
         if is_one_of(given, &tokens) {
             return true;
         }
-        if read.elapsed() < PAUSE || !self.renew() {
-            return false;
+        if read.elapsed() >= PAUSE {
+            self.renew();
         }
+        // Others may have read it in the meantime.
         let tokens = lock(&self.reading).tokens.clone();
         is_one_of(given, &tokens)
     }
@@ -235,10 +232,10 @@ mod tests {
         assert!(tokens.accepts(&bearer(NEW)) && tokens.accepts(&bearer(OLD)));
         assert_eq!(tokens.header().unwrap().as_bytes(), bearer(NEW));
         std::fs::write(&path, "short").unwrap();
-        assert!(!tokens.renew());
+        tokens.renew();
         assert!(tokens.accepts(&bearer(NEW)));
         std::fs::remove_file(&path).unwrap();
-        assert!(!tokens.renew());
+        tokens.renew();
         assert!(tokens.accepts(&bearer(OLD)));
     }
 

@@ -147,13 +147,18 @@ impl Agent {
     }
 
     pub(crate) fn post_with(&self, token: &str, path: &str) -> reqwest::RequestBuilder {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        client
-            .post(format!("http://{}{path}", self.address))
-            .bearer_auth(token)
-            .header("zonetide-instance", "stranger")
-            .header("zonetide-boot", "1")
+        post_to(self.address, token, path)
     }
+}
+
+/// A request as an agent of another name would send it.
+pub(crate) fn post_to(address: SocketAddr, token: &str, path: &str) -> reqwest::RequestBuilder {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    client
+        .post(format!("http://{address}{path}"))
+        .bearer_auth(token)
+        .header("zonetide-instance", "stranger")
+        .header("zonetide-boot", "1")
 }
 
 pub(crate) fn changes(name: &str, bytes: usize) -> Arc<Changes> {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::response::IntoResponse as _;
 use futures::future::join_all;
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,7 +12,9 @@ use tokio::net::TcpStream;
 use zonetide_agent::peers::TokenSource;
 use zonetide_agent::status::Metrics;
 
-use crate::agent::{Agent, PATIENCE, TOKEN, changes, listen, settings, until, with_list, with_token_file};
+use crate::agent::{
+    Agent, PATIENCE, TOKEN, changes, listen, post_to, settings, until, with_list, with_token_file,
+};
 
 const OLD: &str = "the-old-token-of-the-tests";
 const NEW: &str = "the-new-token-of-the-tests";
@@ -85,6 +89,31 @@ async fn a_token_is_renewed_line_by_line_without_a_moment_of_refusal() {
     a.flush().await;
     let link = a.link(address).unwrap();
     assert_eq!((link.told, link.dropped, link.failed), (63, 0, 0), "{link:?}");
+}
+
+/// A peer that learns of a new token while a request with the old one is on its way, which it refuses.
+#[tokio::test]
+async fn a_token_that_is_read_again_while_the_old_one_is_on_its_way_costs_no_contact() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, OLD).unwrap();
+    let (listener, address) = listen().await;
+    let a = Agent::telling("a", with_token_file(&file, &[address])).await;
+    let own = a.address;
+    let answer = async move |request: Request| {
+        if request.headers()["authorization"] == format!("Bearer {NEW}") {
+            return r#"{"instance": "b", "boot": "1"}"#.into_response();
+        }
+        std::fs::write(&file, NEW).unwrap();
+        let greeted = || post_to(own, NEW, "/peer/v1/hello").send();
+        while greeted().await.unwrap().status() == StatusCode::UNAUTHORIZED {}
+        StatusCode::UNAUTHORIZED.into_response()
+    };
+    let server = axum::serve(listener, axum::Router::new().fallback(answer));
+    tokio::spawn(async move { server.await.unwrap() });
+    until("the peer is reached", || a.stands(address, "reached")).await;
+    let link = a.link(address).unwrap();
+    assert_eq!((link.failed, link.last_error), (0, None));
 }
 
 #[tokio::test]
