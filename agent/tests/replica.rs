@@ -144,6 +144,22 @@ async fn own_snapshots(store: &Unsteady, name: &str) -> usize {
     store.list(&format!("shard__{name}__")).await.unwrap().len()
 }
 
+async fn own_deltas(store: &Unsteady, name: &str) -> usize {
+    let deltas = store.list("zonetide/delta/shard/").await.unwrap();
+    let own = |listed: &&Listed| listed.name.contains(&format!("__{name}__"));
+    deltas.iter().filter(own).count()
+}
+
+/// Both have an entry, and stored it.
+async fn settle(a: &Server, b: &Server) {
+    a.replica.receive().await.unwrap();
+    write(&a.env, b"first", 1, false, b"v");
+    a.replica.send(false).await.unwrap();
+    b.replica.receive().await.unwrap();
+    b.replica.send(false).await.unwrap();
+    assert!(b.replica.is_ready() && !b.replica.has_changes());
+}
+
 #[tokio::test]
 async fn a_wiped_server_stores_nothing_before_its_own_snapshot_is_merged() {
     let (store, clock, mut a, _) = two_servers();
@@ -168,10 +184,31 @@ async fn a_wiped_server_stores_nothing_before_its_own_snapshot_is_merged() {
 }
 
 #[tokio::test]
-async fn a_merge_alone_makes_no_snapshot_but_a_write_beside_it_does() {
+async fn a_server_with_nothing_of_its_own_in_the_store_is_seen_there_once_it_has_all_of_it() {
     let (store, _, a, b) = two_servers();
     a.replica.receive().await.unwrap();
     b.replica.receive().await.unwrap();
+    assert!(b.replica.is_ready() && !b.replica.has_changes(), "it is empty");
+    write(&a.env, b"k", 1, false, b"v");
+    a.replica.send(false).await.unwrap();
+    b.replica.receive().await.unwrap();
+    assert!(b.replica.has_changes());
+    assert!(b.replica.send(false).await.unwrap());
+    assert!(!b.replica.has_changes());
+    assert_eq!(own_snapshots(&store, "b").await, 1);
+    // So the first change of its own is as small as any other.
+    write(&b.env, b"k", 2, false, b"w");
+    assert!(b.replica.send(false).await.unwrap());
+    assert_eq!(own_snapshots(&store, "b").await, 1);
+    assert_eq!(own_deltas(&store, "b").await, 2);
+}
+
+#[tokio::test]
+async fn a_merge_alone_stores_nothing_but_a_write_beside_it_does() {
+    let (store, _, a, b) = two_servers();
+    let stored = async || own_snapshots(&store, "b").await + own_deltas(&store, "b").await;
+    settle(&a, &b).await;
+    let before = stored().await;
     write(&a.env, b"k", 1, false, b"v");
     a.replica.send(false).await.unwrap();
     b.replica.receive().await.unwrap();
@@ -182,18 +219,14 @@ async fn a_merge_alone_makes_no_snapshot_but_a_write_beside_it_does() {
     b.replica.receive().await.unwrap();
     assert!(b.replica.has_changes());
     b.replica.send(false).await.unwrap();
-    assert_eq!(own_snapshots(&store, "b").await, 1);
+    assert_eq!(stored().await, before + 1);
 }
 
 #[tokio::test]
-async fn a_merge_in_many_batches_makes_no_snapshot_either() {
+async fn a_merge_in_many_batches_stores_nothing_either() {
     let (store, _, a, b) = two_servers();
-    a.replica.receive().await.unwrap();
-    // An empty database would be filled without batches.
-    write(&a.env, b"first", 1, false, b"v");
-    a.replica.send(false).await.unwrap();
-    b.replica.receive().await.unwrap();
-    assert_eq!(b.env.last_txn_id(), 1);
+    settle(&a, &b).await;
+    let (before, txn) = (own_snapshots(&store, "b").await, b.env.last_txn_id());
     a.env
         .write::<(), LmdbError>(|writer| {
             let dbi = writer.dbi(DBI)?;
@@ -202,9 +235,9 @@ async fn a_merge_in_many_batches_makes_no_snapshot_either() {
         .unwrap();
     a.replica.send(false).await.unwrap();
     b.replica.receive().await.unwrap();
-    assert_eq!(b.env.last_txn_id(), 4);
+    assert_eq!(b.env.last_txn_id(), txn + 3);
     assert!(!b.replica.has_changes());
-    assert_eq!(own_snapshots(&store, "b").await, 0);
+    assert_eq!(own_snapshots(&store, "b").await, before);
     assert_eq!(database_content(&b.env), database_content(&a.env));
 }
 

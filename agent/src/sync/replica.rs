@@ -212,8 +212,9 @@ impl Replica {
     pub fn has_changes(&self) -> bool {
         let state = self.state();
         let last = self.env.last_txn_id();
+        let wanted = state.snapshot_owed || state.snapshot_wanted || state.is_unseen(&self.own);
         // An empty database is never stored, whatever is wanted.
-        last > 0 && (last > state.synced_txn || state.snapshot_owed || state.snapshot_wanted)
+        last > 0 && (last > state.synced_txn || wanted)
     }
 
     /// What an object of this replica says of itself.

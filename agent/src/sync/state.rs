@@ -128,8 +128,15 @@ impl State {
             || since.deltas >= self.limits.deltas;
         self.snapshot_wanted
             || self.snapshot_owed
+            || self.is_unseen(own)
             || changed && (self.stored.time == 0 || outgrown)
             || (changed || since.deltas > 0) && self.has_lightning_stream(own, now)
+    }
+
+    /// All that the store has is here, and nothing of this instance is there: nobody can see it, and its first change would cost
+    /// a whole snapshot.
+    pub(super) fn is_unseen(&self, own: &str) -> bool {
+        self.ready && self.own_merged && self.stored.time == 0 && self.last_sign(own) == 0
     }
 
     /// Lightning Stream reads the store: it takes snapshots only.
