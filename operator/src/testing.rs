@@ -60,6 +60,7 @@ pub(crate) fn fetched(spec: &str) -> Fetched {
             given_credentials: Some(secret(&[("access-key-id", "id\n"), ("secret-access-key", "s")])),
             ..Secrets::default()
         },
+        taken: None,
     }
 }
 

@@ -18,7 +18,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::{api_pod::LabelChange, validate::Plan};
+use super::{
+    api_pod::LabelChange,
+    ownership::{Taken, claim},
+    validate::Plan,
+};
 use crate::{
     build::{Applied, Prepared, ServerResources, StoreResources},
     context::Context,
@@ -29,6 +33,18 @@ use crate::{
 pub enum ApplyError {
     #[error("failed to apply {kind} {name}")]
     Apply {
+        kind: String,
+        name: String,
+        source: kube::Error,
+    },
+    #[error("{kind} {name} {taken}")]
+    Taken {
+        kind: String,
+        name: String,
+        taken: Taken,
+    },
+    #[error("failed to look at {kind} {name}")]
+    Look {
         kind: String,
         name: String,
         source: kube::Error,
@@ -45,6 +61,16 @@ pub enum ApplyError {
     Finalizer { name: String, source: kube::Error },
     #[error("failed to label or annotate pod {pod}")]
     Pod { pod: String, source: kube::Error },
+}
+
+impl ApplyError {
+    pub(super) fn taken(kind: &str, name: &str, taken: Taken) -> Self {
+        Self::Taken {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            taken,
+        }
+    }
 }
 
 /// The managed store. Its `StatefulSet` is last: a pod must find what it mounts.
@@ -212,7 +238,8 @@ async fn patch_pod(context: &Context, namespace: &str, pod: &str, patch: &Value)
     }
 }
 
-async fn apply<K>(context: &Context, object: K) -> Result<K, ApplyError>
+/// Writes an object, unless there is one of its name that is not the cluster's.
+async fn apply<K>(context: &Context, mut object: K) -> Result<K, ApplyError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -220,17 +247,26 @@ where
         + Serialize
         + DeserializeOwned,
 {
-    let name = object.name_any();
+    let (kind, name) = (K::kind(&()).into_owned(), object.name_any());
     let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let found = api.get_metadata_opt(&name).await;
+    let found = found.map_err(|source| ApplyError::Look {
+        kind: kind.clone(),
+        name: name.clone(),
+        source,
+    })?;
+    if let Some(found) = found {
+        for cluster in object.owner_references() {
+            claim(found.meta(), cluster).map_err(|taken| ApplyError::taken(&kind, &name, taken))?;
+        }
+        // Should another take its place meanwhile, the API server refuses.
+        object.meta_mut().uid = found.uid();
+    }
     api.patch(
         &name,
         &PatchParams::apply(MANAGER).force(),
         &Patch::Apply(&object),
     )
     .await
-    .map_err(|source| ApplyError::Apply {
-        kind: K::kind(&()).into_owned(),
-        name,
-        source,
-    })
+    .map_err(|source| ApplyError::Apply { kind, name, source })
 }

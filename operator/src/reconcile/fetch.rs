@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 use thiserror::Error;
 use zonetide_crds::{DnsCluster, DnsClusterSpec, Engine};
 
-use super::{admin, grant::Foreign};
+use super::{
+    admin,
+    grant::Foreign,
+    ownership::{Taken, claim},
+};
 use crate::{
     context::Context,
     names::{INSTANCE_LABEL, MANAGED_BY_LABEL, MANAGER, Names, Part},
@@ -38,6 +42,8 @@ pub struct Fetched {
     /// The managed store's pods.
     pub store_pods: Vec<Pod>,
     pub secrets: Secrets,
+    /// A Secret of a name that we would give, and that is not this cluster's. It is not among the `secrets`.
+    pub taken: Option<(String, Taken)>,
 }
 
 impl Fetched {
@@ -110,17 +116,29 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
     let ca = s3
         .and_then(|s3| s3.ca_secret_ref.as_ref())
         .map(|reference| reference.name.clone());
+    let mut taken = None;
+    let mut own = |secret: Option<Secret>| {
+        let secret = secret?;
+        match claim(
+            &secret.metadata,
+            &cluster.controller_owner_ref(&()).unwrap_or_default(),
+        ) {
+            Ok(()) => return Some(secret),
+            Err(whose) => taken = Some((secret.name_any(), whose)),
+        }
+        None
+    };
     let secrets = Secrets {
         ca: get_named(&secrets, ca).await?,
         given_api_key: get_named(&secrets, given_api_key).await?,
         given_credentials: get_named(&secrets, given_credentials).await?,
         admin: admin_secret(&secrets, &cluster.spec, namespace).await?,
         foreign_admin: foreign_admin(context, &cluster.spec, namespace).await?,
-        api_key: get(&secrets, "the Secret", &names.api_key()).await?,
-        peers: get(&secrets, "the Secret", &names.peers_secret()).await?,
-        object_store: get(&secrets, "the Secret", &names.object_store()).await?,
-        garage: get_named(&secrets, run(Engine::Garage, names.garage())).await?,
-        minio: get_named(&secrets, run(Engine::MinIO, names.minio())).await?,
+        api_key: own(get(&secrets, "the Secret", &names.api_key()).await?),
+        peers: own(get(&secrets, "the Secret", &names.peers_secret()).await?),
+        object_store: own(get(&secrets, "the Secret", &names.object_store()).await?),
+        garage: own(get_named(&secrets, run(Engine::Garage, names.garage())).await?),
+        minio: own(get_named(&secrets, run(Engine::MinIO, names.minio())).await?),
     };
 
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
@@ -144,6 +162,7 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
         pods,
         store_pods,
         secrets,
+        taken,
     }))
 }
 

@@ -12,6 +12,7 @@ pub mod grant;
 mod instances;
 pub mod keys;
 pub mod notices;
+pub mod ownership;
 mod quote;
 pub mod removal;
 mod replication;
@@ -33,6 +34,7 @@ use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus, PAUSED_ANNOTATI
 
 use self::{
     api_pod::is_ready,
+    apply::ApplyError,
     fetch::Fetched,
     keys::{Access, Obtained},
     verdict::{Observed, Outcome, StoreOutcome, is_observed, is_updated},
@@ -132,6 +134,10 @@ async fn converge(context: &Context, fetched: &Fetched, reports: &[AgentReport])
         Ok(plan) => Box::new(plan),
         Err(error) => return Ok(Outcome::Invalid(error)),
     };
+    // Before keys are made that could not be kept.
+    if let Some((name, taken)) = &fetched.taken {
+        return Err(ApplyError::taken("Secret", name, taken.clone()).into());
+    }
     let mut store_ip = None;
     if let Some(store) = build::store(&plan) {
         apply::prune_ingresses(context, &plan, &store.ingresses).await?;

@@ -149,12 +149,7 @@ pub fn verdicts(outcome: &Outcome, observed: Observed<'_>, known: &[ConditionTyp
         }
         Outcome::Deleting(message) => deleting(Reason::Deleting, Status::True, message),
         Outcome::DeletionBlocked(message) => deleting(Reason::DeletionBlocked, Status::False, message),
-        Outcome::Failed(message) => vec![verdict(
-            ConditionType::Progressing,
-            Status::False,
-            Reason::ReconcileFailed,
-            format!("{message}; it is tried again"),
-        )],
+        Outcome::Failed(message) => failed(message, observed),
     };
     list.extend(credentials::ready(outcome, observed));
     list.extend(expose::exposed(outcome));
@@ -170,6 +165,26 @@ pub fn verdicts(outcome: &Outcome, observed: Observed<'_>, known: &[ConditionTyp
                 .map_or(Reason::ReconcileFailed, |verdict| verdict.reason);
             list.push(verdict(type_, Status::Unknown, reason, "not looked at yet"));
         }
+    }
+    list
+}
+
+fn failed(message: &str, observed: Observed<'_>) -> Vec<Verdict> {
+    let reason = Reason::ReconcileFailed;
+    let mut list = vec![verdict(
+        ConditionType::Progressing,
+        Status::False,
+        reason,
+        format!("{message}; it is tried again"),
+    )];
+    // Servers that run are none the worse for it.
+    if observed.pods.is_empty() {
+        list.push(verdict(
+            ConditionType::Ready,
+            Status::False,
+            reason,
+            format!("no server runs; {message}"),
+        ));
     }
     list
 }

@@ -142,12 +142,16 @@ fn trouble_with_the_store_says_what_still_works() {
 #[test]
 fn a_failure_leaves_what_is_known_and_fills_in_what_is_not() {
     let outcome = Outcome::Failed("failed to apply Service tide-dns".into());
-    let observed = Observed::default();
-    let types: Vec<ConditionType> = verdicts(&outcome, observed, &ALWAYS)
-        .into_iter()
-        .map(|verdict| verdict.type_)
-        .collect();
-    assert_eq!(types, [ConditionType::Progressing]);
+    let pods = [pod("tide-0", true, "new")];
+    let observed = Observed {
+        pods: &pods,
+        ..Observed::default()
+    };
+    let types = |list: Vec<Verdict>| list.into_iter().map(|verdict| verdict.type_).collect::<Vec<_>>();
+    assert_eq!(
+        types(verdicts(&outcome, observed, &ALWAYS)),
+        [ConditionType::Progressing]
+    );
     let first = verdicts(&outcome, observed, &[]);
     assert_eq!(first.len(), ALWAYS.len());
     assert!(
@@ -155,5 +159,18 @@ fn a_failure_leaves_what_is_known_and_fills_in_what_is_not() {
             .iter()
             .filter(|verdict| verdict.type_ != ConditionType::Progressing)
             .all(|verdict| verdict.status == Status::Unknown)
+    );
+}
+
+#[test]
+fn a_failure_before_there_is_a_server_is_why_the_cluster_is_not_ready() {
+    let outcome = Outcome::Failed("Secret tide-peers is another's".into());
+    assert_eq!(
+        ready(&outcome, &[], None),
+        (
+            Status::False,
+            Reason::ReconcileFailed,
+            "no server runs; Secret tide-peers is another's".into()
+        )
     );
 }

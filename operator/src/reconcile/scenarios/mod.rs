@@ -4,6 +4,7 @@ mod expose;
 mod grants;
 mod identities;
 mod keys;
+mod ownership;
 mod removal;
 mod servers;
 
@@ -226,12 +227,12 @@ impl Scene {
         );
         api.put(
             GARAGE,
-            json!({"metadata": {"generation": 1}, "status": {
+            json!({"metadata": {"generation": 1, "ownerReferences": [owner()]}, "status": {
             "observedGeneration": 1, "replicas": 1, "updateRevision": "new"}}),
         );
         api.put(
             SERVERS,
-            json!({"metadata": {"generation": 1}, "status": {
+            json!({"metadata": {"generation": 1, "ownerReferences": [owner()]}, "status": {
             "observedGeneration": 1, "replicas": 0, "updateRevision": "new"}}),
         );
         api.put(GARAGE_POD, store_pod());
@@ -295,6 +296,11 @@ impl Scene {
             .cloned()
             .unwrap()
     }
+}
+
+/// As objects of the `DnsCluster` have it.
+fn owner() -> Value {
+    json!({"apiVersion": "zonetide.dev/v1alpha1", "kind": "DnsCluster", "name": "tide", "uid": "cluster-uid", "controller": true})
 }
 
 fn store_pod() -> Value {
