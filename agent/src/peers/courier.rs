@@ -244,7 +244,10 @@ impl Courier {
             }
             match request.send().await {
                 Ok(response) => {
-                    if response.status() == StatusCode::UNAUTHORIZED && again && self.has_other_than(sent) {
+                    if response.status() == StatusCode::UNAUTHORIZED
+                        && again
+                        && self.has_other_than(sent.as_ref())
+                    {
                         again = false;
                         continue;
                     }
@@ -264,11 +267,11 @@ impl Courier {
 
     /// There is another token than the one that was sent: the file has changed, or was read again while the request was on
     /// its way.
-    fn has_other_than(&self, sent: Option<HeaderValue>) -> bool {
+    fn has_other_than(&self, sent: Option<&HeaderValue>) -> bool {
         if let Some(tokens) = &self.core.tokens {
             tokens.renew();
         }
-        self.header() != sent
+        self.header().as_ref() != sent
     }
 }
 
