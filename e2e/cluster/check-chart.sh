@@ -20,7 +20,7 @@ exposing=(--set 'expose.domains={example.org,\{namespace\}.example.net}' --set e
 for where in "" dns; do
   [ "$(ingress_verbs --set watchNamespace=$where)" = "[list, watch, delete]" ] ||
     fail "without expose.domains the operator has other rights to Ingresses than it needs"
-  [ "$(ingress_verbs --set watchNamespace=$where "${exposing[@]}")" = "[list, watch, delete, create, patch]" ] ||
+  [ "$(ingress_verbs --set watchNamespace=$where "${exposing[@]}")" = "[list, watch, delete, get, create, patch]" ] ||
     fail "with expose.domains the operator has other rights to Ingresses than it needs"
 done
 for line in 'value: "example.org,{namespace}.example.net"' 'value: "{\"a\":\"b\"}"' 'value: "c"'; do

@@ -10,6 +10,9 @@ const SAFETY_NET: Duration = Duration::from_secs(30);
 /// Short looks before a whole one, and the longest time between whole ones.
 const SHORT_LOOKS: u32 = 10;
 const WHOLE: Duration = Duration::from_secs(60);
+/// Time that a change which a peer has told may need until it is merged. What is missing after that was announced and not told,
+/// or got lost. Before the next look for what is not in the store yet, either, it is twice as long each time.
+pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// How often to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,15 @@ fn cadence(situation: Situation, poll: Duration) -> Cadence {
             look: poll,
             whole: (poll * SHORT_LOOKS).min(WHOLE).max(poll),
         }
+    }
+}
+
+/// The time for a look at what peers say, and at the store if that is missing here: soon after one in vain, for the peer may
+/// just be storing it.
+pub(super) fn until_the_next_look(in_vain: u32, poll: Duration) -> Duration {
+    match in_vain.checked_sub(1) {
+        None => poll,
+        Some(more) => ON_ITS_WAY.saturating_mul(2_u32.saturating_pow(more)).min(poll),
     }
 }
 
@@ -112,5 +124,14 @@ mod tests {
         };
         let poll = Duration::from_secs(1);
         assert_eq!(cadence(situation, poll).look, poll);
+    }
+
+    #[test]
+    fn what_is_being_stored_is_looked_for_soon_and_then_as_often_as_without_peers() {
+        let pauses: Vec<_> = (0..6)
+            .map(|in_vain| until_the_next_look(in_vain, Duration::from_secs(1)).as_millis())
+            .collect();
+        assert_eq!(pauses, [1000, 100, 200, 400, 800, 1000]);
+        assert_eq!(until_the_next_look(u32::MAX, Duration::MAX), Duration::MAX);
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::cadence::{ON_ITS_WAY, until_the_next_look};
 use super::peer::Told;
 use super::tidy::tidying;
 use super::{Received, Replica, Retention, Sweep, SyncError};
@@ -16,10 +17,6 @@ use super::{Received, Replica, Retention, Sweep, SyncError};
 /// Between two looks at whether there is something new to write down. What a crash makes forget is stored once more, or looked
 /// at once more.
 const MEMORY: Duration = Duration::from_secs(5);
-
-/// Time that a change which a peer has told may need until it is merged. What is missing after that was announced and not told,
-/// or got lost.
-const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// How often to do what.
 #[derive(Debug, Clone)]
@@ -190,6 +187,8 @@ async fn receiving(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(
     let mut failures = Failures::of("receive");
     let mut last_whole: Option<Instant> = None;
     let mut told_before = BTreeMap::new();
+    // Looks in a row that did not show what peers told of.
+    let mut in_vain = 0;
     let mut news = replica.schemas.guard.news();
     let mut peers = replica.peers.as_ref().map(|peers| peers.news());
     loop {
@@ -217,6 +216,11 @@ async fn receiving(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(
             Received::More | Received::Gap => Duration::ZERO,
         });
         let failed = outcome.is_err();
+        in_vain = if replica.is_behind(&told_before) {
+            in_vain + 1
+        } else {
+            0
+        };
         let next = failures.next(replica, pace, outcome)?;
         // What held storing back may be over, or the store may have lost something.
         changed.notify_one();
@@ -226,8 +230,9 @@ async fn receiving(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(
         }
         // Contact may be lost meanwhile, or a peer tell of what did not arrive: then the store has it.
         while Instant::now() < next {
+            let pause = until_the_next_look(in_vain, pace.storage_poll);
             tokio::select! {
-                () = sleep_until(next.min(Instant::now() + pace.storage_poll)) => {}
+                () = sleep_until(next.min(Instant::now() + pause)) => {}
                 () = changes(&mut peers) => {
                     told_before = replica.told_by_peers();
                     sleep_until(next.min(Instant::now() + ON_ITS_WAY)).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use zonetide_testbed::fault_proxy::{Fault, FaultProxy, Hold};
 use zonetide_testbed::{Garage, eventually};
 
 use crate::node::{Node, SOON, ZONE};
@@ -79,10 +80,11 @@ async fn what_one_server_writes_the_others_answer_without_a_look_at_the_store_an
 }
 
 #[tokio::test]
-async fn what_is_too_large_to_be_told_is_announced_and_looked_for_at_once() {
+async fn what_is_too_large_to_be_told_is_announced_and_looked_for_until_it_is_stored() {
     let garage = Garage::start().await;
     let bucket = garage.bucket("announced").await;
-    let mut nodes: Vec<_> = ["a", "b"].map(|name| Node::new(name, &bucket)).into();
+    let proxy = FaultProxy::start(&bucket);
+    let mut nodes = [Node::new("a", &proxy.bucket(&bucket)), Node::new("b", &bucket)];
     let urls: Vec<_> = nodes.iter().map(|node| node.agent.url()).collect();
     for node in &mut nodes {
         node.agent.tell(&urls);
@@ -90,7 +92,7 @@ async fn what_is_too_large_to_be_told_is_announced_and_looked_for_at_once() {
         node.agent.look_at_the_store_every(STORE_POLL);
         node.start().await;
     }
-    let [a, b] = &nodes[..] else { unreachable!() };
+    let [a, b] = &nodes;
     for node in [a, b] {
         in_contact(node, 1).await;
     }
@@ -105,7 +107,27 @@ async fn what_is_too_large_to_be_told_is_announced_and_looked_for_at_once() {
     let many: Vec<_> = (0..1000)
         .map(|number| (format!("host{number}.{ZONE}"), address(number)))
         .collect();
+    // Peers look for it before it is there.
+    let hold = Hold::default();
+    let mut once = Some(Fault::Hold(hold.clone()));
+    proxy.plan(move |request| once.take_if(|_| request.method == "PUT"));
+    let looks = async || {
+        let looks = metric(b, "zonetide_agent_listings_total{database=\"shard\"}").await;
+        looks.unwrap()
+    };
+    let before = looks().await;
     a.api().replace_many(ZONE, &many).await.unwrap();
+    hold.arrived().await;
+    eventually(SOON, "it is looked for in vain", async || {
+        let now = looks().await;
+        if now > before + 1.0 {
+            Ok(())
+        } else {
+            Err(now.to_string())
+        }
+    })
+    .await;
+    hold.let_go();
     b.comes_to_say("host999", &address(999)).await;
     assert!(metric(a, "zonetide_agent_deltas_stored_total").await.unwrap() >= 1.0);
 }
