@@ -168,8 +168,8 @@ impl Cli {
             tracing::info!("the configuration:\n{}", config.to_yaml()?);
         }
         let deadline = Deadline::start(self.timeout, replicates);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+        // One thread is enough for what waits: all that takes time on the database runs on others. A change wakes fewer.
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let stop = deadline.stop.clone();

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::task::spawn_blocking;
+
 use super::SyncError;
 use super::deltas::Deltas;
 use super::plan::{Next, sort_listing};
 use super::replica::Replica;
-use super::schema::{Verdict, schema_of_database};
+use super::schema::Verdict;
 use super::state::State;
 use crate::snapshot::{DeltaName, SnapshotName};
 use crate::status::Level;
@@ -197,15 +199,22 @@ impl Replica {
         Ok(())
     }
 
+    /// PowerDNS may have been upgraded meanwhile.
+    pub(super) async fn look_at_the_own_schema(&self) -> Result<(), SyncError> {
+        let guard = self.schemas.guard.clone();
+        if !guard.must_look_again() {
+            return Ok(());
+        }
+        spawn_blocking(move || guard.look_again())
+            .await
+            .map_err(|_| SyncError::Crashed("reading the schema"))?
+            .map_err(|error| SyncError::Dump(error.into()))
+    }
+
     pub(super) async fn look_at_schemas(&self) -> Result<(), SyncError> {
         let guard = self.schemas.guard.clone();
         if self.schemas.main {
-            let env = self.env.clone();
-            let own = tokio::task::spawn_blocking(move || schema_of_database(&env))
-                .await
-                .map_err(|_| SyncError::Crashed("reading the schema"))?
-                .map_err(|error| SyncError::Dump(error.into()))?;
-            guard.set_own(own);
+            self.look_at_the_own_schema().await?;
             guard.listed(self.state().listing.keys());
         }
         // Once PowerDNS is upgraded here, what was refused is welcome.

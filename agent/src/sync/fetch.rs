@@ -8,7 +8,7 @@ use super::dump::TransferError;
 use super::load::{Merged, merge_and_tell};
 use super::plan::Next;
 use super::replica::Replica;
-use super::schema::{schema_of_database, schema_of_snapshot};
+use super::schema::schema_of_snapshot;
 use crate::snapshot::{DecodeError, DeltaName, Meta, Snapshot, SnapshotName};
 use crate::status::{Level, Way};
 use crate::store::spool;
@@ -161,14 +161,13 @@ impl Replica {
             let from_meta = u32::try_from(meta.schema).ok().filter(|schema| *schema != 0);
             let said = schema_of_snapshot(&mut snapshot)?.max(from_meta);
             let is_delta = meta.from_lmdb_txn_id != 0;
-            let own = if schemas.main {
+            if schemas.main {
                 if said.is_some() || !is_delta {
                     schemas.guard.judge(&instance, said, newest);
                 }
-                schema_of_database(&env)?
-            } else {
-                schemas.guard.own()
-            };
+                schemas.guard.look_again()?;
+            }
+            let own = schemas.guard.own();
             if let (Some(said), Some(own)) = (said, own)
                 && said > own
             {
@@ -178,7 +177,7 @@ impl Replica {
             let merged = merge_and_tell(&env, &mut snapshot, oldest_mark, witness.as_ref())?;
             if schemas.main {
                 // An empty database has the schema of the first snapshot that is merged into it.
-                schemas.guard.set_own(schema_of_database(&env)?);
+                schemas.guard.look_again()?;
             }
             let outcome = Ok(merged);
             Ok(Loaded { meta, outcome })

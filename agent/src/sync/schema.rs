@@ -12,24 +12,19 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::lmdb::{Environment, LmdbError};
+use crate::lmdb::{Environment, LmdbError, Reader};
 use crate::snapshot::{DecodeError, Entry, Snapshot};
 
 /// Where PowerDNS writes the schema of its database.
 const SCHEMA_DBI: &str = "pdns";
 const SCHEMA_KEY: &[u8] = b"schemaversion";
 
-/// The schema of an open database; `None` while PowerDNS has not written one.
-///
-/// # Errors
-/// Those of LMDB.
-pub(super) fn schema_of_database(env: &Environment) -> Result<Option<u32>, LmdbError> {
-    env.read(|reader| {
-        let Some(dbi) = reader.dbi(SCHEMA_DBI)? else {
-            return Ok(None);
-        };
-        Ok(reader.get(&dbi, SCHEMA_KEY)?.and_then(|(_, value)| parse(value)))
-    })
+/// The schema of a database; `None` while PowerDNS has not written one.
+fn schema_of(reader: &Reader<'_>) -> Result<Option<u32>, LmdbError> {
+    let Some(dbi) = reader.dbi(SCHEMA_DBI)? else {
+        return Ok(None);
+    };
+    Ok(reader.get(&dbi, SCHEMA_KEY)?.and_then(|(_, value)| parse(value)))
 }
 
 /// The schema that a snapshot of a main database shows; `None` for one of a shard.
@@ -91,6 +86,8 @@ pub struct SchemaGuard {
 #[derive(Debug, Default)]
 struct Known {
     own: Option<u32>,
+    /// The transaction that the own database was read at.
+    read_at: Option<u64>,
     /// By instance, as object names show it; `None` for an instance whose snapshots say no schema.
     others: BTreeMap<String, Option<u32>>,
     /// Instances with main snapshots that are not judged yet, once the store was listed.
@@ -102,7 +99,7 @@ impl SchemaGuard {
         look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The schema of the own database. Returns whether it is another one than before.
+    /// The schema of the own database, where there is none to be read. Returns whether it is another one than before.
     pub fn set_own(&self, schema: Option<u32>) -> bool {
         self.known(|known| std::mem::replace(&mut known.own, schema) != schema)
     }
@@ -113,13 +110,21 @@ impl SchemaGuard {
         let _ = self.database.set(database);
     }
 
-    /// Reads the own schema again: PowerDNS may have been upgraded since the store was looked at.
+    /// Something was committed to the main database since it was read.
+    pub(super) fn must_look_again(&self) -> bool {
+        let last = self.database.get().map(|database| database.last_txn_id());
+        last.is_some() && last != self.known(|known| known.read_at)
+    }
+
+    /// Reads the own schema again: PowerDNS may have been upgraded since.
     ///
     /// # Errors
     /// Those of LMDB.
     pub(super) fn look_again(&self) -> Result<(), LmdbError> {
         if let Some(database) = self.database.get() {
-            self.set_own(schema_of_database(database)?);
+            let (own, read_at) =
+                database.read(|reader| Ok::<_, LmdbError>((schema_of(reader)?, reader.txn_id())))?;
+            self.known(|known| (known.own, known.read_at) = (own, Some(read_at)));
         }
         Ok(())
     }
@@ -213,6 +218,7 @@ impl SchemaGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lmdb::OpenOptions;
 
     fn guard(own: u32, others: &[(&str, Option<u32>)]) -> SchemaGuard {
         let guard = SchemaGuard::default();
@@ -308,5 +314,34 @@ mod tests {
         assert!(guard.other_schema().is_some());
         guard.listed([].iter());
         assert_eq!(guard.other_schema(), None);
+    }
+
+    #[test]
+    fn the_own_database_is_read_again_when_something_was_committed_to_it_and_only_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = OpenOptions {
+            map_size: 1 << 20,
+            max_dbs: 4,
+            create: true,
+            no_subdir: true,
+        };
+        let database = Arc::new(Environment::open(&dir.path().join("pdns.lmdb"), &options).unwrap());
+        let write = |schema: u32| {
+            let wrote = database.write::<_, LmdbError>(|writer| {
+                let dbi = writer.dbi(SCHEMA_DBI)?;
+                writer.put(&dbi, SCHEMA_KEY, u64::from(schema), false, &schema.to_be_bytes())
+            });
+            wrote.unwrap();
+        };
+        let guard = SchemaGuard::default();
+        assert!(!guard.must_look_again(), "there is nothing to read");
+        guard.watch(database.clone());
+        for schema in [5, 6] {
+            write(schema);
+            assert!(guard.must_look_again());
+            guard.look_again().unwrap();
+            assert_eq!(guard.own(), Some(schema));
+            assert!(!guard.must_look_again());
+        }
     }
 }

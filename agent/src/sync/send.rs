@@ -99,11 +99,7 @@ impl Replica {
 
     /// Looks whether something forbids to store, and says so. PowerDNS may have been upgraded since the store was looked at.
     pub(super) async fn is_held(&self) -> Result<bool, SyncError> {
-        let guard = self.schemas.guard.clone();
-        spawn_blocking(move || guard.look_again())
-            .await
-            .map_err(|_| SyncError::Crashed("reading the schema"))?
-            .map_err(|error| SyncError::Dump(error.into()))?;
+        self.look_at_the_own_schema().await?;
         let hold = self.hold();
         self.report_hold(hold.as_ref());
         Ok(hold.is_some())
