@@ -110,7 +110,9 @@ async fn what_is_too_large_to_be_told_is_announced_and_looked_for_until_it_is_st
     // Peers look for it before it is there.
     let hold = Hold::default();
     let mut once = Some(Fault::Hold(hold.clone()));
-    proxy.plan(move |request| once.take_if(|_| request.method == "PUT"));
+    proxy.plan(move |request| {
+        once.take_if(|_| request.method == "PUT" && request.target.contains("/delta/shard/"))
+    });
     let looks = async || {
         let looks = metric(b, "zonetide_agent_listings_total{database=\"shard\"}").await;
         looks.unwrap()
