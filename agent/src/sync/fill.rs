@@ -10,7 +10,7 @@ use crate::lmdb::{Dbi, Environment, Writer};
 use crate::snapshot::Entry;
 
 /// Most bytes of one transaction. LMDB has its pages in memory until they are written, and keeps that memory.
-const BYTES: usize = 8 << 20;
+const BYTES: usize = 2 << 20;
 /// Longest transaction: PowerDNS may start meanwhile, and then waits for the lock.
 const TIME: Duration = Duration::from_millis(250);
 /// Entries between two looks at the clock.
