@@ -48,7 +48,7 @@ pub enum Reason {
     /// Not ready, progressing: there are fewer or more servers than the spec says.
     Scaling,
     /// Not ready: no server takes API requests yet.
-    NoApiServer,
+    NoApiPod,
     /// Not progressing: everything is as the spec says.
     UpToDate,
     /// The annotation zonetide.dev/paused is set.
@@ -74,9 +74,9 @@ pub enum Reason {
     /// The store answered with something else than S3 would.
     StoreError,
     /// The keys are those that the spec names.
-    KeysGiven,
+    CredentialsProvided,
     /// The operator made the keys and renews them.
-    KeysMade,
+    CredentialsIssued,
     /// There are no keys: the pods' service account is trusted.
     ServiceAccountTrusted,
     /// New keys cannot be made; the present ones are good for a while yet.
@@ -112,7 +112,7 @@ impl Reason {
             Self::RollingUpdate => "RollingUpdate",
             Self::ServersStarting => "ServersStarting",
             Self::Scaling => "Scaling",
-            Self::NoApiServer => "NoApiServer",
+            Self::NoApiPod => "NoApiPod",
             Self::UpToDate => "UpToDate",
             Self::PausedByAnnotation => "PausedByAnnotation",
             Self::InvalidSpec => "InvalidSpec",
@@ -125,8 +125,8 @@ impl Reason {
             Self::BucketMissing => "BucketMissing",
             Self::EndpointUnreachable => "EndpointUnreachable",
             Self::StoreError => "StoreError",
-            Self::KeysGiven => "KeysGiven",
-            Self::KeysMade => "KeysMade",
+            Self::CredentialsProvided => "CredentialsProvided",
+            Self::CredentialsIssued => "CredentialsIssued",
             Self::ServiceAccountTrusted => "ServiceAccountTrusted",
             Self::RenewalFailed => "RenewalFailed",
             Self::KeysExpired => "KeysExpired",

@@ -137,7 +137,7 @@ pub enum StoreError {
     },
 
     #[error("no keys are made: the pods' service account is trusted in their place")]
-    NoKeysMade,
+    NoCredentialsIssued,
 
     #[error("cannot reach Cloudflare's API at {api} ({cause}): let the operator connect to it")]
     CloudflareUnreachable { api: String, cause: String },
@@ -332,7 +332,7 @@ impl StoreError {
             | Self::CloudflareUnreachable { .. } => Reason::EndpointUnreachable,
             Self::NoGarageApi { .. }
             | Self::Garage { .. }
-            | Self::NoKeysMade
+            | Self::NoCredentialsIssued
             | Self::NoR2 { .. }
             | Self::Cloudflare { .. }
             | Self::Other { .. }

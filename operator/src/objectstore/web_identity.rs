@@ -17,7 +17,7 @@ impl Source for WebIdentitySource {
     }
 
     fn mint(&self) -> BoxFuture<'_, Result<Minted, StoreError>> {
-        std::future::ready(Err(StoreError::NoKeysMade)).boxed()
+        std::future::ready(Err(StoreError::NoCredentialsIssued)).boxed()
     }
 
     fn check<'a>(&'a self, _keys: &'a Keys) -> BoxFuture<'a, Result<(), StoreError>> {

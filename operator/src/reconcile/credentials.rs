@@ -19,13 +19,13 @@ pub(super) fn ready(outcome: &Outcome, observed: Observed<'_>) -> Option<Verdict
     };
     match outcome {
         Outcome::Applied { plan, store, .. } => match (&store.obtained.access, &store.obtained.failing) {
-            (Access::Given(_), _) => of(Status::True, Reason::KeysGiven, given(plan)),
+            (Access::Given(_), _) => of(Status::True, Reason::CredentialsProvided, given(plan)),
             (Access::ServiceAccount, _) => of(
                 Status::True,
                 Reason::ServiceAccountTrusted,
                 "there are no keys: the store trusts the pods' service account, which the operator cannot try".to_owned(),
             ),
-            (Access::Made(held), None) => of(Status::True, Reason::KeysMade, made(held)),
+            (Access::Made(held), None) => of(Status::True, Reason::CredentialsIssued, made(held)),
             (Access::Made(held), Some(error)) => of(
                 Status::False,
                 Reason::RenewalFailed,
@@ -44,7 +44,7 @@ pub(super) fn ready(outcome: &Outcome, observed: Observed<'_>) -> Option<Verdict
                     Reason::KeysExpired,
                     format!("the keys have ended ({}) and there are no others: {error}", end(held)),
                 ),
-                Some(held) => of(Status::True, Reason::KeysMade, made(held)),
+                Some(held) => of(Status::True, Reason::CredentialsIssued, made(held)),
                 None => None,
             }
         }

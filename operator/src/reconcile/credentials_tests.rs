@@ -60,7 +60,7 @@ fn said(outcome: &Outcome, observed: Observed<'_>) -> Option<(Status, Reason, St
 #[test]
 fn given_keys_name_their_secret() {
     let (status, reason, message) = said(&applied(S3, access().into(), false), Observed::default()).unwrap();
-    assert_eq!((status, reason), (Status::True, Reason::KeysGiven));
+    assert_eq!((status, reason), (Status::True, Reason::CredentialsProvided));
     assert!(message.contains("Secret moon-keys"), "{message}");
 }
 
@@ -82,7 +82,7 @@ fn made_keys_say_until_when_they_are_good_and_when_they_are_renewed() {
         Observed::default(),
     )
     .unwrap();
-    assert_eq!((status, reason), (Status::True, Reason::KeysMade));
+    assert_eq!((status, reason), (Status::True, Reason::CredentialsIssued));
     assert_eq!(
         message,
         "the operator made the keys at 2027-01-15T08:00:00Z; they are good until 2027-01-15T11:00:00Z and renewed from \
@@ -117,7 +117,7 @@ fn keys_that_ended_without_others_are_told_apart_from_a_store_that_is_away() {
         ..Observed::default()
     };
     let outcome = not_ready(&away());
-    assert_eq!(said(&outcome, observed(2)).unwrap().1, Reason::KeysMade);
+    assert_eq!(said(&outcome, observed(2)).unwrap().1, Reason::CredentialsIssued);
     let (status, reason, message) = said(&outcome, observed(4)).unwrap();
     assert_eq!((status, reason), (Status::False, Reason::KeysExpired));
     assert!(

@@ -57,9 +57,9 @@ pub fn between(old: &DnsClusterStatus, new: &DnsClusterStatus) -> Vec<Notice> {
     {
         notices.push(Notice {
             warning: false,
-            reason: "ApiServerChosen".to_owned(),
+            reason: "ApiPodChosen".to_owned(),
             note: format!("API requests go to {pod}"),
-            action: "ChooseApiServer",
+            action: "ChooseApiPod",
         });
     }
     notices

@@ -112,7 +112,7 @@ fn another_api_pod_is_told() {
         api_pod: Some("a-1".into()),
         ..DnsClusterStatus::default()
     };
-    assert_eq!(told(&old, &new), [(false, "ApiServerChosen".to_owned())]);
+    assert_eq!(told(&old, &new), [(false, "ApiPodChosen".to_owned())]);
     assert_eq!(told(&new, &DnsClusterStatus::default()), []);
 }
 
@@ -121,14 +121,14 @@ fn trouble_with_renewing_keys_is_told_and_its_end_and_what_the_stores_condition_
     let of = |status, reason| status_of(ConditionType::CredentialsReady, status, reason);
     let none = DnsClusterStatus::default();
     let (made, failing) = (
-        of(Status::True, Reason::KeysMade),
+        of(Status::True, Reason::CredentialsIssued),
         of(Status::False, Reason::RenewalFailed),
     );
     assert_eq!(told(&none, &made), []);
     assert_eq!(told(&made, &failing), [(true, "RenewalFailed".to_owned())]);
     let ended = of(Status::False, Reason::KeysExpired);
     assert_eq!(told(&failing, &ended), [(true, "KeysExpired".to_owned())]);
-    assert_eq!(told(&ended, &made), [(false, "KeysMade".to_owned())]);
+    assert_eq!(told(&ended, &made), [(false, "CredentialsIssued".to_owned())]);
     let denied = of(Status::False, Reason::AccessDenied);
     assert_eq!(told(&made, &denied), []);
     assert_eq!(told(&denied, &made), []);

@@ -299,7 +299,7 @@ fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> 
         );
     }
     let Some(api_pod) = observed.api_pod else {
-        return not_yet(Reason::NoApiServer, "no server takes API requests yet".to_owned());
+        return not_yet(Reason::NoApiPod, "no server takes API requests yet".to_owned());
     };
     let all = if desired == 1 {
         "the server is".to_owned()

@@ -106,7 +106,7 @@ fn too_few_and_too_many_servers_mean_scaling() {
 #[test]
 fn without_a_server_for_api_requests_it_is_not_ready() {
     let pods = [pod("tide-0", true, "new"), pod("tide-1", true, "new")];
-    assert_eq!(ready(&applied(), &pods, None).1, Reason::NoApiServer);
+    assert_eq!(ready(&applied(), &pods, None).1, Reason::NoApiPod);
 }
 
 #[test]

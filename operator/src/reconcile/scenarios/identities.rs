@@ -79,7 +79,7 @@ async fn what_agents_say_is_in_the_status_and_a_second_look_writes_nothing() {
     assert_eq!(status["objectStore"]["bucketCreated"], false);
     assert!(status["objectStore"]["credentialsExpireAt"].is_string());
     assert_eq!(scene.condition("Replicating")["reason"], "InSync");
-    assert_eq!(scene.condition("CredentialsReady")["reason"], "KeysMade");
+    assert_eq!(scene.condition("CredentialsReady")["reason"], "CredentialsIssued");
     let again = short(&scene.run().await);
     assert!(
         !again.contains(&"dnsclusters/tide/status".to_owned()),

@@ -108,7 +108,7 @@ async fn keys_that_cannot_be_renewed_go_on_and_ended_ones_stop_nothing_that_runs
         "{:?}",
         events(&changes)
     );
-    assert_eq!(scene.condition("CredentialsReady")["reason"], "KeysMade");
+    assert_eq!(scene.condition("CredentialsReady")["reason"], "CredentialsIssued");
     assert_eq!(held(&scene).keys.access_key_id, "made-2");
     assert_eq!(scene.condition("ObjectStoreReady")["status"], "True");
 }

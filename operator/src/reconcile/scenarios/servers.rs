@@ -167,7 +167,7 @@ async fn the_api_label_moves_when_its_pod_is_not_ready_and_stays_when_that_is_ba
         (scene.label("tide-0"), scene.label("tide-1")),
         (Value::Null, json!("active"))
     );
-    assert!(events(&changes).contains(&"ServersNotReady") && events(&changes).contains(&"ApiServerChosen"));
+    assert!(events(&changes).contains(&"ServersNotReady") && events(&changes).contains(&"ApiPodChosen"));
 
     scene.pod("tide-0", true);
     scene.run().await;
