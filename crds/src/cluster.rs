@@ -34,7 +34,7 @@ pub const PAUSED_ANNOTATION: &str = "zonetide.dev/paused";
         name = "Ready",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether every server is up to date, in sync and serving"
+        description = "Whether every server is as the spec says and serves, and API requests reach one"
     ),
     printcolumn(
         name = "Replicas",
@@ -46,7 +46,7 @@ pub const PAUSED_ANNOTATION: &str = "zonetide.dev/paused";
         name = "Serving",
         type_ = "integer",
         json_path = ".status.readyReplicas",
-        description = "Servers that are in sync and serving"
+        description = "Servers that serve"
     ),
     printcolumn(
         name = "Reason",

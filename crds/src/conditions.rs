@@ -3,7 +3,7 @@
 /// What a condition is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConditionType {
-    /// Every server is up to date, in sync and serving, and one takes API requests.
+    /// Every server is as the spec says and serves, and API requests reach one of them. The object store does not count.
     Ready,
     /// The bucket exists and the keys open it.
     ObjectStoreReady,
@@ -57,7 +57,7 @@ pub enum Reason {
     InvalidSpec,
     /// The API server refused an object, or did not answer.
     ReconcileFailed,
-    /// Not ready: the bucket is not, see the condition ObjectStoreReady.
+    /// Not ready, not replicating: the bucket is not, see the condition ObjectStoreReady.
     ObjectStoreNotReady,
     /// The bucket exists and the keys open it.
     BucketReady,
@@ -91,6 +91,8 @@ pub enum Reason {
     IdentityCollision,
     /// Servers cannot store or load.
     ReplicationFailing,
+    /// Servers that started while the bucket did not answer serve what they have, or what the others have.
+    ServingWithoutStore,
     /// The agents do not answer the operator.
     AgentsUnreachable,
     /// The DnsCluster is being deleted, and what it has outside of Kubernetes with it.
@@ -134,6 +136,7 @@ impl Reason {
             Self::InSync => "InSync",
             Self::IdentityCollision => "IdentityCollision",
             Self::ReplicationFailing => "ReplicationFailing",
+            Self::ServingWithoutStore => "ServingWithoutStore",
             Self::AgentsUnreachable => "AgentsUnreachable",
             Self::Deleting => "Deleting",
             Self::DeletionBlocked => "DeletionBlocked",

@@ -38,6 +38,15 @@ pub struct ReplicationSpec {
     ))]
     pub full_snapshot_interval: Option<String>,
 
+    /// A server that starts while neither the bucket nor an up-to-date server answers serves what it has, if that was in sync
+    /// no longer ago than this, like `24h`. `0s`: it waits for the bucket. Default: the agent's, 168h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(h|m|s|ms))+$')").message(
+        "spec.replication.serveStaleFor must be a duration, like 168h or 30m, or 0s to wait for the bucket"
+    ))]
+    pub serve_stale_for: Option<String>,
+
     /// CPU and memory of the agent, the container that replicates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,

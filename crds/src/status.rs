@@ -16,7 +16,7 @@ pub struct DnsClusterStatus {
     #[serde(default)]
     pub replicas: i32,
 
-    /// How many servers are in sync and serving.
+    /// How many servers serve.
     #[serde(default)]
     pub ready_replicas: i32,
 
@@ -91,7 +91,7 @@ pub struct InstanceStatus {
     pub pod: String,
     /// Its name in the bucket.
     pub instance: String,
-    /// Whether it is in sync and serving.
+    /// Whether it serves.
     pub ready: bool,
     /// When it last stored something in the bucket, to the minute, as of the operator's last look.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -126,7 +126,7 @@ pub enum PullPolicy {
 
 impl Args {
     /// What reconciles need of it.
-    pub fn settings(&self, ipv6_first: bool) -> Settings {
+    pub fn settings(&self, ipv6_first: bool, kubelet_sleeps: bool) -> Settings {
         Settings {
             agent_image: self.agent_image.clone(),
             powerdns_image: self.powerdns_image.clone(),
@@ -139,6 +139,7 @@ impl Args {
                 PullPolicy::Never => ImagePullPolicy::Never,
             }),
             ipv6_first,
+            kubelet_sleeps,
             expose: ExposeSettings {
                 domains: self.expose_domains.clone(),
                 ingress_class: self.expose_ingress_class.clone(),
@@ -168,11 +169,13 @@ mod tests {
             "--expose-annotations",
             r#"{"a/b": "c,d"}"#,
         ]);
-        let expose = args.settings(false).expose;
+        let expose = args.settings(false, true).expose;
         assert_eq!(expose.domains_of("dns"), ["example.org", "dns.example.net"]);
         assert_eq!(expose.annotations["a/b"], "c,d");
         assert_eq!(expose.ingress_class, None);
-        let none = Args::parse_from(["zonetide-operator"]).settings(false).expose;
+        let none = Args::parse_from(["zonetide-operator"])
+            .settings(false, true)
+            .expose;
         assert!(none.domains.is_empty() && none.annotations.is_empty());
     }
 

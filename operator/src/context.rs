@@ -21,6 +21,8 @@ pub struct Context {
     /// UID of the namespace kube-system, once read.
     pub kubernetes_uid: OnceCell<String>,
     pub backoff: Backoff,
+    /// Of looks at whether servers use new keys.
+    pub handing_over: Backoff,
 }
 
 /// How long to wait before the next try, per object: longer each time it fails, and short again once it has worked.

@@ -1,13 +1,14 @@
 //! Which changes lead to a reconcile.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        discovery::v1::EndpointSlice,
         networking::v1::Ingress,
         policy::v1::PodDisruptionBudget,
     },
@@ -16,9 +17,10 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
-        Controller,
-        controller::Config,
-        reflector::{ObjectRef, Store},
+        Controller, Predicate, PredicateConfig, WatchStreamExt,
+        controller::{Action, Config},
+        predicates,
+        reflector::{self, ObjectRef, Store},
         watcher,
     },
 };
@@ -27,11 +29,17 @@ use zonetide_crds::DnsCluster;
 
 use crate::{
     context::Context,
+    error::Error,
     names::{INSTANCE_LABEL, MANAGED_BY_LABEL, MANAGER},
-    reconcile::{admin, error_policy, reconcile},
+    reconcile::{admin, api_service, error_policy, reconcile},
 };
 
 type Guarded = DeserializeGuard<DnsCluster>;
+
+/// Watches tell of pods; this is for when they do not.
+const API_LOOK_AGAIN: Duration = Duration::from_mins(1);
+/// After a request to the API server that failed.
+const API_RETRY: Duration = Duration::from_secs(1);
 
 /// Reconciles until `stop` resolves, and ends when the reconciles under way have.
 pub async fn run(
@@ -39,27 +47,43 @@ pub async fn run(
     namespace: Option<String>,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let client = context.client.clone();
+    let stop = stop.shared();
     let namespace = namespace.as_deref();
-    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}"));
-    let controller = Controller::new(api::<Guarded>(&client, namespace), watcher::Config::default());
-    let clusters = controller.store();
+    // Two, so that API requests never wait for what else is to be done.
+    tokio::join!(
+        clusters(context.clone(), namespace, stop.clone()),
+        api_services(context, namespace, stop),
+    );
+}
+
+/// Brings each `DnsCluster` to what its spec says.
+async fn clusters(
+    context: Arc<Context>,
+    namespace: Option<&str>,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let client = context.client.clone();
+    let (trigger, clusters) = asked_for(&client, namespace);
+    let controller = Controller::for_stream(trigger, clusters.clone());
     controller
         .with_config(Config::default().concurrency(8))
         // That something changed is all we need to know: reconciles read for themselves.
-        .owns(metadata_of::<StatefulSet>(&client, namespace), ours.clone())
-        .owns(metadata_of::<Service>(&client, namespace), ours.clone())
-        .owns(metadata_of::<ConfigMap>(&client, namespace), ours.clone())
-        .owns(metadata_of::<Ingress>(&client, namespace), ours.clone())
-        .owns(metadata_of::<ServiceAccount>(&client, namespace), ours.clone())
-        .owns(
-            metadata_of::<PodDisruptionBudget>(&client, namespace),
-            ours.clone(),
-        )
+        .owns(metadata_of::<StatefulSet>(&client, namespace), ours())
+        .owns(metadata_of::<Service>(&client, namespace), ours())
+        .owns(metadata_of::<ConfigMap>(&client, namespace), ours())
+        .owns(metadata_of::<Ingress>(&client, namespace), ours())
+        .owns(metadata_of::<ServiceAccount>(&client, namespace), ours())
+        .owns(metadata_of::<PodDisruptionBudget>(&client, namespace), ours())
         // Owned by the StatefulSet, so found by label.
-        .watches(metadata_of::<Pod>(&client, namespace), ours, |pod| {
+        .watches(metadata_of::<Pod>(&client, namespace), ours(), |pod| {
             cluster_of(&pod)
         })
+        // Owned by a Service, whose labels they have.
+        .watches(
+            metadata_of::<EndpointSlice>(&client, namespace),
+            ours(),
+            |slice| cluster_of(&slice),
+        )
         // Ours, and those that specs name.
         .watches(
             metadata_of::<Secret>(&client, namespace),
@@ -68,13 +92,76 @@ pub async fn run(
         )
         .graceful_shutdown_on(stop)
         .run(reconcile, error_policy, context)
-        .for_each(|result| async move {
-            // Errors of reconciles are logged by the error policy, with more.
-            if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = result {
-                tracing::warn!(error = %error, "a watch failed, it is begun again");
-            }
-        })
+        .for_each(watched)
         .await;
+}
+
+/// Keeps the Service of each `DnsCluster`'s API on a server that is ready.
+async fn api_services(
+    context: Arc<Context>,
+    namespace: Option<&str>,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let client = context.client.clone();
+    let (trigger, clusters) = asked_for(&client, namespace);
+    Controller::for_stream(trigger, clusters)
+        .with_config(Config::default().concurrency(8))
+        .watches(metadata_of::<Pod>(&client, namespace), ours(), |pod| {
+            cluster_of(&pod)
+        })
+        .graceful_shutdown_on(stop)
+        .run(keep_api_service, api_error_policy, context)
+        .for_each(watched)
+        .await;
+}
+
+async fn keep_api_service(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    api_service::keep(&context, &namespace, &name).await?;
+    Ok(Action::requeue(API_LOOK_AGAIN))
+}
+
+#[allow(clippy::needless_pass_by_value)] // the controller's signature
+fn api_error_policy(object: Arc<Guarded>, error: &Error, _context: Arc<Context>) -> Action {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    tracing::warn!(%namespace, %name, error = error.describe(), retry_in = ?API_RETRY, "cannot choose a server for API requests");
+    Action::requeue(API_RETRY)
+}
+
+/// Errors of reconciles are logged by the error policies, with more.
+async fn watched<T, E: std::error::Error + 'static>(
+    result: Result<T, kube::runtime::controller::Error<E, watcher::Error>>,
+) {
+    if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = result {
+        tracing::warn!(error = %error, "a watch failed, it is begun again");
+    }
+}
+
+/// The `DnsCluster`s, and a stream of those whose spec, annotations, labels or finalizers have changed: a status that we have
+/// written ourselves is no reason to look again.
+fn asked_for(
+    client: &Client,
+    namespace: Option<&str>,
+) -> (
+    impl Stream<Item = Result<Guarded, watcher::Error>> + Send + use<>,
+    Store<Guarded>,
+) {
+    let (clusters, writer) = reflector::store();
+    let events = watcher(api::<Guarded>(client, namespace), watcher::Config::default());
+    let asked = predicates::generation
+        .combine(predicates::annotations)
+        .combine(predicates::labels)
+        .combine(predicates::finalizers);
+    let stream = events
+        .default_backoff()
+        .reflect(writer)
+        .touched_objects()
+        .predicate_filter(asked, PredicateConfig::default());
+    (stream, clusters)
+}
+
+fn ours() -> watcher::Config {
+    watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}"))
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -94,9 +181,12 @@ where
     api(client, namespace)
 }
 
-fn cluster_of(pod: &PartialObjectMeta<Pod>) -> Option<ObjectRef<Guarded>> {
-    let name = pod.labels().get(INSTANCE_LABEL)?;
-    Some(ObjectRef::new(name).within(&pod.namespace()?))
+fn cluster_of<K>(object: &PartialObjectMeta<K>) -> Option<ObjectRef<Guarded>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let name = object.labels().get(INSTANCE_LABEL)?;
+    Some(ObjectRef::new(name).within(&object.namespace()?))
 }
 
 /// The clusters that own or name a Secret.

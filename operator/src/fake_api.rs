@@ -40,7 +40,8 @@ impl FakeApi {
                 let (parts, body) = request.into_parts();
                 let bytes = body.collect_bytes().await.unwrap();
                 let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-                let (status, answer) = api.answer(&parts.method, parts.uri.path(), body);
+                let query = parts.uri.query().unwrap_or_default();
+                let (status, answer) = api.answer(&parts.method, parts.uri.path(), query, body);
                 let bytes = serde_json::to_vec(&answer).unwrap();
                 respond.send_response(
                     Response::builder()
@@ -87,10 +88,10 @@ impl FakeApi {
         self.0.lock().unwrap()
     }
 
-    fn answer(&self, method: &Method, path: &str, body: Value) -> (StatusCode, Value) {
+    fn answer(&self, method: &Method, path: &str, query: &str, body: Value) -> (StatusCode, Value) {
         let mut state = self.state();
         if method == Method::GET {
-            return read(&state, path);
+            return read(&state, path, query);
         }
         state.changes.push(Change {
             method: method.clone(),
@@ -161,14 +162,22 @@ fn merged(mut old: Value, sent: &Value, status: bool) -> Value {
     old
 }
 
-fn read(state: &State, path: &str) -> (StatusCode, Value) {
-    let listed = ["/pods", "/statefulsets", "/persistentvolumeclaims", "/ingresses"];
+fn read(state: &State, path: &str, query: &str) -> (StatusCode, Value) {
+    let listed = [
+        "/pods",
+        "/statefulsets",
+        "/persistentvolumeclaims",
+        "/ingresses",
+        "/configmaps",
+        "/endpointslices",
+        "/events",
+    ];
     if listed.iter().any(|kind| path.ends_with(kind)) {
         let prefix = format!("{path}/");
         let items: Vec<&Value> = state
             .objects
             .iter()
-            .filter(|(key, _)| key.starts_with(&prefix))
+            .filter(|(key, value)| key.starts_with(&prefix) && is_selected(value, query))
             .map(|(_, value)| value)
             .collect();
         return (
@@ -180,6 +189,20 @@ fn read(state: &State, path: &str) -> (StatusCode, Value) {
         Some(object) => (StatusCode::OK, object.clone()),
         None => refusal(StatusCode::NOT_FOUND, "NotFound"),
     }
+}
+
+/// Whether an object has the labels that a list is asked for. Of those it has none of, nothing is asked: tests leave some out.
+fn is_selected(object: &Value, query: &str) -> bool {
+    let query = query.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
+    let Some((_, selector)) = query.split_once("labelSelector=") else {
+        return true;
+    };
+    let selector = selector.split('&').next().unwrap_or_default();
+    let pairs = selector.split(',').filter_map(|pair| pair.split_once('='));
+    let labels = &object["metadata"]["labels"];
+    pairs
+        .into_iter()
+        .all(|(key, value)| labels[key].is_null() || labels[key] == value)
 }
 
 fn refusal(code: StatusCode, reason: &str) -> (StatusCode, Value) {

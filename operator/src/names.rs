@@ -43,6 +43,8 @@ pub const RETIRED_INSTANCES: &str = "instances";
 pub const DNS_PORT: i32 = 5300;
 pub const API_PORT: i32 = 8081;
 pub const AGENT_PORT: i32 = 8500;
+/// Where the kubelet asks how a server is.
+pub const PROBES_PORT: i32 = 8501;
 pub const GARAGE_S3_PORT: i32 = 3900;
 pub const GARAGE_RPC_PORT: i32 = 3901;
 pub const GARAGE_ADMIN_PORT: i32 = 3903;
@@ -90,8 +92,14 @@ impl Names {
         format!("{}-api", self.cluster)
     }
 
-    pub fn config(&self) -> String {
-        format!("{}-config", self.cluster)
+    /// The `ConfigMap` with the files of this revision.
+    pub fn config(&self, revision: &str) -> String {
+        format!("{}{revision}", self.config_prefix())
+    }
+
+    /// What the names of all of them start with.
+    pub fn config_prefix(&self) -> String {
+        format!("{}-config-", self.cluster)
     }
 
     /// The `ConfigMap` with the instances that have been scaled away.

@@ -79,13 +79,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 instance: Some(identity),
             },
         ),
+        settings: args.settings(ipv6_first, kubelet_sleeps(&client).await),
         client,
-        settings: args.settings(ipv6_first),
         sources: Arc::new(RealSources::new().context("failed to set up the HTTP client")?),
         agents: Arc::new(RealAgents::new().context("failed to set up the HTTP client")?),
         metrics,
         kubernetes_uid: tokio::sync::OnceCell::new(),
         backoff: Backoff::default(),
+        handing_over: Backoff::default(),
     });
     let mut stop_controller = stop.clone();
     let controller = controller::run(context, args.namespace, async move {
@@ -99,6 +100,26 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     leadership.give_up().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Whether the hook `sleep` is there. An API server that does not know it would leave it out in silence.
+async fn kubelet_sleeps(client: &Client) -> bool {
+    match client.apiserver_version().await {
+        Ok(version) => knows_sleep(&version.major, &version.minor),
+        Err(error) => {
+            tracing::warn!(%error, "cannot ask the API server for its version: an older one is assumed");
+            false
+        }
+    }
+}
+
+/// From Kubernetes 1.30 on. Some providers write a minor version like `30+`.
+fn knows_sleep(major: &str, minor: &str) -> bool {
+    let number = |text: &str| {
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        digits.parse::<u32>().unwrap_or_default()
+    };
+    (number(major), number(minor)) >= (1, 30)
 }
 
 /// Without the definition every watch would fail, with messages that do not say why.
@@ -156,4 +177,23 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| MANAGER.to_owned(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubelets_sleep_from_1_30_on() {
+        for (major, minor, sleeps) in [
+            ("1", "29", false),
+            ("1", "30", true),
+            ("1", "30+", true),
+            ("1", "34", true),
+            ("2", "0", true),
+            ("", "", false),
+        ] {
+            assert_eq!(knows_sleep(major, minor), sleeps, "{major}.{minor}");
+        }
+    }
 }

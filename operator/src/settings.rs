@@ -17,6 +17,8 @@ pub struct Settings {
     pub image_pull_policy: Option<ImagePullPolicy>,
     /// Whether pods of this Kubernetes cluster have IPv6 addresses first, so that servers must listen there.
     pub ipv6_first: bool,
+    /// Whether kubelets know the hook `sleep`, as from Kubernetes 1.30 on.
+    pub kubelet_sleeps: bool,
     pub expose: ExposeSettings,
 }
 

@@ -10,11 +10,13 @@ use serde_json::json;
 use zonetide_crds::DnsCluster;
 
 use crate::{
-    build::{self, Applied, ServerResources},
+    build::{self, Applied, Prepared, ServerResources},
     objectstore::Keys,
     reconcile::{
         fetch::{Fetched, Secrets},
-        keys::Access,
+        keys::{Access, Obtained},
+        outcome::{Reconciled, StoreOutcome},
+        refusals::Refusals,
         validate::{Plan, validate},
     },
     secret::SecretText,
@@ -43,6 +45,7 @@ pub(crate) fn settings() -> Settings {
         minio_image: "minio:test".into(),
         image_pull_policy: None,
         ipv6_first: false,
+        kubelet_sleeps: true,
         expose: ExposeSettings {
             domains: vec!["tides.test".parse().unwrap()],
             ..ExposeSettings::default()
@@ -56,6 +59,10 @@ pub(crate) fn fetched(spec: &str) -> Fetched {
         kubernetes_uid: "0a1b2c3d-4e5f-6789-abcd-ef0123456789".into(),
         pods: vec![],
         store_pods: vec![],
+        stateful_set: None,
+        store_stateful_set: None,
+        api_endpoints: vec![],
+        refusals: Refusals::default(),
         secrets: Secrets {
             given_credentials: Some(secret(&[("access-key-id", "id\n"), ("secret-access-key", "s")])),
             ..Secrets::default()
@@ -80,13 +87,17 @@ pub(crate) fn access() -> Access {
     Access::Given(keys())
 }
 
-/// A cluster's objects as if the API server had taken them.
+/// A cluster's objects as they are sent to the API server.
+pub(crate) fn built_servers(plan: &Plan) -> ServerResources<Prepared> {
+    build::servers(plan, plan.servers.as_ref().unwrap())
+}
+
+/// The same as if the API server had taken them.
 pub(crate) fn applied_servers(plan: &Plan) -> ServerResources<Applied> {
     let ServerResources {
         service_account,
         api_key,
         peers_token,
-        object_store,
         config,
         peers_service,
         dns_service,
@@ -94,12 +105,11 @@ pub(crate) fn applied_servers(plan: &Plan) -> ServerResources<Applied> {
         disruption_budget,
         stateful_set,
         state: PhantomData,
-    } = build::servers(plan, &access());
+    } = built_servers(plan);
     ServerResources {
         service_account,
         api_key,
         peers_token,
-        object_store,
         config,
         peers_service,
         dns_service,
@@ -107,6 +117,21 @@ pub(crate) fn applied_servers(plan: &Plan) -> ServerResources<Applied> {
         disruption_budget,
         stateful_set,
         state: PhantomData,
+    }
+}
+
+/// What a reconcile came to whose areas are all well.
+pub(crate) fn reconciled(plan: Plan, obtained: Obtained) -> Reconciled {
+    Reconciled {
+        stateful_set: Some(applied_servers(&plan).stateful_set),
+        plan: Some(Box::new(plan)),
+        store: Some(Ok(StoreOutcome {
+            bucket_created: false,
+            obtained,
+            settled: true,
+            warnings: vec![],
+        })),
+        ..Reconciled::default()
     }
 }
 

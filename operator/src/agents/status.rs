@@ -27,6 +27,9 @@ pub struct AgentStatus {
     /// It has merged all that was in the bucket when it started.
     #[serde(deserialize_with = "lenient")]
     pub ready: bool,
+    /// By what it serves.
+    #[serde(deserialize_with = "lenient")]
+    pub serving: Serving,
     /// The agent's clock.
     #[serde(deserialize_with = "lenient")]
     pub time: Option<Time>,
@@ -34,6 +37,17 @@ pub struct AgentStatus {
     pub health: Health,
     #[serde(deserialize_with = "lenient")]
     pub databases: BTreeMap<String, Database>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Serving {
+    /// `bucket`, `peers` or `own-data`; none while it does not serve, and from agents that do not say.
+    #[serde(deserialize_with = "lenient")]
+    pub basis: Option<String>,
+    /// When it was last known to have all that others wrote.
+    #[serde(deserialize_with = "lenient")]
+    pub last_in_sync: Option<Time>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -120,10 +134,22 @@ impl AgentStatus {
         lag.map(|seconds| seconds.max(0))
     }
 
+    /// By what it serves, when that is not the bucket.
+    pub fn serves_without_store(&self) -> Option<String> {
+        match self.serving.basis.as_deref()? {
+            "peers" => Some("it has what the other servers have".to_owned()),
+            "own-data" => Some(self.serving.last_in_sync.as_ref().map_or_else(
+                || "by its own data".to_owned(),
+                |time| format!("by its own data, which were in sync at {}", time.0),
+            )),
+            _ => None,
+        }
+    }
+
     /// What keeps it from loading the bucket, when it has not since it started. Without that it does not serve, so this is said
     /// sooner than what fails later.
     pub fn cannot_load(&self) -> Option<&str> {
-        if self.ready {
+        if self.ready || self.serving.basis.is_some() {
             return None;
         }
         let steps = self

@@ -12,7 +12,7 @@ use crate::{
         ACCESS_KEY_ID, AGENT_PORT, API_PORT, DNS_PORT, PEERS_TOKEN, RETIRED_INSTANCES, SECRET_ACCESS_KEY,
         SESSION_TOKEN,
     },
-    reconcile::validate::{Plan, StorePlan},
+    reconcile::validate::{Plan, ServerPlan, StorePlan},
     secret::SecretText,
 };
 
@@ -25,7 +25,7 @@ pub(super) const RETIRED_DIR: &str = "/etc/zonetide-retired";
 pub(super) const SOCKET_DIR: &str = "/run/pdns";
 
 /// `pdns.conf`: what users may change first, with their changes, then what the operator owns.
-pub(super) fn pdns_conf(plan: &Plan) -> String {
+pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
     let mut settings: BTreeMap<&str, String> = BTreeMap::from([
         ("webserver-allow-from", "0.0.0.0/0,::/0".to_owned()),
         // Nothing leaves the cluster unasked.
@@ -46,7 +46,7 @@ pub(super) fn pdns_conf(plan: &Plan) -> String {
         ("lmdb-filename", format!("{DATA_DIR}/pdns.lmdb")),
         ("lmdb-shards", "1".to_owned()),
         ("lmdb-lightning-stream", "yes".to_owned()),
-        ("lmdb-map-size", plan.map_size_mb.to_string()),
+        ("lmdb-map-size", servers.map_size_mb.to_string()),
         ("local-address", addresses.to_owned()),
         // Nodes without IPv6 have no [::].
         ("local-address-nonexist-fail", "no".to_owned()),
@@ -72,17 +72,17 @@ pub(super) fn pdns_conf(plan: &Plan) -> String {
 }
 
 /// The file in PowerDNS' include-dir. It holds the API key, which must be neither an argument nor in a `ConfigMap`.
-pub(super) fn api_conf(plan: &Plan) -> SecretText {
-    SecretText::new(format!("api-key={}\n", plan.api_key.expose()))
+pub(super) fn api_conf(servers: &ServerPlan) -> SecretText {
+    SecretText::new(format!("api-key={}\n", servers.api_key.expose()))
 }
 
 /// The agent's configuration. It is JSON, which is YAML too: every value is quoted as it should be.
-pub(super) fn agent_yaml(plan: &Plan) -> String {
+pub(super) fn agent_yaml(plan: &Plan, servers: &ServerPlan) -> String {
     let database = |file: &str| {
         json!({
             "path": format!("{DATA_DIR}/{file}"),
             "schema_tracks_changes": true,
-            "options": {"no_subdir": true, "create": true, "map_size": format!("{}MB", plan.map_size_mb)},
+            "options": {"no_subdir": true, "create": true, "map_size": format!("{}MB", servers.map_size_mb)},
         })
     };
     let replication = &plan.spec.replication;
@@ -129,19 +129,43 @@ pub(super) fn agent_yaml(plan: &Plan) -> String {
     if let Some(tls) = store_ca::options(plan) {
         config["storage"]["options"]["tls"] = tls;
     }
+    if let Some(time) = &replication.serve_stale_for {
+        config["serving"] = json!({"stale_for": time});
+    }
     if let Some(interval) = &replication.full_snapshot_interval {
         config["storage_force_snapshot_interval"] = json!(interval);
     }
     serde_saphyr::to_string(&config).unwrap_or_else(|_| config.to_string())
 }
 
+/// The files of the `ConfigMap`, by name.
+pub(super) fn files(plan: &Plan, servers: &ServerPlan) -> BTreeMap<String, String> {
+    [
+        ("pdns.conf", pdns_conf(plan, servers)),
+        ("agent.yaml", agent_yaml(plan, servers)),
+    ]
+    .map(|(name, text)| (name.to_owned(), text))
+    .into()
+}
+
+/// Names the files by their content, so that a server which is started again reads those it was made for.
+pub(super) fn revision(files: &BTreeMap<String, String>) -> String {
+    hex(&digest(files.values().map(String::as_str))[..5])
+}
+
 /// Changes when something changes that the pods read only at their start. Keys to the bucket and the peers' token are not
 /// in it: the agent reads them again by itself.
-pub(super) fn checksum(plan: &Plan) -> String {
+pub(super) fn checksum(files: &BTreeMap<String, String>, servers: &ServerPlan) -> String {
+    let api = api_conf(servers);
+    let texts = files.values().map(String::as_str).chain([api.expose()]);
+    hex(&digest(texts)[..16])
+}
+
+fn digest<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
     let mut hash = Sha256::new();
-    for text in [&pdns_conf(plan), &agent_yaml(plan), api_conf(plan).expose()] {
+    for text in texts {
         hash.update(text.len().to_be_bytes());
         hash.update(text.as_bytes());
     }
-    hex(&hash.finalize()[..16])
+    hash.finalize().to_vec()
 }

@@ -11,9 +11,7 @@ use k8s_openapi::{
 use zonetide_crds::ManagedStore;
 
 use super::{
-    Prepared, StoreResources,
-    ingress::ingresses,
-    metadata,
+    Prepared, StoreResources, metadata,
     node::{Node, checksum, container_of, env_from, service, stateful_set},
     pod::{mount, port, read_only},
     secret,
@@ -69,7 +67,6 @@ pub(super) fn garage(
             &node,
             vec![tcp("s3", GARAGE_S3_PORT), tcp("admin", GARAGE_ADMIN_PORT)],
         ),
-        ingresses: ingresses(plan, Part::Garage, &name),
         stateful_set: stateful_set(plan, managed, node),
         config: Some(ConfigMap {
             metadata: metadata(plan, Part::Garage, name),

@@ -9,14 +9,22 @@ use zonetide_crds::ExposedHost;
 use super::metadata;
 use crate::{
     names::Part,
-    reconcile::{expose::Exposed, validate::Plan},
+    reconcile::{
+        expose::Exposed,
+        validate::{Plan, StorePlan},
+    },
 };
 
-/// One for each host. `service` is that of the store.
-pub(super) fn ingresses(plan: &Plan, part: Part, service: &str) -> Vec<Ingress> {
+/// One for each host that is exposed.
+pub fn ingresses(plan: &Plan) -> Vec<Ingress> {
+    let (part, service) = match plan.store {
+        StorePlan::Garage { .. } => (Part::Garage, plan.names.garage()),
+        StorePlan::Minio { .. } => (Part::Minio, plan.names.minio()),
+        _ => return Vec::new(),
+    };
     let hosts = plan.exposure.hosts.iter();
     hosts
-        .map(|(exposed, host)| ingress(plan, part, service, *exposed, host))
+        .map(|(exposed, host)| ingress(plan, part, &service, *exposed, host))
         .collect()
 }
 

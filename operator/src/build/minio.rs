@@ -10,7 +10,6 @@ use zonetide_crds::ManagedStore;
 
 use super::{
     Prepared, StoreResources,
-    ingress::ingresses,
     node::{Node, checksum, container_of, env_from, service, stateful_set},
     pod::{mount, port},
     secret,
@@ -54,7 +53,6 @@ pub(super) fn minio(plan: &Plan, managed: &ManagedStore, root: &Keys) -> StoreRe
             &node,
             vec![tcp("s3", MINIO_S3_PORT), tcp("console", MINIO_CONSOLE_PORT)],
         ),
-        ingresses: ingresses(plan, Part::Minio, &name),
         stateful_set: stateful_set(plan, managed, node),
         config: None,
         state: PhantomData,

@@ -6,10 +6,12 @@ mod ingress;
 mod minio;
 mod node;
 mod pod;
+mod probes;
 mod retired;
 mod servers;
 mod services;
 mod store_ca;
+mod volumes;
 mod web_identity;
 
 use std::marker::PhantomData;
@@ -19,13 +21,13 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Secret, Service, ServiceAccount},
-        networking::v1::Ingress,
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
 pub use self::{
+    ingress::ingresses,
     node::store,
     retired::retired,
     servers::{object_store, servers},
@@ -46,8 +48,6 @@ pub struct StoreResources<S> {
     /// None where arguments and variables say all.
     pub config: Option<ConfigMap>,
     pub service: Service,
-    /// None unless the spec exposes something.
-    pub ingresses: Vec<Ingress>,
     pub stateful_set: StatefulSet,
     pub state: PhantomData<S>,
 }
@@ -58,7 +58,6 @@ pub struct ServerResources<S> {
     pub service_account: ServiceAccount,
     pub api_key: Secret,
     pub peers_token: Secret,
-    pub object_store: Secret,
     pub config: ConfigMap,
     pub peers_service: Service,
     pub dns_service: Service,

@@ -2,31 +2,43 @@
 
 use k8s_openapi::{
     api::core::v1::{
-        Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
-        EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity,
-        PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-        SecretVolumeSource, SecurityContext, TCPSocketAction, TopologySpreadConstraint, Volume, VolumeMount,
-        WeightedPodAffinityTerm,
+        Affinity, Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector,
+        PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
+        SeccompProfile, SecurityContext, TopologySpreadConstraint, VolumeMount, WeightedPodAffinityTerm,
     },
-    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 
-use super::config::{API_DIR, CONFIG_DIR, DATA_DIR, PEERS_DIR, RETIRED_DIR, SOCKET_DIR, STORE_DIR, checksum};
-use super::{store_ca, web_identity};
+use super::config::{API_DIR, CONFIG_DIR, DATA_DIR, PEERS_DIR, RETIRED_DIR, SOCKET_DIR, STORE_DIR};
+use super::{probes, store_ca, volumes::volumes, web_identity};
 use crate::{
-    names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, PEERS_TOKEN, Part},
+    names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, PROBES_PORT, Part},
     reconcile::validate::Plan,
 };
+
+/// Starts the agent, starts it again when it ends, and answers the kubelet, whatever becomes of it.
+const SUPERVISED_AGENT: [&str; 7] = [
+    "--log-format",
+    "json",
+    "supervise",
+    "--",
+    "--config",
+    "/etc/zonetide/agent.yaml",
+    "sync",
+];
+/// The last lines of its log are what a container ended with, so that a condition can quote them.
+const LAST_WORDS: &str = "FallbackToLogsOnError";
 
 /// The user of Debian's and of the official PowerDNS image, and of the agent's: LMDB wants one for both.
 const POWERDNS_USER: i64 = 953;
 
-pub(super) fn template(plan: &Plan) -> PodTemplateSpec {
+/// `config` is the `ConfigMap` with the files, `checksum` changes when the pods must be replaced.
+pub(super) fn template(plan: &Plan, config: &str, checksum: String) -> PodTemplateSpec {
     let scheduling = plan.spec.scheduling.clone();
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(plan.names.labels(Part::Dns)),
-            annotations: Some([(CHECKSUM_ANNOTATION.to_owned(), checksum(plan))].into()),
+            annotations: Some([(CHECKSUM_ANNOTATION.to_owned(), checksum)].into()),
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
@@ -41,7 +53,7 @@ pub(super) fn template(plan: &Plan) -> PodTemplateSpec {
             security_context: Some(pod_security(POWERDNS_USER)),
             termination_grace_period_seconds: Some(60),
             volumes: Some(
-                volumes(&plan.names)
+                volumes(&plan.names, config)
                     .into_iter()
                     .chain(web_identity::volume(plan))
                     .chain(store_ca::volume(plan))
@@ -64,12 +76,6 @@ pub(super) fn template(plan: &Plan) -> PodTemplateSpec {
 }
 
 fn agent(plan: &Plan) -> Container {
-    let ready = |failures| Probe {
-        period_seconds: Some(1),
-        timeout_seconds: Some(2),
-        failure_threshold: Some(failures),
-        ..get("/readyz")
-    };
     Container {
         name: "agent".to_owned(),
         image: Some(plan.settings.agent_image.clone()),
@@ -78,26 +84,16 @@ fn agent(plan: &Plan) -> Container {
             .image_pull_policy
             .map(|policy| policy.as_str().to_owned()),
         restart_policy: Some("Always".to_owned()),
-        args: Some(
-            ["--config", "/etc/zonetide/agent.yaml", "sync"]
-                .map(str::to_owned)
-                .into(),
-        ),
+        args: Some(SUPERVISED_AGENT.map(str::to_owned).into()),
         env: Some(environment(plan)),
-        ports: Some(vec![port("agent", AGENT_PORT, "TCP")]),
-        // An hour for loading a large bucket. Until then PowerDNS does not start, so it never answers from old data.
-        startup_probe: Some(ready(3600)),
-        readiness_probe: Some(Probe {
-            period_seconds: Some(2),
-            ..ready(3)
-        }),
-        // Not /healthz, which fails while the store is away: a restart would not bring it back.
-        liveness_probe: Some(Probe {
-            period_seconds: Some(10),
-            timeout_seconds: Some(5),
-            failure_threshold: Some(6),
-            ..get("/livez")
-        }),
+        ports: Some(vec![
+            port("agent", AGENT_PORT, "TCP"),
+            port("probes", PROBES_PORT, "TCP"),
+        ]),
+        startup_probe: Some(probes::agent_startup()),
+        // None for readiness: an agent that is away keeps nobody from being answered.
+        liveness_probe: Some(probes::agent_liveness()),
+        termination_message_policy: Some(LAST_WORDS.to_owned()),
         resources: Some(
             plan.spec
                 .replication
@@ -174,20 +170,10 @@ fn powerdns(plan: &Plan) -> Container {
             port("dns-tcp", DNS_PORT, "TCP"),
             port("api", API_PORT, "TCP"),
         ]),
-        readiness_probe: Some(Probe {
-            period_seconds: Some(2),
-            timeout_seconds: Some(2),
-            failure_threshold: Some(3),
-            ..connect()
-        }),
-        // Generous: a restart helps only a server that hangs for good.
-        liveness_probe: Some(Probe {
-            initial_delay_seconds: Some(10),
-            period_seconds: Some(10),
-            timeout_seconds: Some(5),
-            failure_threshold: Some(6),
-            ..connect()
-        }),
+        readiness_probe: Some(probes::powerdns_readiness()),
+        liveness_probe: Some(probes::powerdns_liveness()),
+        lifecycle: Some(probes::answers_until_nobody_asks(&plan.settings)),
+        termination_message_policy: Some(LAST_WORDS.to_owned()),
         resources: Some(spec.resources.clone().unwrap_or_else(|| requests("50m", "128Mi"))),
         security_context: Some(container_security()),
         volume_mounts: Some(vec![
@@ -197,59 +183,6 @@ fn powerdns(plan: &Plan) -> Container {
             mount("run", SOCKET_DIR),
         ]),
         ..Container::default()
-    }
-}
-
-fn volumes(names: &Names) -> Vec<Volume> {
-    vec![
-        config_volume("config", names.config()),
-        config_volume("retired", names.retired()),
-        secret_volume("api-key", names.api_key(), "api.conf"),
-        secret_volume("peers", names.peers_secret(), PEERS_TOKEN),
-        Volume {
-            name: "object-store".to_owned(),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(names.object_store()),
-                default_mode: Some(0o440),
-                ..SecretVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
-        Volume {
-            name: "run".to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource::default()),
-            ..Volume::default()
-        },
-    ]
-}
-
-fn config_volume(name: &str, config_map: String) -> Volume {
-    Volume {
-        name: name.to_owned(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: config_map,
-            ..ConfigMapVolumeSource::default()
-        }),
-        ..Volume::default()
-    }
-}
-
-/// A Secret of which only one key becomes a file: PowerDNS reads every `*.conf` there, and what else somebody puts into
-/// a Secret is not for the pods.
-fn secret_volume(name: &str, secret: String, key: &str) -> Volume {
-    Volume {
-        name: name.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret),
-            default_mode: Some(0o440),
-            items: Some(vec![k8s_openapi::api::core::v1::KeyToPath {
-                key: key.to_owned(),
-                path: key.to_owned(),
-                mode: None,
-            }]),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
     }
 }
 
@@ -347,26 +280,5 @@ pub(super) fn read_only(volume: &str, path: &str) -> VolumeMount {
     VolumeMount {
         read_only: Some(true),
         ..mount(volume, path)
-    }
-}
-
-fn get(path: &str) -> Probe {
-    Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.to_owned()),
-            port: IntOrString::String("agent".to_owned()),
-            ..HTTPGetAction::default()
-        }),
-        ..Probe::default()
-    }
-}
-
-fn connect() -> Probe {
-    Probe {
-        tcp_socket: Some(TCPSocketAction {
-            port: IntOrString::String("dns-tcp".to_owned()),
-            host: None,
-        }),
-        ..Probe::default()
     }
 }

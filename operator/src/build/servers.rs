@@ -9,8 +9,8 @@ use k8s_openapi::{
             StatefulSetUpdateStrategy,
         },
         core::v1::{
-            ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, Secret, ServiceAccount,
-            VolumeResourceRequirements,
+            ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, Secret,
+            ServiceAccount, VolumeResourceRequirements,
         },
         policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
     },
@@ -20,11 +20,17 @@ use k8s_openapi::{
 use super::{Prepared, ServerResources, config, metadata, pod, secret, services, web_identity};
 use crate::{
     names::{self, Part},
-    reconcile::{keys::Access, validate::Plan},
+    objectstore::renewal::source_annotation,
+    reconcile::{
+        keys::Access,
+        validate::{Plan, ServerPlan},
+    },
     secret::SecretText,
 };
 
-pub fn servers(plan: &Plan, access: &Access) -> ServerResources<Prepared> {
+pub fn servers(plan: &Plan, servers: &ServerPlan) -> ServerResources<Prepared> {
+    let files = config::files(plan, servers);
+    let config = plan.names.config(&config::revision(&files));
     ServerResources {
         service_account: ServiceAccount {
             metadata: ObjectMeta {
@@ -39,27 +45,25 @@ pub fn servers(plan: &Plan, access: &Access) -> ServerResources<Prepared> {
             Part::Dns,
             plan.names.api_key(),
             [
-                (names::API_KEY, plan.api_key.clone()),
-                (names::API_CONF, config::api_conf(plan)),
+                (names::API_KEY, servers.api_key.clone()),
+                (names::API_CONF, config::api_conf(servers)),
             ],
         ),
         peers_token: secret(
             plan,
             Part::Dns,
             plan.names.peers_secret(),
-            [(names::PEERS_TOKEN, plan.peers_token.clone())],
+            [(names::PEERS_TOKEN, servers.peers_token.clone())],
         ),
-        object_store: object_store(plan, access),
+        stateful_set: stateful_set(
+            plan,
+            pod::template(plan, &config, config::checksum(&files, servers)),
+        ),
         config: ConfigMap {
-            metadata: metadata(plan, Part::Dns, plan.names.config()),
-            data: Some(
-                [
-                    ("pdns.conf", config::pdns_conf(plan)),
-                    ("agent.yaml", config::agent_yaml(plan)),
-                ]
-                .map(|(key, text)| (key.to_owned(), text))
-                .into(),
-            ),
+            metadata: metadata(plan, Part::Dns, config),
+            // Another content has another name.
+            immutable: Some(true),
+            data: Some(files),
             ..ConfigMap::default()
         },
         peers_service: services::peers(plan),
@@ -76,7 +80,6 @@ pub fn servers(plan: &Plan, access: &Access) -> ServerResources<Prepared> {
             }),
             ..PodDisruptionBudget::default()
         },
-        stateful_set: stateful_set(plan),
         state: PhantomData,
     }
 }
@@ -105,13 +108,14 @@ pub fn object_store(plan: &Plan, access: &Access) -> Secret {
             ),
         ],
     );
-    if let Access::Made(held) = access {
-        secret.metadata.annotations = Some(held.annotations());
-    }
+    secret.metadata.annotations = Some(match access {
+        Access::Made(held) => held.annotations(),
+        Access::Given(_) | Access::ServiceAccount => source_annotation(plan.source_id()),
+    });
     secret
 }
 
-fn stateful_set(plan: &Plan) -> StatefulSet {
+fn stateful_set(plan: &Plan, template: PodTemplateSpec) -> StatefulSet {
     let storage = &plan.spec.storage;
     StatefulSet {
         metadata: metadata(plan, Part::Dns, plan.names.cluster.clone()),
@@ -126,7 +130,7 @@ fn stateful_set(plan: &Plan) -> StatefulSet {
                 ..StatefulSetUpdateStrategy::default()
             }),
             persistent_volume_claim_retention_policy: Some(keep_volumes()),
-            template: pod::template(plan),
+            template,
             volume_claim_templates: Some(vec![claim(&storage.size, storage.storage_class_name.clone())]),
             ..StatefulSetSpec::default()
         }),

@@ -6,14 +6,17 @@ mod minio;
 mod store_ca;
 mod web_identity;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::{
+    api::core::v1::{Container, PodSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
 
 use super::*;
 use crate::reconcile::keys::Access;
-use crate::testing::{MANAGED, S3, access, keys, plan};
+use crate::testing::{MANAGED, S3, access, built_servers, plan};
 
 fn servers_of(spec: &str) -> ServerResources<Prepared> {
-    servers(&plan(spec), &access())
+    built_servers(&plan(spec))
 }
 
 fn pod_of(spec: &str) -> PodSpec {
@@ -123,12 +126,13 @@ fn the_agents_file_is_yaml_with_the_bucket_and_where_its_keys_are_mounted() {
     .clone()
     .unwrap();
     let store = mounts.iter().find(|mount| mount.name == "object-store").unwrap();
+    let secret = object_store(&plan(MANAGED), &access());
     for (option, key) in [
         ("access_key_file", "access-key-id"),
         ("secret_key_file", "secret-access-key"),
     ] {
         assert_eq!(options[option], format!("{}/{key}", store.mount_path));
-        assert!(resources.object_store.data.as_ref().unwrap().contains_key(key));
+        assert!(secret.data.as_ref().unwrap().contains_key(key));
     }
     assert_eq!(config["instance"], "${ZONETIDE_INSTANCE}");
     assert!(config.get("storage_force_snapshot_interval").is_none());
@@ -184,24 +188,108 @@ fn keys_are_in_secrets_and_nowhere_else() {
 }
 
 #[test]
-fn pods_are_replaced_when_settings_change_and_not_when_bucket_keys_do() {
+fn pods_are_replaced_when_settings_change_and_not_when_their_number_does() {
     let plan = plan(MANAGED);
-    let before = checksum_of(&servers(&plan, &access()));
-    let mut other_keys = keys();
-    other_keys.access_key_id = "another".into();
-    assert_eq!(checksum_of(&servers(&plan, &Access::Given(other_keys))), before);
-
+    let before = checksum_of(&built_servers(&plan));
     let mut changed = plan.clone();
     changed
         .spec
         .powerdns
         .config
         .insert("default-ttl".into(), "60".into());
-    assert_ne!(checksum_of(&servers(&changed, &access())), before);
+    assert_ne!(checksum_of(&built_servers(&changed)), before);
 
     let mut scaled = plan;
     scaled.spec.replicas = 9;
-    assert_eq!(checksum_of(&servers(&scaled, &access())), before);
+    assert_eq!(checksum_of(&built_servers(&scaled)), before);
+}
+
+#[test]
+fn a_pod_mounts_the_files_of_its_revision_which_never_change() {
+    let plan = plan(MANAGED);
+    let mounted = |resources: &ServerResources<Prepared>| {
+        let pod = resources
+            .stateful_set
+            .spec
+            .clone()
+            .unwrap()
+            .template
+            .spec
+            .unwrap();
+        let volumes = pod.volumes.unwrap();
+        let config = volumes.into_iter().find(|volume| volume.name == "config");
+        config.unwrap().config_map.unwrap().name
+    };
+    let first = built_servers(&plan);
+    assert_eq!(Some(mounted(&first)), first.config.metadata.name);
+    assert_eq!(first.config.immutable, Some(true));
+    let mut changed = plan.clone();
+    changed
+        .spec
+        .powerdns
+        .config
+        .insert("default-ttl".into(), "60".into());
+    let second = built_servers(&changed);
+    assert_ne!(mounted(&first), mounted(&second));
+    assert_eq!(
+        mounted(&built_servers(&plan)),
+        mounted(&first),
+        "undone, it is the first again"
+    );
+}
+
+#[test]
+fn keys_say_for_which_store_they_are_whoever_made_them() {
+    let plan = plan(S3);
+    for access in [access(), Access::ServiceAccount] {
+        let secret = object_store(&plan, &access);
+        assert_eq!(
+            crate::objectstore::renewal::source(&secret),
+            Some(&plan.source_id())
+        );
+        assert!(crate::objectstore::renewal::Held::read(&secret).is_none());
+    }
+}
+
+#[test]
+fn the_kubelet_asks_the_supervisor_and_powerdns_answers_until_nobody_asks() {
+    let pod = pod_of(MANAGED);
+    let (agent, powerdns) = (agent_of(&pod), &pod.containers[0]);
+    assert!(agent.args.as_ref().unwrap().contains(&"supervise".to_owned()));
+    let port = agent
+        .ports
+        .as_ref()
+        .unwrap()
+        .iter()
+        .find(|port| port.name.as_deref() == Some("probes"));
+    let port = port.unwrap().container_port;
+    let asked = |probe: &Option<k8s_openapi::api::core::v1::Probe>| {
+        let get = probe.clone().unwrap().http_get.unwrap();
+        (get.path.unwrap(), get.port)
+    };
+    let at = |path: &str| (path.to_owned(), IntOrString::Int(port));
+    assert_eq!(asked(&agent.startup_probe), at("/startup"));
+    assert_eq!(asked(&agent.liveness_probe), at("/livez"));
+    assert_eq!(
+        agent.readiness_probe, None,
+        "its death is no reason to answer nobody"
+    );
+    assert_eq!(asked(&powerdns.readiness_probe), at("/dns"));
+    assert_eq!(asked(&powerdns.liveness_probe), at("/dns"));
+
+    let hook = |pod: &PodSpec| pod.containers[0].lifecycle.clone().unwrap().pre_stop.unwrap();
+    assert!(hook(&pod).sleep.unwrap().seconds > 0 && hook(&pod).exec.is_none());
+    let mut old = plan(MANAGED);
+    old.settings.kubelet_sleeps = false;
+    let old = built_servers(&old)
+        .stateful_set
+        .spec
+        .unwrap()
+        .template
+        .spec
+        .unwrap();
+    assert!(hook(&old).sleep.is_none());
+    assert_eq!(hook(&old).http_get.unwrap().path.unwrap(), "/drain?seconds=5");
 }
 
 #[test]
@@ -256,7 +344,6 @@ fn everything_belongs_to_the_cluster_and_is_found_by_the_label_of_the_watches() 
         service_account,
         api_key,
         peers_token,
-        object_store,
         config,
         peers_service,
         dns_service,
@@ -270,7 +357,7 @@ fn everything_belongs_to_the_cluster_and_is_found_by_the_label_of_the_watches() 
         service_account.metadata,
         api_key.metadata,
         peers_token.metadata,
-        object_store.metadata,
+        object_store(&plan(MANAGED), &access()).metadata,
         config.metadata,
         peers_service.metadata,
         dns_service.metadata,
@@ -364,7 +451,7 @@ fn without_a_managed_store_none_is_built() {
 fn on_ipv6_clusters_everything_listens_on_ipv6() {
     let mut plan = plan(MANAGED);
     plan.settings.ipv6_first = true;
-    let conf = file(&servers(&plan, &access()), "pdns.conf");
+    let conf = file(&built_servers(&plan), "pdns.conf");
     assert!(conf.contains("\nwebserver-address=::\n"), "{conf}");
     assert!(conf.contains("\nlocal-address=::, 0.0.0.0\n"), "{conf}");
     let toml = store(&plan).unwrap().config.unwrap().data.unwrap()["garage.toml"].clone();

@@ -31,6 +31,16 @@ pub struct Held {
     pub supersedes: bool,
 }
 
+/// What the keys in a Secret of ours are good for, whoever made them: see [`Held::source`].
+pub fn source(secret: &Secret) -> Option<&String> {
+    secret.metadata.annotations.as_ref()?.get(SOURCE)
+}
+
+/// What is written beside keys that nobody of ours made.
+pub fn source_annotation(source: String) -> BTreeMap<String, String> {
+    BTreeMap::from([(SOURCE.to_owned(), source)])
+}
+
 /// Whether other keys are needed, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {

@@ -1,6 +1,6 @@
 //! Which pod takes API requests. Pure.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::ResourceExt;
 
 use crate::names::{API_ACTIVE, API_LABEL};
@@ -34,16 +34,38 @@ pub fn choose(pods: &[Pod]) -> (Option<String>, Vec<LabelChange>) {
         .or_else(|| candidates.first());
     let chosen = current.map(|pod| pod.name_any());
 
-    // Removed first: two with the label would be the worse case.
-    let mut changes: Vec<LabelChange> = pods
-        .iter()
-        .filter(|pod| is_active(pod) && Some(pod.name_any()) != chosen)
-        .map(|pod| LabelChange::Remove(pod.name_any()))
+    // Given first: in between the Service would lead nowhere. One that ends or is not ready gets no requests beside one that is.
+    let given = current.filter(|pod| !is_active(pod));
+    let mut changes: Vec<LabelChange> = given
+        .map(|pod| LabelChange::Add(pod.name_any()))
+        .into_iter()
         .collect();
-    if let Some(pod) = current.filter(|pod| !is_active(pod)) {
-        changes.push(LabelChange::Add(pod.name_any()));
-    }
+    // With nobody to take its place it keeps the label: a pod that ends answers for a while, and one may get well.
+    let others = pods
+        .iter()
+        .filter(|pod| chosen.is_some() && is_active(pod) && Some(pod.name_any()) != chosen);
+    changes.extend(others.map(|pod| LabelChange::Remove(pod.name_any())));
     (chosen, changes)
+}
+
+/// The pod that has the label and is ready.
+pub fn active(pods: &[Pod]) -> Option<String> {
+    let mut active = pods.iter().filter(|pod| is_active(pod) && is_ready(pod));
+    active.next().map(|pod| pod.name_any())
+}
+
+/// The pods that these slices lead to.
+pub fn reached(slices: &[EndpointSlice]) -> Vec<String> {
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    endpoints
+        .filter(|endpoint| {
+            endpoint
+                .conditions
+                .as_ref()
+                .is_some_and(|of| of.ready != Some(false))
+        })
+        .filter_map(|endpoint| endpoint.target_ref.as_ref()?.name.clone())
+        .collect()
 }
 
 /// The number at the end of a pod's name.
@@ -104,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn the_label_moves_from_a_pod_that_is_not_ready_and_is_removed_first() {
+    fn the_label_moves_from_a_pod_that_is_not_ready_and_is_given_first() {
         let pods = [pod("a-0", false, true), pod("a-1", true, false)];
         let (chosen, changes) = choose(&pods);
         assert_eq!(chosen.as_deref(), Some("a-1"));
         assert_eq!(
             changes,
-            vec![LabelChange::Remove("a-0".into()), LabelChange::Add("a-1".into())]
+            vec![LabelChange::Add("a-1".into()), LabelChange::Remove("a-0".into())]
         );
     }
 
@@ -132,8 +154,23 @@ mod tests {
     }
 
     #[test]
-    fn without_ready_pods_nobody_is_chosen() {
+    fn without_ready_pods_nobody_is_chosen_and_the_one_that_has_the_label_keeps_it() {
         let pods = [pod("a-0", false, true)];
-        assert_eq!(choose(&pods), (None, vec![LabelChange::Remove("a-0".into())]));
+        assert_eq!(choose(&pods), (None, vec![]));
+        assert_eq!(active(&pods), None);
+        assert_eq!(active(&[pod("a-0", true, true)]).as_deref(), Some("a-0"));
+    }
+
+    #[test]
+    fn a_service_leads_to_the_endpoints_that_are_ready() {
+        let slice: EndpointSlice = serde_json::from_value(json!({
+            "addressType": "IPv4", "metadata": {}, "endpoints": [
+                {"addresses": ["10.0.0.1"], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": "a-0"}},
+                {"addresses": ["10.0.0.2"], "conditions": {"ready": false}, "targetRef": {"kind": "Pod", "name": "a-1"}},
+            ],
+        }))
+        .unwrap();
+        assert_eq!(reached(&[slice]), ["a-0"]);
+        assert!(reached(&[]).is_empty());
     }
 }

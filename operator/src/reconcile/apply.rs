@@ -24,7 +24,7 @@ use super::{
     validate::Plan,
 };
 use crate::{
-    build::{Applied, Prepared, ServerResources, StoreResources},
+    build::{self, Applied, Prepared, ServerResources, StoreResources},
     context::Context,
     names::{API_ACTIVE, API_LABEL, INSTANCE_LABEL, MANAGED_BY_LABEL, MANAGER},
 };
@@ -83,7 +83,6 @@ pub async fn store(
         secret,
         config,
         service,
-        ingresses,
         stateful_set,
         state: PhantomData,
     } = prepared;
@@ -94,44 +93,62 @@ pub async fn store(
             None => None,
         },
         service: apply(context, service).await?,
-        ingresses: {
-            let mut applied = Vec::new();
-            for ingress in ingresses {
-                applied.push(apply(context, ingress).await?);
-            }
-            applied
-        },
         stateful_set: apply(context, stateful_set).await?,
         state: PhantomData,
     })
 }
 
-/// Takes away the cluster's Ingresses that are not among these. Others of the same name are somebody else's.
-pub async fn prune_ingresses(context: &Context, plan: &Plan, wanted: &[Ingress]) -> Result<(), ApplyError> {
-    let api: Api<Ingress> = Api::namespaced(context.client.clone(), &plan.names.namespace);
+/// The Ingresses, and no others of the cluster's.
+pub async fn ingresses(context: &Context, plan: &Plan) -> Result<(), ApplyError> {
+    let wanted = build::ingresses(plan);
+    let names: Vec<String> = wanted.iter().map(ResourceExt::name_any).collect();
+    prune::<Ingress>(context, plan, "Ingresses", |name| {
+        !names.iter().any(|wanted| wanted == name)
+    })
+    .await?;
+    for ingress in wanted {
+        apply(context, ingress).await?;
+    }
+    Ok(())
+}
+
+/// Takes away the files of other revisions than this `ConfigMap`'s, and those from before files had one.
+pub async fn prune_configs(context: &Context, plan: &Plan, wanted: &str) -> Result<(), ApplyError> {
+    let prefix = plan.names.config_prefix();
+    let unversioned = prefix.trim_end_matches('-');
+    let is_old = |name: &str| (name.starts_with(&prefix) || name == unversioned) && name != wanted;
+    prune::<ConfigMap>(context, plan, "ConfigMaps", is_old).await
+}
+
+/// Deletes the cluster's own objects of a kind whose names are among the unwanted. Others of the same name are somebody else's.
+async fn prune<K>(
+    context: &Context,
+    plan: &Plan,
+    what: &'static str,
+    unwanted: impl Fn(&str) -> bool,
+) -> Result<(), ApplyError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), &plan.names.namespace);
     let ours = format!(
         "{INSTANCE_LABEL}={},{MANAGED_BY_LABEL}={MANAGER}",
         plan.names.cluster
     );
     let found = api.list_metadata(&ListParams::default().labels(&ours)).await;
-    let found = found.map_err(|source| ApplyError::List {
-        what: "Ingresses",
-        source,
-    })?;
-    let owned = found.iter().filter(|ingress| {
-        ingress
-            .owner_references()
-            .iter()
-            .any(|owner| owner.uid == plan.owner.uid)
+    let found = found.map_err(|source| ApplyError::List { what, source })?;
+    let owned = found.iter().filter(|object| {
+        let owners = object.owner_references();
+        owners.iter().any(|owner| owner.uid == plan.owner.uid)
     });
-    for ingress in owned {
-        let name = ingress.name_any();
-        if wanted.iter().any(|wanted| wanted.name_any() == name) {
+    for object in owned {
+        let name = object.name_any();
+        if !unwanted(&name) {
             continue;
         }
         let params = DeleteParams {
             preconditions: Some(Preconditions {
-                uid: ingress.uid(),
+                uid: object.uid(),
                 ..Preconditions::default()
             }),
             ..DeleteParams::default()
@@ -140,11 +157,8 @@ pub async fn prune_ingresses(context: &Context, plan: &Plan, wanted: &[Ingress])
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             Err(source) => {
-                return Err(ApplyError::Delete {
-                    kind: Ingress::kind(&()).into_owned(),
-                    name,
-                    source,
-                });
+                let kind = K::kind(&()).into_owned();
+                return Err(ApplyError::Delete { kind, name, source });
             }
         }
     }
@@ -161,7 +175,6 @@ pub async fn servers(
         service_account,
         api_key,
         peers_token,
-        object_store,
         config,
         peers_service,
         dns_service,
@@ -174,7 +187,6 @@ pub async fn servers(
         service_account: apply(context, service_account).await?,
         api_key: apply(context, api_key).await?,
         peers_token: apply(context, peers_token).await?,
-        object_store: apply(context, object_store).await?,
         config: apply(context, config).await?,
         peers_service: apply(context, peers_service).await?,
         dns_service: apply(context, dns_service).await?,

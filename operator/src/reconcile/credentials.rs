@@ -7,18 +7,23 @@ use zonetide_crds::{ConditionType, ObjectStoreStatus, Reason};
 use super::{
     conditions::{Status, Verdict},
     keys::Access,
+    outcome::{Observed, Outcome, StoreOutcome},
     validate::Plan,
-    verdict::{Observed, Outcome, StoreOutcome, verdict},
+    verdict::verdict,
 };
 use crate::objectstore::{StoreError, renewal::Held};
 
-/// None when the outcome says nothing about keys.
-pub(super) fn ready(outcome: &Outcome, observed: Observed<'_>) -> Option<Verdict> {
+/// None when nothing can be said of keys.
+pub(super) fn ready(
+    plan: &Plan,
+    store: Result<&StoreOutcome, &StoreError>,
+    observed: Observed<'_>,
+) -> Option<Verdict> {
     let of = |status, reason, message: String| {
         Some(verdict(ConditionType::CredentialsReady, status, reason, message))
     };
-    match outcome {
-        Outcome::Applied { plan, store, .. } => match (&store.obtained.access, &store.obtained.failing) {
+    match store {
+        Ok(store) => match (&store.obtained.access, &store.obtained.failing) {
             (Access::Given(_), _) => of(Status::True, Reason::CredentialsProvided, given(plan)),
             (Access::ServiceAccount, _) => of(
                 Status::True,
@@ -35,7 +40,7 @@ pub(super) fn ready(outcome: &Outcome, observed: Observed<'_>) -> Option<Verdict
                 ),
             ),
         },
-        Outcome::StoreNotReady { plan, error } => {
+        Err(error) => {
             let held = observed.held.filter(|held| held.source == plan.source_id());
             match held {
                 _ if is_about_keys(error) => of(Status::False, error.reason(), error.to_string()),
@@ -48,11 +53,6 @@ pub(super) fn ready(outcome: &Outcome, observed: Observed<'_>) -> Option<Verdict
                 None => None,
             }
         }
-        Outcome::Paused
-        | Outcome::Invalid(_)
-        | Outcome::Failed(_)
-        | Outcome::Deleting(_)
-        | Outcome::DeletionBlocked(_) => None,
     }
 }
 
@@ -84,9 +84,7 @@ pub(super) fn status(old: ObjectStoreStatus, plan: &Plan, store: Option<&StoreOu
 
 /// Why there are new keys and until when they are good, when there are.
 pub(super) fn renewal(outcome: &Outcome) -> Option<String> {
-    let Outcome::Applied { plan, store, .. } = outcome else {
-        return None;
-    };
+    let (plan, store) = (outcome.plan()?, outcome.store()?);
     let (Access::Made(held), Some(why)) = (&store.obtained.access, store.obtained.renewed) else {
         return None;
     };

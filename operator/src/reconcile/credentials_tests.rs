@@ -3,7 +3,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::{
     reconcile::keys::Obtained,
-    testing::{MANAGED, S3, access, applied_servers, keys, plan},
+    testing::{MANAGED, S3, access, keys, plan, reconciled},
 };
 
 const MADE: i64 = 1_800_000_000;
@@ -26,24 +26,17 @@ fn held(plan: &Plan) -> Held {
 }
 
 fn applied(spec: &str, obtained: Obtained, bucket_created: bool) -> Outcome {
-    let plan = plan(spec);
-    Outcome::Applied {
-        resources: Box::new(applied_servers(&plan)),
-        plan: Box::new(plan),
-        store: Box::new(StoreOutcome {
-            bucket_created,
-            obtained,
-            settled: true,
-            warnings: vec![],
-        }),
+    let mut reconciled = reconciled(plan(spec), obtained);
+    if let Some(Ok(store)) = &mut reconciled.store {
+        store.bucket_created = bucket_created;
     }
+    Outcome::Reconciled(Box::new(reconciled))
 }
 
 fn not_ready(error: &StoreError) -> Outcome {
-    Outcome::StoreNotReady {
-        plan: Box::new(plan(MANAGED)),
-        error: error.clone(),
-    }
+    let mut reconciled = reconciled(plan(MANAGED), access().into());
+    reconciled.store = Some(Err(error.clone()));
+    Outcome::Reconciled(Box::new(reconciled))
 }
 
 fn away() -> StoreError {
@@ -54,7 +47,9 @@ fn away() -> StoreError {
 }
 
 fn said(outcome: &Outcome, observed: Observed<'_>) -> Option<(Status, Reason, String)> {
-    ready(outcome, observed).map(|verdict| (verdict.status, verdict.reason, verdict.message))
+    let store = outcome.reconciled()?.store.as_ref()?;
+    let said = ready(outcome.plan()?, store.as_ref(), observed);
+    said.map(|verdict| (verdict.status, verdict.reason, verdict.message))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use zonetide_crds::{ConditionType, DnsClusterSpec, Engine, ExposeSpec, ExposedHo
 use super::{
     conditions::{Status, Verdict},
     validate::Plan,
-    verdict::{Outcome, verdict},
+    verdict::verdict,
 };
 use crate::{names::Names, settings::ExposeSettings};
 
@@ -82,11 +82,18 @@ pub(super) fn asked_for(spec: &DnsClusterSpec) -> bool {
     wanted(spec).is_some()
 }
 
-/// None when the spec asks for nothing, or the outcome says nothing of it.
-pub(super) fn exposed(outcome: &Outcome) -> Option<Verdict> {
-    let plan = outcome.plan()?;
-    wanted(&plan.spec)?;
-    let (status, reason, message) = if plan.exposure.refused.is_empty() {
+/// None when the spec asks for nothing, and nothing is in the way of that. `failed` is what the API server refused.
+pub(super) fn exposed(plan: &Plan, failed: Option<&str>) -> Option<Verdict> {
+    if failed.is_none() {
+        wanted(&plan.spec)?;
+    }
+    let (status, reason, message) = if let Some(failed) = failed {
+        (
+            Status::False,
+            Reason::ReconcileFailed,
+            format!("{failed}; it is tried again"),
+        )
+    } else if plan.exposure.refused.is_empty() {
         let message = format!(
             "{} by Ingress; that the name leads there and who answers is up to DNS and the ingress controller",
             made(plan)

@@ -1,10 +1,6 @@
 use super::*;
 use crate::{
-    objectstore::StoreError,
-    reconcile::{
-        validate::validate,
-        verdict::{ALWAYS, Observed, verdicts},
-    },
+    reconcile::validate::validate,
     settings::Settings,
     testing::{MANAGED, fetched, plan, settings},
 };
@@ -16,15 +12,8 @@ fn plan_with(spec: &str, settings: &Settings) -> Plan {
     validate(&fetched(spec), settings).unwrap()
 }
 
-fn condition(plan: Plan) -> Option<Verdict> {
-    let outcome = Outcome::StoreNotReady {
-        plan: Box::new(plan),
-        error: StoreError::Starting {
-            details: String::new(),
-        },
-    };
-    let mut all = verdicts(&outcome, Observed::default(), &ALWAYS).into_iter();
-    all.find(|verdict| verdict.type_ == ConditionType::Exposed)
+fn condition(plan: &Plan) -> Option<Verdict> {
+    exposed(plan, None)
 }
 
 #[test]
@@ -32,7 +21,7 @@ fn hosts_in_a_domain_are_exposed_and_others_are_not_with_the_domains_that_there_
     let plan = plan(BOTH);
     assert_eq!(plan.exposure.urls(), ["https://s3.tides.test"]);
     assert_eq!(plan.exposure.refused, ["console.elsewhere.test"]);
-    let verdict = condition(plan).unwrap();
+    let verdict = condition(&plan).unwrap();
     assert_eq!(
         (verdict.status, verdict.reason),
         (Status::False, Reason::HostNotAllowed)
@@ -50,7 +39,7 @@ fn an_operator_that_exposes_nothing_says_what_to_set() {
     settings.expose.domains = vec![];
     let plan = plan_with(BOTH, &settings);
     assert!(plan.exposure.hosts.is_empty());
-    let message = condition(plan).unwrap().message;
+    let message = condition(&plan).unwrap().message;
     let expected = "s3.tides.test and console.elsewhere.test may not be exposed: the operator was installed to expose nothing: \
                     whoever installed it can set the chart's value expose.domains";
     assert!(message.starts_with(expected), "{message}");
@@ -60,12 +49,12 @@ fn an_operator_that_exposes_nothing_says_what_to_set() {
 fn a_host_in_another_namespaces_domain_is_refused_with_ones_own() {
     let mut settings = settings();
     settings.expose.domains = vec!["{namespace}.test".parse().unwrap()];
-    let message = condition(plan_with(BOTH, &settings)).unwrap().message;
+    let message = condition(&plan_with(BOTH, &settings)).unwrap().message;
     assert!(message.contains("choose a host in shore.test,"), "{message}");
     let own = BOTH
         .replace("tides.test", "shore.test")
         .replace("elsewhere.test", "shore.test");
-    let verdict = condition(plan_with(&own, &settings)).unwrap();
+    let verdict = condition(&plan_with(&own, &settings)).unwrap();
     assert_eq!(
         (verdict.status, verdict.reason),
         (Status::True, Reason::IngressReady)
@@ -76,7 +65,7 @@ fn a_host_in_another_namespaces_domain_is_refused_with_ones_own() {
 
 #[test]
 fn a_cluster_that_asks_for_nothing_has_no_such_condition() {
-    assert_eq!(condition(plan(MANAGED)), None);
+    assert_eq!(condition(&plan(MANAGED)), None);
 }
 
 #[test]
@@ -85,4 +74,16 @@ fn garage_has_no_console_to_expose_whatever_an_older_object_says() {
         .replace("engine: MinIO, ", "")
         .replace("elsewhere.test", "tides.test");
     assert_eq!(plan(&spec).exposure.urls(), ["https://s3.tides.test"]);
+}
+
+#[test]
+fn what_the_api_server_refuses_is_said_also_when_nothing_is_asked_for_any_more() {
+    for spec in [BOTH, MANAGED] {
+        let verdict = exposed(&plan(spec), Some("failed to apply Ingress tide-s3")).unwrap();
+        assert_eq!(
+            (verdict.status, verdict.reason),
+            (Status::False, Reason::ReconcileFailed)
+        );
+        assert!(verdict.message.contains("Ingress tide-s3"));
+    }
 }

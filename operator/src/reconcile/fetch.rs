@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{Namespace, Pod, Secret},
+};
 use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 use thiserror::Error;
 use zonetide_crds::{DnsCluster, DnsClusterSpec, Engine};
 
 use super::{
-    admin,
+    admin, api_service,
     grant::Foreign,
     ownership::{Taken, claim},
+    refusals::{self, Refusals},
 };
 use crate::{
     context::Context,
@@ -41,6 +45,13 @@ pub struct Fetched {
     pub pods: Vec<Pod>,
     /// The managed store's pods.
     pub store_pods: Vec<Pod>,
+    /// The servers' `StatefulSet`, and the managed store's, where there are any.
+    pub stateful_set: Option<StatefulSet>,
+    pub store_stateful_set: Option<StatefulSet>,
+    /// The pods that the Service of the API leads to.
+    pub api_endpoints: Vec<String>,
+    /// What the API server says of pods that cannot be made.
+    pub refusals: Refusals,
     pub secrets: Secrets,
     /// A Secret of a name that we would give, and that is not this cluster's. It is not among the `secrets`.
     pub taken: Option<(String, Taken)>,
@@ -151,16 +162,43 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
             name: selector,
             source,
         })?;
-    let (pods, store_pods) = pods
+    let (pods, store_pods): (Vec<Pod>, Vec<Pod>) = pods
         .items
         .into_iter()
         .partition(|pod| is_selected(pod, &names.selector(Part::Dns)));
 
+    let owner = cluster.controller_owner_ref(&()).unwrap_or_default();
+    let sets: Api<StatefulSet> = Api::namespaced(context.client.clone(), namespace);
+    let own_set = async |name: Option<String>| -> Result<Option<StatefulSet>, FetchError> {
+        let Some(name) = name else { return Ok(None) };
+        let set = get(&sets, "the StatefulSet", &name).await?;
+        // Somebody else's is none of ours; it is named when ours is to be written.
+        Ok(set.filter(|set| claim(&set.metadata, &owner).is_ok()))
+    };
+    let store_name = engine.map(|engine| match engine {
+        Engine::Garage => names.garage(),
+        Engine::MinIO => names.minio(),
+    });
+    let stateful_set = own_set(Some(names.cluster.clone())).await?;
+    let store_stateful_set = own_set(store_name).await?;
+    let refusals = refusals::fetch(
+        context,
+        namespace,
+        [
+            (&stateful_set, pods.len()),
+            (&store_stateful_set, store_pods.len()),
+        ],
+    )
+    .await?;
     Ok(Some(Fetched {
         kubernetes_uid: kubernetes_uid(context).await?,
         cluster,
         pods,
         store_pods,
+        stateful_set,
+        store_stateful_set,
+        api_endpoints: api_service::endpoints(context, &names).await?,
+        refusals,
         secrets,
         taken,
     }))

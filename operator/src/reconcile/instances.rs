@@ -9,8 +9,8 @@ use zonetide_crds::{DnsClusterStatus, InstanceStatus, OtherInstanceStatus};
 
 use super::{
     api_pod::{is_ready, ordinal},
+    outcome::Observed,
     validate::Plan,
-    verdict::Observed,
 };
 use crate::agents::AgentStatus;
 

@@ -1,6 +1,7 @@
 //! The keys that servers use: given, made, renewed before they end, and old ones ended when no server uses them any more.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use zonetide_crds::RENEW_ANNOTATION;
 
@@ -13,7 +14,7 @@ use crate::{
     names::KEYS_ANNOTATION,
     objectstore::{
         Keys, Source, StoreError, Supply,
-        renewal::{Held, Need, need},
+        renewal::{self, Held, Need, need},
     },
 };
 
@@ -157,6 +158,34 @@ async fn make(
     })
 }
 
+/// Whether servers have keys for the store that the plan says, as far as is known: the operator may be unable to ask.
+pub fn are_known(plan: &Plan, fetched: &Fetched) -> bool {
+    let kept = fetched.secrets.object_store.as_ref();
+    kept.is_some_and(|secret| renewal::source(secret) == Some(&plan.source_id()))
+}
+
+/// Whether every server that runs says that it uses these keys. Pods that do not run yet may have been given older ones, but read
+/// the Secret again like all others.
+fn all_use(fingerprint: &String, fetched: &Fetched, reports: &[AgentReport]) -> bool {
+    let runs = |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some());
+    let running: Vec<String> = fetched
+        .pods
+        .iter()
+        .filter(|pod| runs(pod))
+        .map(ResourceExt::name_any)
+        .collect();
+    let uses = |name: &String| {
+        let mut said = reports.iter().filter(|report| report.pod == *name);
+        said.any(|report| {
+            report
+                .status
+                .as_ref()
+                .is_ok_and(|status| status.store_key.as_ref() == Some(fingerprint))
+        })
+    };
+    !running.is_empty() && running.iter().all(uses)
+}
+
 /// Brings new keys to the servers, and ends the old ones when all use the new. True when that is so, and there is no need to
 /// look again soon.
 pub async fn hand_over(
@@ -184,12 +213,7 @@ pub async fn hand_over(
             .await?;
         }
     }
-    let all = reports.iter().all(|report| {
-        let status = report.status.as_ref();
-        status.is_ok_and(|status| status.store_key.as_ref() == Some(&fingerprint))
-    });
-    // Pods to be may have been given the old keys, but read the Secret again like all others.
-    if !all || reports.is_empty() {
+    if !all_use(&fingerprint, fetched, reports) {
         return Ok(false);
     }
     match source.revoke_others(Some(&held.keys.access_key_id)).await {

@@ -1,8 +1,10 @@
-//! Brings one `DnsCluster` to what its spec says, in five steps: fetch, validate, build, apply, status. Only the first
-//! and the last two talk to the API server; the bucket's source is asked between the two halves of build and apply.
+//! Brings one `DnsCluster` to what its spec says. What there is, is fetched once; a spec becomes a plan; then each area is seen to
+//! by itself: store and keys, what is exposed, and the servers, which go on with the keys they have whatever the store does.
+//! Conditions say what came of each.
 
 pub mod admin;
 pub mod api_pod;
+pub mod api_service;
 pub mod apply;
 pub mod conditions;
 mod credentials;
@@ -12,36 +14,38 @@ pub mod grant;
 mod instances;
 pub mod keys;
 pub mod notices;
+pub mod outcome;
 pub mod ownership;
 mod quote;
+pub mod refusals;
 pub mod removal;
 mod replication;
 mod retire;
 mod s3_sources;
+mod servers;
 pub mod status;
+mod store;
 mod sts_store;
 mod trouble;
 pub mod validate;
 pub mod verdict;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use rand::RngExt;
 use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus, PAUSED_ANNOTATION};
 
 use self::{
-    api_pod::is_ready,
     apply::ApplyError,
     fetch::Fetched,
     keys::{Access, Obtained},
-    verdict::{Observed, Outcome, StoreOutcome, is_observed, is_updated},
+    outcome::{Outcome, Reconciled},
 };
 use crate::{
     agents::{self, AgentReport},
-    build,
     context::Context,
     error::Error,
     objectstore::StoreError,
@@ -51,8 +55,6 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
 /// For what watches should tell us, in case they do not, and while something that they cannot tell is not as it should be.
 const LOOK_SOON: Duration = Duration::from_secs(15);
-/// While servers take over new keys.
-const HANDING_OVER: Duration = Duration::from_secs(2);
 
 /// The controller's entry: counts, logs, and leaves the work to `run`.
 pub async fn reconcile(
@@ -88,110 +90,131 @@ pub fn error_policy(
 async fn run(context: &Context, namespace: &str, name: &str) -> Result<Action, Error> {
     let Some(fetched) = Box::pin(fetch::fetch(context, namespace, name)).await? else {
         context.backoff.worked(namespace, name);
+        context.handing_over.worked(namespace, name);
         return Ok(Action::await_change());
     };
     // Also when it is paused: a deletion is an order of its own.
     if fetched.cluster.metadata.deletion_timestamp.is_some() {
         return Box::pin(removal::run(context, &fetched)).await;
     }
-    if is_paused(&fetched.cluster) {
-        let api_pod = fetched
-            .cluster
-            .status
-            .as_ref()
-            .and_then(|status| status.api_pod.as_deref());
-        status::report(context, &fetched, api_pod, &[], &Outcome::Paused).await?;
+    let reports = agents::ask(&*context.agents, &fetched.pods).await;
+    let (reconciled, error) = Box::pin(converge(context, &fetched, &reports)).await;
+    // The garbage collector will come for the DnsCluster too.
+    if error.as_ref().is_some_and(Error::is_namespace_ending) {
         return Ok(Action::await_change());
     }
-
-    // First and whatever else happens: running servers need someone to take API requests.
-    let (api_pod, label_changes) = api_pod::choose(&fetched.pods);
-    apply::api_labels(context, namespace, &label_changes).await?;
-
-    removal::keep_finalizer(context, &fetched.cluster).await?;
-    let reports = agents::ask(&*context.agents, &fetched.pods).await;
-    let outcome = match Box::pin(converge(context, &fetched, &reports)).await {
-        Ok(outcome) => outcome,
-        // The garbage collector will come for the DnsCluster too.
-        Err(error) if error.is_namespace_ending() => return Ok(Action::await_change()),
-        Err(error) => {
-            let failed = Outcome::Failed(error.describe());
+    let outcome = Outcome::Reconciled(Box::new(reconciled));
+    let told = status::report(context, &fetched, &reports, &outcome).await;
+    match (error, told) {
+        (None, Ok(status)) => Ok(next(context, namespace, name, &outcome, &status)),
+        (None, Err(error)) => Err(error.into()),
+        (Some(error), told) => {
             // The first error is the one to report.
-            let told = status::report(context, &fetched, api_pod.as_deref(), &reports, &failed).await;
             if let Err(second) = told {
                 tracing::warn!(error = %second, "failed to report an error in the status");
             }
-            return Err(error);
+            Err(error)
         }
-    };
-    let status = status::report(context, &fetched, api_pod.as_deref(), &reports, &outcome).await?;
-    Ok(next(context, namespace, name, &outcome, &status))
+    }
 }
 
-/// Validate, build and apply.
-async fn converge(context: &Context, fetched: &Fetched, reports: &[AgentReport]) -> Result<Outcome, Error> {
+/// Sees to each area. The error is the first request to the API server that failed: what does not depend on it was done all the
+/// same.
+async fn converge(
+    context: &Context,
+    fetched: &Fetched,
+    reports: &[AgentReport],
+) -> (Reconciled, Option<Error>) {
+    let mut done = Reconciled {
+        paused: is_paused(&fetched.cluster),
+        stateful_set: fetched.stateful_set.clone(),
+        ..Reconciled::default()
+    };
     let plan = match validate::validate(fetched, &context.settings) {
         Ok(plan) => Box::new(plan),
-        Err(error) => return Ok(Outcome::Invalid(error)),
+        Err(error) => {
+            done.invalid = Some(error);
+            return (done, None);
+        }
     };
+    done.invalid = plan.servers.as_ref().err().cloned();
     // Before keys are made that could not be kept.
-    if let Some((name, taken)) = &fetched.taken {
-        return Err(ApplyError::taken("Secret", name, taken.clone()).into());
+    let seen_to = match prepare(context, fetched).await {
+        Ok(()) => Box::pin(areas(context, &plan, fetched, reports, &mut done)).await,
+        Err(error) => Err(error),
+    };
+    let first = seen_to.err();
+    done.failed = first.as_ref().map(Error::describe);
+    done.plan = Some(plan);
+    (done, first)
+}
+
+/// What must be so before anything is made.
+async fn prepare(context: &Context, fetched: &Fetched) -> Result<(), Error> {
+    removal::keep_finalizer(context, &fetched.cluster).await?;
+    match &fetched.taken {
+        Some((name, taken)) => Err(ApplyError::taken("Secret", name, taken.clone()).into()),
+        None => Ok(()),
     }
-    let mut store_ip = None;
-    if let Some(store) = build::store(&plan) {
-        apply::prune_ingresses(context, &plan, &store.ingresses).await?;
-        let store = Box::pin(apply::store(context, store)).await?;
-        store_ip = serving_address(&store.stateful_set, &fetched.store_pods);
-        if store_ip.is_none() {
-            let details = trouble::summary(&fetched.store_pods);
-            let error = StoreError::Starting { details };
-            return Ok(Outcome::StoreNotReady { plan, error });
+}
+
+/// Every area, and the first error.
+async fn areas(
+    context: &Context,
+    plan: &validate::Plan,
+    fetched: &Fetched,
+    reports: &[AgentReport],
+    done: &mut Reconciled,
+) -> Result<(), Error> {
+    let mut first = Ok(());
+    let mut note = |error: Error| {
+        if first.is_ok() {
+            first = Err(error);
+        }
+    };
+    // Servers that have keys wait for nothing. Others are made once there are some.
+    let known = keys::are_known(plan, fetched);
+    if known {
+        match servers(context, plan, fetched, reports, done.paused).await {
+            Ok(applied) => done.stateful_set = applied.or(done.stateful_set.take()),
+            Err(error) => note(error),
         }
     }
-    let source = match plan.source(&*context.sources, store_ip) {
-        Ok(source) => source,
-        Err(error) => return Ok(Outcome::StoreNotReady { plan, error }),
-    };
-    let opened = keys::open(&*source, &plan, fetched, Timestamp::now());
-    let (bucket_created, obtained) = match opened.await {
-        Ok(ready) => ready,
-        // Servers that run keep running with the keys they have.
-        Err(error) => return Ok(Outcome::StoreNotReady { plan, error }),
-    };
-    let observed = Observed {
-        pods: &fetched.pods,
-        reports,
-        ..Observed::default()
-    };
-    let known = fetched.cluster.status.clone().unwrap_or_default();
-    retire::tell(
-        context,
-        &plan,
-        fetched,
-        &instances::retiring(&known, &plan, observed),
-    )
-    .await?;
-    let servers = build::servers(&plan, &obtained.access);
-    let resources = Box::new(Box::pin(apply::servers(context, servers)).await?);
-    let settled = match &obtained.access {
-        Access::Made(held) => keys::hand_over(context, &plan, &*source, fetched, held, reports).await?,
-        Access::Given(_) | Access::ServiceAccount => true,
-    };
-    let warnings = match obtained.access.keys() {
-        Some(keys) => source.warnings(keys).await,
-        None => Vec::new(),
-    };
-    Ok(Outcome::Applied {
-        plan,
-        resources,
-        store: Box::new(StoreOutcome {
-            bucket_created,
-            obtained,
-            settled,
-            warnings,
-        }),
-    })
+    if !done.paused
+        && let Err(error) = apply::ingresses(context, plan).await
+    {
+        done.exposure_failed = Some(Error::from(error).describe());
+    }
+    // What was never there is not made while paused; keys that servers use are renewed.
+    if known || !done.paused {
+        match Box::pin(store::reconcile(context, plan, fetched, reports, done.paused)).await {
+            Ok(store) => done.store = Some(store),
+            Err(error) => note(error),
+        }
+    }
+    if !known && matches!(done.store, Some(Ok(_))) {
+        match servers(context, plan, fetched, reports, done.paused).await {
+            Ok(applied) => done.stateful_set = applied.or(done.stateful_set.take()),
+            Err(error) => note(error),
+        }
+    }
+    first
+}
+
+/// None when they are to be left alone.
+async fn servers(
+    context: &Context,
+    plan: &validate::Plan,
+    fetched: &Fetched,
+    reports: &[AgentReport],
+    paused: bool,
+) -> Result<Option<StatefulSet>, Error> {
+    match &plan.servers {
+        Ok(servers) if !paused => Box::pin(servers::reconcile(context, plan, servers, fetched, reports))
+            .await
+            .map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn next(
@@ -201,34 +224,33 @@ fn next(
     outcome: &Outcome,
     status: &DnsClusterStatus,
 ) -> Action {
-    match outcome {
+    let Some(reconciled) = outcome.reconciled() else {
+        return Action::requeue(LOOK_AGAIN);
+    };
+    let store = match &reconciled.store {
         // Its StatefulSet and pod are watched.
-        Outcome::StoreNotReady {
-            error: StoreError::Starting { .. },
-            ..
-        } => Action::requeue(LOOK_SOON),
-        Outcome::StoreNotReady { .. } => Action::requeue(context.backoff.failed(namespace, name)),
-        Outcome::Invalid(_) => Action::await_change(),
-        Outcome::Paused | Outcome::Failed(_) | Outcome::Deleting(_) | Outcome::DeletionBlocked(_) => {
-            context.backoff.worked(namespace, name);
-            Action::requeue(LOOK_AGAIN)
-        }
-        Outcome::Applied { store, .. } => {
-            context.backoff.worked(namespace, name);
-            if !store.settled {
-                return Action::requeue(HANDING_OVER);
-            }
-            // No watch tells of what is in the bucket, and of what agents see.
-            let replicating = conditions::find(&status.conditions, ConditionType::Replicating);
-            let in_sync = replicating.is_some_and(|condition| condition.status == "True");
-            if store.obtained.failing.is_some() || !in_sync || !status.retiring_instances.is_empty() {
-                return Action::requeue(LOOK_SOON);
-            }
-            // Spread out, so that many clusters do not all ask at once.
-            let jitter = Duration::from_secs(rand::rng().random_range(0..60));
-            Action::requeue(until_renewal(&store.obtained).min(LOOK_AGAIN + jitter))
-        }
+        Some(Err(StoreError::Starting { .. })) => return Action::requeue(LOOK_SOON),
+        Some(Err(_)) => return Action::requeue(context.backoff.failed(namespace, name)),
+        // Nothing can be done before the spec or the annotation changes, which are watched.
+        None => return Action::await_change(),
+        Some(Ok(store)) => store,
+    };
+    context.backoff.worked(namespace, name);
+    if !store.settled {
+        // A server that cannot say which keys it uses may be so for days.
+        return Action::requeue(context.handing_over.failed(namespace, name));
     }
+    context.handing_over.worked(namespace, name);
+    // No watch tells of what is in the bucket, and of what agents see.
+    let replicating = conditions::find(&status.conditions, ConditionType::Replicating);
+    let in_sync = replicating.is_some_and(|condition| condition.status == "True");
+    let failing = store.obtained.failing.is_some() || reconciled.exposure_failed.is_some();
+    if failing || !in_sync || !status.retiring_instances.is_empty() {
+        return Action::requeue(LOOK_SOON);
+    }
+    // Spread out, so that many clusters do not all ask at once.
+    let jitter = Duration::from_secs(rand::rng().random_range(0..60));
+    Action::requeue(until_renewal(&store.obtained).min(LOOK_AGAIN + jitter))
 }
 
 /// How long the keys are left alone.
@@ -249,15 +271,6 @@ fn is_paused(cluster: &DnsCluster) -> bool {
         .annotations()
         .get(PAUSED_ANNOTATION)
         .is_some_and(|value| value == "true")
-}
-
-/// The address of a pod that is ready and made from the newest template.
-fn serving_address(stateful_set: &StatefulSet, pods: &[Pod]) -> Option<IpAddr> {
-    let pod = pods
-        .iter()
-        .filter(|_| is_observed(stateful_set))
-        .find(|pod| is_ready(pod) && is_updated(pod, stateful_set))?;
-    pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use zonetide_crds::{ConditionType, DnsClusterStatus, Reason};
 use super::{
     conditions::find,
     credentials, instances,
-    verdict::{Observed, Outcome},
+    outcome::{Observed, Outcome},
 };
 
 /// An Event to be.

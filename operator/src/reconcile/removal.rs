@@ -16,7 +16,7 @@ use serde_json::json;
 use zonetide_crds::{DeletionPolicy, DnsCluster, DnsClusterSpec};
 
 use self::steps::{Step, Trouble, take};
-use super::{LOOK_SOON, apply::ApplyError, fetch::Fetched, notices::Notice, status, verdict::Outcome};
+use super::{LOOK_SOON, apply::ApplyError, fetch::Fetched, notices::Notice, outcome::Outcome, status};
 use crate::{
     context::Context,
     error::{Error, is_namespace_ending},
@@ -91,7 +91,7 @@ pub async fn run(context: &Context, fetched: &Fetched) -> Result<Action, Error> 
             (Outcome::DeletionBlocked(message), Action::requeue(wait))
         }
     };
-    status::report(context, fetched, None, &[], &outcome).await?;
+    status::report(context, fetched, &[], &outcome).await?;
     Ok(action)
 }
 

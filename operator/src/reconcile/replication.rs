@@ -5,16 +5,19 @@ use zonetide_crds::{ConditionType, Reason};
 use super::{
     api_pod::is_ready,
     conditions::{Status, Verdict},
+    outcome::Observed,
     quote::quoted,
     validate::Plan,
-    verdict::{Observed, verdict},
+    verdict::verdict,
 };
+use crate::objectstore::StoreError;
 use kube::ResourceExt;
 
 /// More than these would hide the first.
 const NAMED: usize = 3;
 
-pub(super) fn replicating(plan: &Plan, observed: Observed<'_>) -> Verdict {
+/// `store_error` is what the operator itself finds wrong with the store.
+pub(super) fn replicating(plan: &Plan, store_error: Option<&StoreError>, observed: Observed<'_>) -> Verdict {
     let of = |status, reason, message: String| verdict(ConditionType::Replicating, status, reason, message);
     let bucket = &plan.bucket;
 
@@ -34,6 +37,19 @@ pub(super) fn replicating(plan: &Plan, observed: Observed<'_>) -> Verdict {
             listed(&collisions),
         );
         return of(Status::False, Reason::IdentityCollision, message);
+    }
+
+    let alone: Vec<String> = observed
+        .reported()
+        .filter_map(|(pod, status)| Some(format!("{pod} ({})", status.serves_without_store()?)))
+        .collect();
+    if !alone.is_empty() {
+        let message = format!(
+            "servers that started while bucket {} did not answer serve without it: {}; what was written elsewhere meanwhile comes when it is back",
+            bucket.name,
+            listed(&alone)
+        );
+        return of(Status::False, Reason::ServingWithoutStore, message);
     }
 
     let outside: Vec<String> = observed
@@ -59,6 +75,16 @@ pub(super) fn replicating(plan: &Plan, observed: Observed<'_>) -> Verdict {
             listed(&failures)
         );
         return of(Status::False, Reason::ReplicationFailing, message);
+    }
+
+    // Agents give a store some time, and the operator has just asked.
+    let pods = !observed.pods.is_empty();
+    if let Some(error) = store_error.filter(|_| pods) {
+        let message = format!(
+            "servers answer and take changes, which reach bucket {} when it is back: {error}",
+            bucket.name
+        );
+        return of(Status::False, Reason::ObjectStoreNotReady, message);
     }
 
     let ready = || observed.pods.iter().filter(|pod| is_ready(pod));

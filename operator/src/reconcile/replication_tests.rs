@@ -32,7 +32,7 @@ fn of(pods: &[Pod], reports: &[AgentReport]) -> (Status, Reason, String) {
         status,
         reason,
         message,
-    } = replicating(&plan(S3), observed);
+    } = replicating(&plan(S3), None, observed);
     assert_eq!(type_, ConditionType::Replicating);
     (status, reason, message)
 }
@@ -150,4 +150,42 @@ fn before_a_server_is_ready_nothing_is_known() {
     let pods = [pod("tide-0", false, "new")];
     let (status, reason, _) = of(&pods, &[silent(0, "refused")]);
     assert_eq!((status, reason), (Status::Unknown, Reason::ServersStarting));
+}
+
+#[test]
+fn servers_that_serve_without_the_store_say_by_what() {
+    let own = json!({"serving": {"basis": "own-data", "last_in_sync": "2026-11-28T10:00:00Z"}});
+    let reports = [says(0, &own), says(1, &json!({"serving": {"basis": "bucket"}}))];
+    let (status, reason, message) = of(&ready(2), &reports);
+    assert_eq!((status, reason), (Status::False, Reason::ServingWithoutStore));
+    let expected = "tide-0 (by its own data, which were in sync at 2026-11-28T10:00:00Z)";
+    assert!(
+        message.contains(expected) && !message.contains("tide-1"),
+        "{message}"
+    );
+    let (_, reason, message) = of(&ready(1), &[says(0, &json!({"serving": {"basis": "peers"}}))]);
+    assert_eq!(reason, Reason::ServingWithoutStore);
+    assert!(
+        message.contains("it has what the other servers have"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_store_that_the_operator_cannot_use_is_said_before_agents_lose_patience() {
+    let error = StoreError::Unreachable {
+        endpoint: "http://s3".into(),
+        cause: "refused".into(),
+    };
+    let (pods, reports) = (ready(1), [says(0, &json!({}))]);
+    let observed = Observed {
+        pods: &pods,
+        reports: &reports,
+        ..Observed::default()
+    };
+    let verdict = replicating(&plan(S3), Some(&error), observed);
+    assert_eq!(
+        (verdict.status, verdict.reason),
+        (Status::False, Reason::ObjectStoreNotReady)
+    );
 }

@@ -11,11 +11,12 @@ use thiserror::Error;
 use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus};
 
 use super::{
-    conditions, credentials, expose,
+    api_pod, conditions, credentials, expose,
     fetch::Fetched,
     instances,
     notices::{self, Notice},
-    verdict::{ALWAYS, Observed, Outcome, verdicts},
+    outcome::{Observed, Outcome},
+    verdict::{ALWAYS, verdicts},
 };
 use crate::{
     agents::AgentReport,
@@ -35,17 +36,19 @@ pub enum StatusError {
 pub async fn report(
     context: &Context,
     fetched: &Fetched,
-    api_pod: Option<&str>,
     reports: &[AgentReport],
     outcome: &Outcome,
 ) -> Result<DnsClusterStatus, StatusError> {
     let cluster = &fetched.cluster;
     let old = cluster.status.clone().unwrap_or_default();
+    let api_pod = api_pod::active(&fetched.pods);
     let held = fetched.secrets.object_store.as_ref().and_then(Held::read);
     let observed = Observed {
         pods: &fetched.pods,
-        api_pod,
+        api_pod: api_pod.as_deref(),
+        api_endpoints: &fetched.api_endpoints,
         reports,
+        refusals: Some(&fetched.refusals),
         held: held.as_ref(),
         now: Timestamp::now(),
     };
@@ -115,10 +118,12 @@ pub fn compute(cluster: &DnsCluster, observed: Observed<'_>, outcome: &Outcome) 
         .filter(|type_| conditions::find(&status.conditions, *type_).is_some())
         .collect();
     let mut removed = Vec::new();
-    if !matches!(outcome, Outcome::Paused) {
+    let reconciled = outcome.reconciled();
+    if !reconciled.is_some_and(|of| of.paused) {
         removed.push(ConditionType::Paused);
     }
-    if outcome.plan().is_some() && !expose::asked_for(&cluster.spec) {
+    let exposed = reconciled.is_some_and(|of| of.exposure_failed.is_some());
+    if outcome.plan().is_some() && !exposed && !expose::asked_for(&cluster.spec) {
         removed.push(ConditionType::Exposed);
     }
     status.conditions = conditions::update(
@@ -129,12 +134,17 @@ pub fn compute(cluster: &DnsCluster, observed: Observed<'_>, outcome: &Outcome) 
         observed.now,
     );
 
-    if !matches!(outcome, Outcome::Paused | Outcome::Failed(_)) {
+    if !reconciled.is_some_and(|of| of.paused || of.failed.is_some()) {
         status.observed_generation = generation;
     }
     if let Some(plan) = outcome.plan() {
         let known = status.object_store.unwrap_or_default();
-        status.object_store = Some(credentials::status(known, plan, outcome.store()));
+        let urls = known.exposed.clone();
+        let mut store = credentials::status(known, plan, outcome.store());
+        if exposed {
+            store.exposed = urls;
+        }
+        status.object_store = Some(store);
         status.instances = instances::own(&old, plan, observed);
         status.other_instances = instances::others(&old, plan, observed);
         status.retiring_instances = instances::retiring(&old, plan, observed);

@@ -1,15 +1,29 @@
 //! Why pods are not ready, in a few words each. Pure.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use super::api_pod::{is_ready, ordinal};
+use super::{
+    api_pod::{is_ready, ordinal},
+    quote::quoted,
+};
 
 /// More than these would hide the first.
 const NAMED: usize = 3;
 
+/// What `summary` says, after why pods cannot even be made.
+pub(super) fn details(refusal: Option<&str>, pods: &[Pod]) -> String {
+    match refusal {
+        Some(refusal) => format!(
+            ": no further pod can be made, it is tried again ({refusal}){}",
+            summary(pods)
+        ),
+        None => summary(pods),
+    }
+}
+
 /// `: a-0 (why), a-1 (why)`, or nothing when all pods are ready.
-pub(super) fn summary(pods: &[Pod]) -> String {
+fn summary(pods: &[Pod]) -> String {
     let mut troubled: Vec<&Pod> = pods.iter().filter(|pod| !is_ready(pod)).collect();
     troubled.sort_by_key(|pod| ordinal(pod));
     if troubled.is_empty() {
@@ -55,11 +69,48 @@ fn cause(pod: &Pod) -> String {
         .unwrap_or_else(|| unready(&containers))
 }
 
-/// A container that waits for something to be put right.
+/// A container that waits for something to be put right: an image that cannot be pulled, or a program that ends at every start.
 fn stuck(container: &ContainerStatus) -> Option<String> {
-    let reason = container.state.as_ref()?.waiting.as_ref()?.reason.as_deref()?;
-    let ordinary = matches!(reason, "PodInitializing" | "ContainerCreating");
-    (!ordinary).then(|| format!("{}: {reason}", container.name))
+    let name = &container.name;
+    if !container.ready
+        && let Some(words) = last_words(container)
+    {
+        return Some(format!("{name} ended: {words}"));
+    }
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref()?;
+    if matches!(reason, "PodInitializing" | "ContainerCreating") {
+        return None;
+    }
+    // That it is pulled again later is said of the same trouble, in other words each time.
+    let message = waiting
+        .message
+        .as_deref()
+        .filter(|_| reason != "CrashLoopBackOff");
+    Some(message.map_or_else(
+        || format!("{name}: {reason}"),
+        |message| format!("{name}: {reason}: {}", quoted(message)),
+    ))
+}
+
+/// What a container that failed said at its end: the last line about an error, or the last.
+fn last_words(container: &ContainerStatus) -> Option<String> {
+    let ended = |state: Option<&ContainerState>| state.and_then(|state| state.terminated.clone());
+    let ended = ended(container.state.as_ref()).or_else(|| ended(container.last_state.as_ref()))?;
+    if ended.exit_code == 0 {
+        return None;
+    }
+    let text = ended.message.unwrap_or_default();
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let telling = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        line.contains("error") || line.contains("fatal")
+    };
+    let words = lines()
+        .filter(telling)
+        .next_back()
+        .or_else(|| lines().next_back());
+    Some(words.map_or_else(|| format!("exit code {}", ended.exit_code), quoted))
 }
 
 fn unready(containers: &[&ContainerStatus]) -> String {
@@ -114,6 +165,33 @@ mod tests {
         assert_eq!(
             summary(&pods),
             ": a-0 (loads the bucket), a-1 (agent: ImagePullBackOff)"
+        );
+    }
+
+    #[test]
+    fn what_a_program_said_before_it_ended_is_quoted_and_why_an_image_cannot_be_had() {
+        let ended = json!({"containerStatuses": [{
+            "name": "powerdns", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
+            "lastState": {"terminated": {"exitCode": 99, "message":
+                "Loading '/usr/lib/pdns'\nFatal error: Trying to set unknown setting 'moon'\n"}},
+        }]});
+        assert_eq!(
+            summary(&[pod("a-0", &ended)]),
+            ": a-0 (powerdns ended: Fatal error: Trying to set unknown setting 'moon')"
+        );
+        let image = agent(&json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}}));
+        assert_eq!(
+            summary(&[pod("a-0", &image)]),
+            ": a-0 (agent: ErrImagePull: not found)"
+        );
+    }
+
+    #[test]
+    fn what_refuses_a_pod_comes_first() {
+        assert_eq!(
+            details(Some("exceeded quota: small"), &[]),
+            ": no further pod can be made, it is tried again (exceeded quota: small)"
         );
     }
 

@@ -28,7 +28,7 @@ use crate::{
 /// different schemas must never share one.
 pub const SCHEMA: u32 = 5;
 
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ValidateError {
     #[error("spec.powerdns.config has the setting {0:?}: names have only a-z, 0-9 and -, correct it")]
     SettingName(String),
@@ -75,16 +75,23 @@ pub struct Plan {
     pub settings: Settings,
     /// What instance IDs start with, up to the pod's name.
     pub instance_prefix: String,
-    pub map_size_mb: u64,
-    pub api_key: SecretText,
-    /// What agents show each other.
-    pub peers_token: SecretText,
     pub bucket: Bucket,
     pub store: StorePlan,
     /// What of a managed store is reached from outside.
     pub exposure: Exposure,
     /// Who signed the store's certificate, if not one whom everybody trusts; or why that cannot be read.
     pub ca: Result<Option<CaBundle>, StoreError>,
+    /// What the servers are made from, or why they are left as they are. Store and keys do without it.
+    pub servers: Result<ServerPlan, ValidateError>,
+}
+
+/// What servers need besides.
+#[derive(Clone, Debug)]
+pub struct ServerPlan {
+    pub map_size_mb: u64,
+    pub api_key: SecretText,
+    /// What agents show each other.
+    pub peers_token: SecretText,
 }
 
 /// Where the bucket comes from.
@@ -219,30 +226,21 @@ fn url_host(ip: Option<IpAddr>) -> Option<String> {
     })
 }
 
+/// Turns what was found into a plan.
+///
+/// # Errors
+/// When not even the store and its keys can be looked after. What is wrong with the servers alone is in the plan.
 pub fn validate(fetched: &Fetched, settings: &Settings) -> Result<Plan, ValidateError> {
     let cluster = &fetched.cluster;
     let names = Names {
         namespace: cluster.namespace().unwrap_or_default(),
         cluster: cluster.name_any(),
     };
-    check_config(&cluster.spec)?;
-    let size = &cluster.spec.storage.size;
-    let map_size_mb = map_size::from_volume(size).map_err(|source| ValidateError::Size {
-        size: size.clone(),
-        source,
-    })?;
     let (bucket, store) = store(fetched, settings, &names)?;
     Ok(Plan {
         owner: cluster.controller_owner_ref(&()).unwrap_or_default(),
         instance_prefix: format!("{}-{}-", site(fetched), names.namespace),
-        map_size_mb,
-        api_key: api_key(fetched, &names)?,
-        peers_token: kept(
-            fetched.secrets.peers.as_ref(),
-            &names.peers_secret(),
-            names::PEERS_TOKEN,
-            SecretText::random_hex,
-        )?,
+        servers: servers(fetched, &names),
         bucket,
         store,
         exposure: Exposure::of(&cluster.spec, &names, &settings.expose),
@@ -250,6 +248,26 @@ pub fn validate(fetched: &Fetched, settings: &Settings) -> Result<Plan, Validate
         spec: cluster.spec.clone(),
         settings: settings.clone(),
         names,
+    })
+}
+
+fn servers(fetched: &Fetched, names: &Names) -> Result<ServerPlan, ValidateError> {
+    let spec = &fetched.cluster.spec;
+    check_config(spec)?;
+    let size = &spec.storage.size;
+    let map_size_mb = map_size::from_volume(size).map_err(|source| ValidateError::Size {
+        size: size.clone(),
+        source,
+    })?;
+    Ok(ServerPlan {
+        map_size_mb,
+        api_key: api_key(fetched, names)?,
+        peers_token: kept(
+            fetched.secrets.peers.as_ref(),
+            &names.peers_secret(),
+            names::PEERS_TOKEN,
+            SecretText::random_hex,
+        )?,
     })
 }
 

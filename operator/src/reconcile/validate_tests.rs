@@ -2,7 +2,10 @@ use super::*;
 use crate::testing::{MANAGED, S3, fetched, plan, secret, settings};
 
 fn refused(fetched: &Fetched) -> ValidateError {
-    validate(fetched, &settings()).expect_err("it is accepted")
+    match validate(fetched, &settings()) {
+        Ok(plan) => plan.servers.expect_err("it is accepted"),
+        Err(error) => error,
+    }
 }
 
 #[test]
@@ -85,29 +88,39 @@ fn a_secret_without_the_key_names_the_key_and_the_field() {
 
 #[test]
 fn an_api_key_is_made_once_and_kept() {
-    let first = plan(MANAGED).api_key;
+    let first = plan(MANAGED).servers.unwrap().api_key;
     assert!(first.expose().len() >= 32);
-    assert_ne!(first, plan(MANAGED).api_key);
+    assert_ne!(first, plan(MANAGED).servers.unwrap().api_key);
 
     let mut fetched = fetched(MANAGED);
     fetched.secrets.api_key = Some(secret(&[("api-key", "made-before")]));
     assert_eq!(
-        validate(&fetched, &settings()).unwrap().api_key.expose(),
+        validate(&fetched, &settings())
+            .unwrap()
+            .servers
+            .unwrap()
+            .api_key
+            .expose(),
         "made-before"
     );
 }
 
 #[test]
 fn the_peers_token_is_made_once_and_kept_with_the_lines_that_somebody_adds() {
-    let first = plan(MANAGED).peers_token;
+    let first = plan(MANAGED).servers.unwrap().peers_token;
     assert_eq!(first.expose().len(), 64);
-    assert_ne!(first, plan(MANAGED).peers_token);
+    assert_ne!(first, plan(MANAGED).servers.unwrap().peers_token);
 
     let mut fetched = fetched(MANAGED);
     // While a token is changed by hand there are two.
     fetched.secrets.peers = Some(secret(&[("token", "made-before\nthe-next-one\n")]));
     assert_eq!(
-        validate(&fetched, &settings()).unwrap().peers_token.expose(),
+        validate(&fetched, &settings())
+            .unwrap()
+            .servers
+            .unwrap()
+            .peers_token
+            .expose(),
         "made-before\nthe-next-one"
     );
     fetched.secrets.peers = Some(secret(&[("token", "\n")]));
@@ -166,7 +179,12 @@ fn a_given_api_key_must_be_there_and_fit_on_a_line() {
     }
     fetched.secrets.given_api_key = Some(secret(&[("k", "correct-horse\n")]));
     assert_eq!(
-        validate(&fetched, &settings()).unwrap().api_key.expose(),
+        validate(&fetched, &settings())
+            .unwrap()
+            .servers
+            .unwrap()
+            .api_key
+            .expose(),
         "correct-horse"
     );
 }

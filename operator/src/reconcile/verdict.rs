@@ -1,109 +1,17 @@
-//! What a reconcile came to, and what that means for users. Pure.
+//! What a reconcile's outcome means for users, as conditions. Pure.
 
-use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::ResourceExt;
 use zonetide_crds::{ConditionType, Reason};
 
 use super::{
-    api_pod::is_ready,
     conditions::{Status, Verdict},
     credentials, expose,
-    keys::Obtained,
+    outcome::{Observed, Outcome, Reconciled},
     replication, trouble,
-    validate::{Plan, StorePlan, ValidateError},
+    validate::{Plan, StorePlan},
 };
-use crate::{
-    agents::{AgentReport, AgentStatus},
-    build::{Applied, ServerResources},
-    objectstore::{StoreError, renewal::Held},
-};
-
-/// How a reconcile ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// The annotation says to leave all as it is.
-    Paused,
-    /// The spec, or a Secret that it names, cannot be used.
-    Invalid(ValidateError),
-    /// The bucket is not usable. Servers that run were left alone.
-    StoreNotReady { plan: Box<Plan>, error: StoreError },
-    /// Everything is applied.
-    Applied {
-        plan: Box<Plan>,
-        resources: Box<ServerResources<Applied>>,
-        store: Box<StoreOutcome>,
-    },
-    /// A request to the API server failed.
-    Failed(String),
-    /// It is being deleted, and this is what is under way.
-    Deleting(String),
-    /// It is being deleted, and this is in the way.
-    DeletionBlocked(String),
-}
-
-impl Outcome {
-    /// The plan, when there was one.
-    pub fn plan(&self) -> Option<&Plan> {
-        match self {
-            Self::StoreNotReady { plan, .. } | Self::Applied { plan, .. } => Some(plan),
-            Self::Paused
-            | Self::Invalid(_)
-            | Self::Failed(_)
-            | Self::Deleting(_)
-            | Self::DeletionBlocked(_) => None,
-        }
-    }
-
-    /// What came of the bucket and its keys, when they are ready.
-    pub fn store(&self) -> Option<&StoreOutcome> {
-        match self {
-            Self::Applied { store, .. } => Some(store),
-            _ => None,
-        }
-    }
-}
-
-/// What came of the bucket, its keys and those who use them.
-#[derive(Debug)]
-pub struct StoreOutcome {
-    /// It was made by this reconcile.
-    pub bucket_created: bool,
-    pub obtained: Obtained,
-    /// No server uses older keys any more.
-    pub settled: bool,
-    /// What people should know of the bucket.
-    pub warnings: Vec<String>,
-}
-
-/// What was seen of the servers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Observed<'a> {
-    pub pods: &'a [Pod],
-    /// Who takes API requests.
-    pub api_pod: Option<&'a str>,
-    /// What the pods' agents say.
-    pub reports: &'a [AgentReport],
-    /// The keys that a source had made before.
-    pub held: Option<&'a Held>,
-    pub now: Timestamp,
-}
-
-impl<'a> Observed<'a> {
-    pub fn ready(&self) -> usize {
-        self.pods.iter().filter(|pod| is_ready(pod)).count()
-    }
-
-    /// The agents that answered, by pod.
-    pub fn reported(self) -> impl Iterator<Item = (&'a str, &'a AgentStatus)> {
-        let reports = self.reports.iter();
-        reports.filter_map(|report| Some((report.pod.as_str(), report.status.as_ref().ok()?)))
-    }
-
-    pub fn answers(self) -> impl Iterator<Item = &'a AgentStatus> {
-        self.reported().map(|(_, status)| status)
-    }
-}
+use crate::objectstore::StoreError;
 
 /// The conditions that every cluster has.
 pub const ALWAYS: [ConditionType; 5] = [
@@ -117,47 +25,10 @@ pub const ALWAYS: [ConditionType; 5] = [
 /// The conditions that follow from an outcome. `known` says which there are already: every type gets a first value.
 pub fn verdicts(outcome: &Outcome, observed: Observed<'_>, known: &[ConditionType]) -> Vec<Verdict> {
     let mut list = match outcome {
-        Outcome::Paused => vec![verdict(
-            ConditionType::Paused,
-            Status::True,
-            Reason::PausedByAnnotation,
-            "nothing is changed while the annotation zonetide.dev/paused is \"true\"; remove it to go on",
-        )],
-        Outcome::Invalid(error) => vec![
-            verdict(
-                ConditionType::Ready,
-                Status::False,
-                error.reason(),
-                error.to_string(),
-            ),
-            verdict(
-                ConditionType::Progressing,
-                Status::False,
-                error.reason(),
-                "waiting for the spec or the Secret to be corrected",
-            ),
-        ],
-        Outcome::StoreNotReady { error, .. } => store_not_ready(error, observed),
-        Outcome::Applied {
-            plan,
-            resources,
-            store,
-        } => {
-            let mut list = servers(plan.spec.replicas, &resources.stateful_set, observed);
-            list.push(object_store(plan, &store.warnings));
-            list
-        }
+        Outcome::Reconciled(reconciled) => of_areas(reconciled, observed),
         Outcome::Deleting(message) => deleting(Reason::Deleting, Status::True, message),
         Outcome::DeletionBlocked(message) => deleting(Reason::DeletionBlocked, Status::False, message),
-        Outcome::Failed(message) => failed(message, observed),
     };
-    list.extend(credentials::ready(outcome, observed));
-    list.extend(expose::exposed(outcome));
-    list.extend(
-        outcome
-            .plan()
-            .map(|plan| replication::replicating(plan, observed)),
-    );
     for type_ in ALWAYS {
         if !known.contains(&type_) && !list.iter().any(|verdict| verdict.type_ == type_) {
             let reason = list
@@ -169,24 +40,138 @@ pub fn verdicts(outcome: &Outcome, observed: Observed<'_>, known: &[ConditionTyp
     list
 }
 
-fn failed(message: &str, observed: Observed<'_>) -> Vec<Verdict> {
-    let reason = Reason::ReconcileFailed;
-    let mut list = vec![verdict(
-        ConditionType::Progressing,
-        Status::False,
-        reason,
-        format!("{message}; it is tried again"),
-    )];
-    // Servers that run are none the worse for it.
-    if observed.pods.is_empty() {
+/// Each area's own.
+fn of_areas(reconciled: &Reconciled, observed: Observed<'_>) -> Vec<Verdict> {
+    let mut list = serving(reconciled, observed);
+    if reconciled.paused {
         list.push(verdict(
-            ConditionType::Ready,
+            ConditionType::Paused,
+            Status::True,
+            Reason::PausedByAnnotation,
+            "servers and store are left as they are while the annotation zonetide.dev/paused is \"true\"; remove it to go on",
+        ));
+    }
+    let Some(plan) = &reconciled.plan else {
+        return list;
+    };
+    let store = reconciled.store.as_ref();
+    list.extend(store.map(|store| match store {
+        Ok(store) => object_store(plan, &store.warnings),
+        Err(error) => store_not_ready(error),
+    }));
+    list.extend(store.and_then(|store| credentials::ready(plan, store.as_ref(), observed)));
+    list.extend(expose::exposed(plan, reconciled.exposure_failed.as_deref()));
+    list.push(replication::replicating(plan, reconciled.store_error(), observed));
+    list
+}
+
+/// Ready and Progressing: what becomes of the servers, whatever the store does.
+fn serving(reconciled: &Reconciled, observed: Observed<'_>) -> Vec<Verdict> {
+    if let Some(error) = &reconciled.invalid {
+        let serve = serve(observed);
+        return vec![
+            verdict(
+                ConditionType::Ready,
+                Status::False,
+                error.reason(),
+                format!("{error}{serve}"),
+            ),
+            verdict(
+                ConditionType::Progressing,
+                Status::False,
+                error.reason(),
+                "waiting for the spec or the Secret to be corrected",
+            ),
+        ];
+    }
+    // Before there is a server, what failed is why.
+    let failed = reconciled.failed.is_some() && observed.pods.is_empty();
+    let mut list = match &reconciled.stateful_set {
+        Some(stateful_set) if !failed => servers(wanted(reconciled, stateful_set), stateful_set, observed),
+        _ => no_servers(reconciled),
+    };
+    let halted = if let Some(message) = &reconciled.failed {
+        Some((Reason::ReconcileFailed, format!("{message}; it is tried again")))
+    } else if reconciled.paused {
+        Some((
+            Reason::PausedByAnnotation,
+            "paused by the annotation zonetide.dev/paused".to_owned(),
+        ))
+    } else {
+        None
+    };
+    if let Some((reason, message)) = halted {
+        list.retain(|verdict| verdict.type_ != ConditionType::Progressing);
+        list.push(verdict(
+            ConditionType::Progressing,
             Status::False,
             reason,
-            format!("no server runs; {message}"),
+            message,
         ));
     }
     list
+}
+
+/// What goes on meanwhile.
+fn serve(observed: Observed<'_>) -> String {
+    match observed.pods.len() {
+        0 => String::new(),
+        all => format!(
+            "; {} of {all} servers serve, and are left as they are",
+            observed.ready()
+        ),
+    }
+}
+
+/// How many servers there are to be. While paused, what the spec says does not count yet.
+fn wanted(reconciled: &Reconciled, stateful_set: &StatefulSet) -> i32 {
+    let spec = reconciled.plan.as_ref().map(|plan| plan.spec.replicas);
+    let now = stateful_set.spec.as_ref().and_then(|spec| spec.replicas);
+    let (first, second) = if reconciled.paused {
+        (now, spec)
+    } else {
+        (spec, now)
+    };
+    first.or(second).unwrap_or(1)
+}
+
+/// There is no `StatefulSet` of theirs.
+fn no_servers(reconciled: &Reconciled) -> Vec<Verdict> {
+    let not_ready = |reason, message: String| verdict(ConditionType::Ready, Status::False, reason, message);
+    let progressing =
+        |status, reason, message: &str| verdict(ConditionType::Progressing, status, reason, message);
+    if let Some(message) = &reconciled.failed {
+        return vec![not_ready(
+            Reason::ReconcileFailed,
+            format!("no server runs; {message}"),
+        )];
+    }
+    if reconciled.paused {
+        return vec![not_ready(
+            Reason::PausedByAnnotation,
+            "no server runs, and none is made while paused".to_owned(),
+        )];
+    }
+    match reconciled.store_error() {
+        Some(error) => {
+            let (status, what) = if matches!(error, StoreError::Starting { .. }) {
+                (Status::True, "the object store starts")
+            } else {
+                (Status::False, "waiting for the object store")
+            };
+            vec![
+                not_ready(
+                    Reason::ObjectStoreNotReady,
+                    format!("servers start when the object store is ready; {error}"),
+                ),
+                progressing(status, error.reason(), what),
+            ]
+        }
+        None => vec![
+            not_ready(Reason::ServersStarting, "no server runs yet".to_owned()),
+            progressing(Status::True, Reason::ServersStarting, "servers are made"),
+        ],
+    }
 }
 
 fn deleting(reason: Reason, progressing: Status, message: &str) -> Vec<Verdict> {
@@ -214,41 +199,13 @@ fn object_store(plan: &Plan, warnings: &[String]) -> Verdict {
     verdict(ConditionType::ObjectStoreReady, Status::True, reason, message)
 }
 
-fn store_not_ready(error: &StoreError, observed: Observed<'_>) -> Vec<Verdict> {
-    let starting = matches!(error, StoreError::Starting { .. });
-    let ready = if observed.pods.is_empty() {
-        "servers start when the object store is ready".to_owned()
-    } else {
-        format!(
-            "{} of {} servers serve and are left as they are until the object store is ready",
-            observed.ready(),
-            observed.pods.len()
-        )
-    };
-    vec![
-        verdict(
-            ConditionType::ObjectStoreReady,
-            Status::False,
-            error.reason(),
-            error.to_string(),
-        ),
-        verdict(
-            ConditionType::Ready,
-            Status::False,
-            Reason::ObjectStoreNotReady,
-            format!("{ready}; {error}"),
-        ),
-        verdict(
-            ConditionType::Progressing,
-            if starting { Status::True } else { Status::False },
-            error.reason(),
-            if starting {
-                "the object store starts"
-            } else {
-                "waiting for the object store"
-            },
-        ),
-    ]
+fn store_not_ready(error: &StoreError) -> Verdict {
+    verdict(
+        ConditionType::ObjectStoreReady,
+        Status::False,
+        error.reason(),
+        error.to_string(),
+    )
 }
 
 fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> Vec<Verdict> {
@@ -260,7 +217,8 @@ fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> 
         .iter()
         .filter(|pod| is_updated(pod, stateful_set))
         .count();
-    let details = trouble::summary(observed.pods);
+    let refusal = observed.refusals.and_then(|refusals| refusals.servers.as_deref());
+    let details = trouble::details(refusal, observed.pods);
     let not_yet = |reason: Reason, message: String| {
         let progress = if reason == Reason::ServersNotReady {
             Reason::ServersStarting
@@ -301,6 +259,12 @@ fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> 
     let Some(api_pod) = observed.api_pod else {
         return not_yet(Reason::NoApiPod, "no server takes API requests yet".to_owned());
     };
+    if !observed.api_endpoints.iter().any(|pod| pod == api_pod) {
+        return not_yet(
+            Reason::NoApiPod,
+            format!("the Service for API requests does not lead to {api_pod} yet"),
+        );
+    }
     let all = if desired == 1 {
         "the server is".to_owned()
     } else {
@@ -311,7 +275,7 @@ fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> 
             ConditionType::Ready,
             Status::True,
             Reason::AllServersReady,
-            format!("{all} in sync and serving; API requests go to {api_pod}"),
+            format!("{all} serving; API requests go to {api_pod}"),
         ),
         verdict(
             ConditionType::Progressing,

@@ -4,18 +4,14 @@ use k8s_openapi::api::networking::v1::Ingress;
 use serde_json::{Value, json};
 
 use crate::{
-    build::store,
-    reconcile::validate::{Plan, validate},
+    build::{ingresses, store},
+    reconcile::validate::validate,
     testing::{MANAGED, MANAGED_MINIO, fetched, plan, settings},
 };
 
 const MINIO: &str = "{objectStore: {managed: {engine: MinIO, expose: {
     s3: {host: s3.tides.test, tlsSecretName: s3-tls}, console: {host: console.tides.test}}}}}";
 const GARAGE: &str = "{objectStore: {managed: {expose: {s3: {host: s3.tides.test}}}}}";
-
-fn ingresses(plan: &Plan) -> Vec<Ingress> {
-    store(plan).unwrap().ingresses
-}
 
 fn value(ingress: &Ingress) -> Value {
     serde_json::to_value(ingress).unwrap()
@@ -34,7 +30,7 @@ fn each_host_leads_to_a_port_that_the_stores_service_has() {
         let store = store(&plan(spec)).unwrap();
         assert_eq!(store.service.metadata.name.as_deref(), Some(service));
         let ports = store.service.spec.unwrap().ports.unwrap();
-        for ingress in &store.ingresses {
+        for ingress in &ingresses(&plan(spec)) {
             let rules = ingress.spec.as_ref().unwrap().rules.as_ref().unwrap();
             let backend = rules[0].http.as_ref().unwrap().paths[0].backend.service.as_ref();
             assert_eq!(backend.unwrap().name, service);

@@ -7,7 +7,7 @@ fn the_agent_gets_the_stores_authority_and_reads_it_again_and_nothing_else_of_th
         "bucket: crater",
         "bucket: crater, caSecretRef: {name: moon-ca, key: root.pem}",
     );
-    let resources = servers(&plan(&spec), &access());
+    let resources = built_servers(&plan(&spec));
     let pod = resources
         .stateful_set
         .spec
@@ -33,6 +33,6 @@ fn the_agent_gets_the_stores_authority_and_reads_it_again_and_nothing_else_of_th
         config["storage"]["options"]["tls"],
         serde_json::json!({"ca_file": path, "watch_certs": true})
     );
-    let without = servers(&plan(S3), &access());
+    let without = built_servers(&plan(S3));
     assert!(!file(&without, "agent.yaml").contains("tls"));
 }

@@ -5,7 +5,7 @@ const WEB_IDENTITY: &str = "{objectStore: {s3: {endpoint: 'https://s3.test', reg
 
 #[test]
 fn a_service_account_that_is_trusted_has_its_annotations_and_a_token_for_the_sts_in_place_of_keys() {
-    let resources = servers(&plan(WEB_IDENTITY), &Access::ServiceAccount);
+    let resources = built_servers(&plan(WEB_IDENTITY));
     let annotations = resources.service_account.metadata.annotations.as_ref().unwrap();
     assert_eq!(annotations["moon.test/role"], "dns");
     assert_eq!(
@@ -57,7 +57,7 @@ fn a_service_account_that_is_trusted_has_its_annotations_and_a_token_for_the_sts
 #[test]
 fn where_something_else_gives_the_token_only_the_annotations_are_made() {
     let spec = WEB_IDENTITY.replace("roleArn: 'arn:aws:iam::1:role/dns', ", "");
-    let resources = servers(&plan(&spec), &Access::ServiceAccount);
+    let resources = built_servers(&plan(&spec));
     assert!(resources.service_account.metadata.annotations.is_some());
     let pod = resources.stateful_set.spec.unwrap().template.spec.unwrap();
     assert!(

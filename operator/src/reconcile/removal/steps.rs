@@ -60,25 +60,20 @@ pub(super) async fn take(context: &Context, fetched: &Fetched) -> Result<Step, T
     if cluster.spec.object_store.managed.is_some() {
         return remove_volume(context, fetched).await;
     }
-    let plan = validate(&without_the_rest(fetched), &context.settings).map_err(|error| StoreError::Spec {
-        message: error.to_string(),
-    })?;
+    let plan =
+        validate(&without_making_it(fetched), &context.settings).map_err(|error| StoreError::Spec {
+            message: error.to_string(),
+        })?;
     let source = plan.source(&*context.sources, None)?;
     empty_store(&*source, &plan, fetched).await
 }
 
-/// What the servers need, and the way into the bucket does not, must not hold up the removal.
-fn without_the_rest(fetched: &Fetched) -> Fetched {
+/// A bucket that is gone is not made again.
+fn without_making_it(fetched: &Fetched) -> Fetched {
     let mut fetched = fetched.clone();
-    let spec = &mut fetched.cluster.spec;
-    spec.powerdns = zonetide_crds::PowerDnsSpec::default();
-    spec.storage = zonetide_crds::StorageSpec::default();
-    if let Some(s3) = &mut spec.object_store.s3 {
-        // A bucket that is gone is not made again.
+    if let Some(s3) = &mut fetched.cluster.spec.object_store.s3 {
         s3.create_bucket = false;
     }
-    fetched.secrets.api_key = None;
-    fetched.secrets.peers = None;
     fetched
 }
 

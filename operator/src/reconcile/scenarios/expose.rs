@@ -69,9 +69,19 @@ async fn while_an_ingress_cannot_be_taken_away_the_status_does_not_say_that_it_i
     scene.run().await;
     change_spec(&scene, MANAGED);
     scene.api.forbid(INGRESS);
-    Box::pin(run(&scene.context, "shore", "tide")).await.unwrap_err();
-    assert_eq!(scene.condition("Progressing")["reason"], "ReconcileFailed");
+    scene.run().await;
+    let condition = scene.condition("Exposed");
+    assert_eq!(condition["reason"], "ReconcileFailed");
+    assert!(
+        condition["message"].as_str().unwrap().contains("Ingress tide-s3"),
+        "{condition}"
+    );
     assert!(has_condition(&scene));
+    assert_eq!(
+        scene.condition("Progressing")["reason"],
+        "Scaling",
+        "servers do not wait for it"
+    );
     scene.api.allow_all();
     scene.run().await;
     assert!(!has_condition(&scene));

@@ -57,7 +57,7 @@ fn nudge(scene: &Scene, pod: &str) -> Value {
 }
 
 async fn action(scene: &Scene) -> Action {
-    Box::pin(run(&scene.context, "shore", "tide")).await.unwrap()
+    scene.try_run().await.unwrap()
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn a_store_that_is_away_while_a_server_goes_does_not_make_it_forgotten() {
         cause: "refused".into(),
     });
     scene.run().await;
-    assert_eq!(list(&scene), "");
+    assert_eq!(list(&scene), "moon-shore-tide-2\n", "agents wait for the store");
     scene.store.state().trouble = None;
     scene.run().await;
     assert_eq!(list(&scene), "moon-shore-tide-2\n");

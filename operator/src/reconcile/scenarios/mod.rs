@@ -8,7 +8,10 @@ mod ownership;
 mod removal;
 mod servers;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use futures::{FutureExt, future::BoxFuture};
 use jiff::SignedDuration;
@@ -32,6 +35,7 @@ use crate::{
 
 const CLUSTER: &str = "/apis/zonetide.dev/v1alpha1/namespaces/shore/dnsclusters/tide";
 const SERVERS: &str = "/apis/apps/v1/namespaces/shore/statefulsets/tide";
+const API_SLICE: &str = "/apis/discovery.k8s.io/v1/namespaces/shore/endpointslices/tide-api-x";
 const GARAGE: &str = "/apis/apps/v1/namespaces/shore/statefulsets/tide-garage";
 const GARAGE_POD: &str = "/api/v1/namespaces/shore/pods/tide-garage-0";
 const KEYS: &str = "/api/v1/namespaces/shore/secrets/moon-keys";
@@ -254,6 +258,7 @@ impl Scene {
             metrics: Metrics::new(&mut Registry::default()),
             kubernetes_uid: tokio::sync::OnceCell::new(),
             backoff: Backoff::default(),
+            handing_over: Backoff::default(),
         };
         Self {
             api,
@@ -284,8 +289,44 @@ impl Scene {
 
     /// Reconciles, and gives the changes that were asked for.
     async fn run(&self) -> Vec<Change> {
-        Box::pin(run(&self.context, "shore", "tide")).await.unwrap();
+        self.try_run().await.unwrap();
         self.api.take_changes()
+    }
+
+    /// Both controllers, one after the other.
+    async fn try_run(&self) -> Result<Action, Error> {
+        api_service::keep(&self.context, "shore", "tide").await?;
+        self.api.put(API_SLICE, self.api_slice());
+        Box::pin(run(&self.context, "shore", "tide")).await
+    }
+
+    /// What new servers read from their `ConfigMap`.
+    fn mounted_file(&self, name: &str) -> String {
+        let pod = &self.api.get(SERVERS)["spec"]["template"]["spec"];
+        let volumes = pod["volumes"].as_array().unwrap();
+        let config = volumes.iter().find(|volume| volume["name"] == "config").unwrap();
+        let config = config["configMap"]["name"].as_str().unwrap();
+        let config = self
+            .api
+            .get(&format!("/api/v1/namespaces/shore/configmaps/{config}"));
+        config["data"][name].as_str().unwrap().to_owned()
+    }
+
+    /// What the `EndpointSlice` controller makes of labels and readiness.
+    fn api_slice(&self) -> Value {
+        let ready = |pod: &Value| pod["status"]["conditions"][0]["status"] == "True";
+        let pods = (0..3).map(|number| {
+            self.api
+                .get(&format!("/api/v1/namespaces/shore/pods/tide-{number}"))
+        });
+        let active = pods.filter(|pod| pod["metadata"]["labels"]["zonetide.dev/api"] == "active");
+        let endpoints: Vec<Value> = active
+            .map(|pod| {
+                json!({"addresses": ["10.0.0.9"], "conditions": {"ready": ready(&pod)},
+                    "targetRef": {"kind": "Pod", "name": pod["metadata"]["name"]}})
+            })
+            .collect();
+        json!({"metadata": {"name": "tide-api-x"}, "addressType": "IPv4", "endpoints": endpoints})
     }
 
     fn condition(&self, type_: &str) -> Value {

@@ -13,7 +13,7 @@ fn path(object: &str) -> String {
 
 /// Reconciles in vain; the changes, and what the condition says.
 async fn refused(scene: &Scene) -> (Vec<Change>, String) {
-    let error = Box::pin(run(&scene.context, "shore", "tide")).await.unwrap_err();
+    let error = scene.try_run().await.unwrap_err();
     let condition = scene.condition("Ready");
     assert_eq!(condition["reason"], "ReconcileFailed");
     let message = condition["message"].as_str().unwrap().to_owned();
@@ -53,7 +53,6 @@ async fn an_object_of_another_owner_stays_as_it_is() {
     for object in [
         "configmaps/tide-retired",
         "serviceaccounts/tide",
-        "configmaps/tide-config",
         "services/tide-dns",
         "poddisruptionbudgets/tide",
         "statefulsets/tide",

@@ -1,0 +1,50 @@
+//! Keeps the Service of the API on a server that is ready. It waits for nothing else of a reconcile: neither the store, nor agents,
+//! nor what is wrong with a spec, nor a pause keep API requests from a living server.
+
+use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
+use kube::{Api, api::ListParams};
+
+use super::{
+    api_pod::{self, choose},
+    apply,
+    fetch::FetchError,
+};
+use crate::{context::Context, error::Error, names::Names, names::Part};
+
+/// The label by which `EndpointSlice`s name their Service.
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// Gives the label to a pod that is ready.
+pub async fn keep(context: &Context, namespace: &str, name: &str) -> Result<(), Error> {
+    let names = Names {
+        namespace: namespace.to_owned(),
+        cluster: name.to_owned(),
+    };
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let selector = names.selector_text(Part::Dns);
+    let pods = pods.list(&ListParams::default().labels(&selector)).await;
+    let pods = pods.map_err(|source| FetchError::Get {
+        what: "the pods",
+        name: selector,
+        source,
+    })?;
+    let (chosen, changes) = choose(&pods.items);
+    if !changes.is_empty() {
+        tracing::info!(%namespace, %name, pod = chosen.as_deref().unwrap_or("none"), "API requests go to another pod");
+    }
+    apply::api_labels(context, namespace, &changes).await?;
+    Ok(())
+}
+
+/// The pods that the Service leads to, as far as the nodes are told.
+pub(super) async fn endpoints(context: &Context, names: &Names) -> Result<Vec<String>, FetchError> {
+    let api: Api<EndpointSlice> = Api::namespaced(context.client.clone(), &names.namespace);
+    let selector = format!("{SERVICE_LABEL}={}", names.api_service());
+    let slices = api.list(&ListParams::default().labels(&selector)).await;
+    let slices = slices.map_err(|source| FetchError::Get {
+        what: "the EndpointSlices of Service",
+        name: names.api_service(),
+        source,
+    })?;
+    Ok(api_pod::reached(&slices.items))
+}

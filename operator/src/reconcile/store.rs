@@ -1,0 +1,79 @@
+//! Store and keys: the managed store, the bucket, and keys that open it. It goes on while a `DnsCluster` is paused or its servers
+//! cannot be made: keys end by themselves.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+
+use super::{
+    api_pod::is_ready,
+    apply,
+    fetch::Fetched,
+    keys::{self, Access},
+    outcome::StoreOutcome,
+    trouble,
+    validate::Plan,
+    verdict::{is_observed, is_updated},
+};
+use crate::{agents::AgentReport, build, context::Context, error::Error, objectstore::StoreError};
+
+/// Makes the store, the bucket and the keys, writes these down and hands them over. While `paused` the store itself is left alone.
+///
+/// # Errors
+/// When a request to the API server fails. What is wrong with the store is in the result.
+pub(super) async fn reconcile(
+    context: &Context,
+    plan: &Plan,
+    fetched: &Fetched,
+    reports: &[AgentReport],
+    paused: bool,
+) -> Result<Result<StoreOutcome, StoreError>, Error> {
+    let mut address = None;
+    if let Some(store) = build::store(plan) {
+        let stateful_set = if paused {
+            fetched.store_stateful_set.clone()
+        } else {
+            Some(Box::pin(apply::store(context, store)).await?.stateful_set)
+        };
+        address = stateful_set.and_then(|set| serving_address(&set, &fetched.store_pods));
+        if address.is_none() {
+            let refusal = fetched.refusals.store.as_deref();
+            let details = trouble::details(refusal, &fetched.store_pods);
+            return Ok(Err(StoreError::Starting { details }));
+        }
+    }
+    let source = match plan.source(&*context.sources, address) {
+        Ok(source) => source,
+        Err(error) => return Ok(Err(error)),
+    };
+    let opened = keys::open(&*source, plan, fetched, Timestamp::now()).await;
+    let (bucket_created, obtained) = match opened {
+        Ok(ready) => ready,
+        Err(error) => return Ok(Err(error)),
+    };
+    apply::secret(context, build::object_store(plan, &obtained.access)).await?;
+    let settled = match &obtained.access {
+        Access::Made(held) => keys::hand_over(context, plan, &*source, fetched, held, reports).await?,
+        Access::Given(_) | Access::ServiceAccount => true,
+    };
+    let warnings = match obtained.access.keys() {
+        Some(keys) => source.warnings(keys).await,
+        None => Vec::new(),
+    };
+    Ok(Ok(StoreOutcome {
+        bucket_created,
+        obtained,
+        settled,
+        warnings,
+    }))
+}
+
+/// The address of a pod that is ready and made from the newest template.
+fn serving_address(stateful_set: &StatefulSet, pods: &[Pod]) -> Option<IpAddr> {
+    let pod = pods
+        .iter()
+        .filter(|_| is_observed(stateful_set))
+        .find(|pod| is_ready(pod) && is_updated(pod, stateful_set))?;
+    pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
+}
