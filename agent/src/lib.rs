@@ -2,7 +2,8 @@
 //!
 //! It replicates the server's LMDB files through an object store, in the format of PowerDNS Lightning Stream.
 //! The layers, each ignorant of those after it: [`lmdb`], [`snapshot`], [`merge`], [`store`], [`sync`], [`status`],
-//! [`peers`], [`powerdns`]; [`config`] and [`cli`] put them together. What `powerdns` knows of the database's content is
+//! [`peers`], [`powerdns`]; [`config`] and [`cli`] put them together. Below [`status`] and [`supervise`], which looks after an
+//! agent from another process, is [`serve`]. What `powerdns` knows of the database's content is
 //! pure, and `sync` collects by it what a merge touched.
 
 pub mod cli;
@@ -13,9 +14,11 @@ pub mod lmdb;
 pub mod merge;
 pub mod peers;
 pub mod powerdns;
+pub mod serve;
 pub mod show;
 pub mod smaps;
 pub mod snapshot;
 pub mod status;
 pub mod store;
+pub mod supervise;
 pub mod sync;

@@ -1,6 +1,7 @@
 //! The flush of PowerDNS' caches beside running replicas.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -58,6 +59,12 @@ impl Flushing {
             None => Ok(()),
         }
     }
+}
+
+/// Where names of zones are left for the probe of PowerDNS: beside its control socket.
+pub(super) fn directory_of_samples(config: &Config) -> Option<PathBuf> {
+    let directory = config.powerdns.control_socket.parent()?;
+    (!directory.as_os_str().is_empty()).then(|| directory.to_owned())
 }
 
 /// Has a replica tell what it merges; a main database says which zone has which ID besides.

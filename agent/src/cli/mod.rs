@@ -10,6 +10,7 @@ mod peers;
 mod pid;
 mod snapshots;
 mod store;
+mod supervise;
 mod sync;
 mod transfer;
 
@@ -23,7 +24,11 @@ use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, LogFormat, LogTimestamp, Span};
+use crate::supervise::die_with_parent;
 use output::Output;
+
+/// The variable of the environment that names the configuration file.
+const CONFIG: &str = "ZONETIDE_CONFIG";
 
 /// Replicates PowerDNS' LMDB databases through an object store, in the format of PowerDNS Lightning Stream.
 ///
@@ -38,7 +43,7 @@ pub struct Cli {
         long,
         global = true,
         default_value = "lightningstream.yaml",
-        env = "ZONETIDE_CONFIG"
+        env = CONFIG
     )]
     config: PathBuf,
     /// Name of this instance, instead of the one in the file; no other agent may have it.
@@ -81,6 +86,8 @@ enum Command {
     Sync(sync::Flags),
     /// Merge changes of other instances and never write to the store.
     Receive(sync::Flags),
+    /// Keep an agent running and answer probes for it and for PowerDNS: the main process of the agent's container.
+    Supervise(supervise::Flags),
     /// Look at the snapshots in the store, and add or remove some.
     #[command(subcommand)]
     Snapshots(snapshots::Command),
@@ -133,9 +140,24 @@ impl Cli {
     /// # Errors
     /// Whatever keeps the agent from doing it.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        die_with_parent()?;
         // Which version this is must be seen even where the configuration is the problem.
         if matches!(self.command, Command::Version) {
             return version().map(|()| ExitCode::SUCCESS);
+        }
+        // It has to run when the configuration is broken.
+        if let Command::Supervise(flags) = self.command {
+            let level = if self.debug {
+                Some("debug".to_owned())
+            } else {
+                self.log_level
+            };
+            log::start(
+                level.as_deref().unwrap_or("info"),
+                self.log_format.unwrap_or_default(),
+                self.log_timestamp.unwrap_or_default(),
+            )?;
+            return runtime()?.block_on(supervise::supervise(flags, &self.config));
         }
         let mut config = Config::load(&self.config)?;
         if let Some(instance) = self.instance {
@@ -168,10 +190,7 @@ impl Cli {
             tracing::info!("the configuration:\n{}", config.to_yaml()?);
         }
         let deadline = Deadline::start(self.timeout, replicates);
-        // One thread is enough for what waits: all that takes time on the database runs on others. A change wakes fewer.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = runtime()?;
         let stop = deadline.stop.clone();
         match self.command {
             Command::Sync(flags) => runtime.block_on(sync::replicate(config, flags, false, stop)),
@@ -188,10 +207,15 @@ impl Cli {
                 self.config.display(),
                 config.to_yaml()?
             )),
-            Command::Version => version(),
+            Command::Version | Command::Supervise(_) => version(),
         }?;
         Ok(deadline.exit_code())
     }
+}
+
+/// One thread is enough for what waits: all that takes time on the database runs on others. A change wakes fewer.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn version() -> anyhow::Result<()> {

@@ -11,6 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::supervise::PARENT;
+
 /// More is a mistake: processes are counted up one by one.
 const LARGEST: u32 = 200;
 /// Tells the agent that was started again that it need not look.
@@ -57,6 +59,8 @@ async fn run_again(program: &std::path::Path) -> anyhow::Result<ExitCode> {
     let mut child = tokio::process::Command::new(program)
         .args(std::env::args_os().skip(1))
         .env(CHECKED, "1")
+        // A supervisor that kills this process means the agent.
+        .env(PARENT, std::process::id().to_string())
         .spawn()
         .context("cannot start again for --minimum-pid")?;
     let pid = child

@@ -7,18 +7,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::flush::{Flushing, flush_for};
+use super::flush::{Flushing, directory_of_samples, flush_for};
 use super::hostname;
 use super::open::open_when_possible;
 use super::peers::{Line, connect, start_peers};
 use super::store::open_store;
 use crate::config::{Config, Lmdb};
 use crate::lmdb::Environment;
-use crate::powerdns::Flusher;
+use crate::powerdns::{Flusher, samples};
+use crate::serve::listen;
 use crate::smaps::Smaps;
 use crate::status::{DatabaseStatus, Identity, Metrics, Status, census, serve, watch_health};
 use crate::store::{Store, spool};
@@ -69,7 +69,9 @@ pub(super) async fn replicate(
     let listener = if config.http.address.is_empty() || config.only_once {
         None
     } else {
-        Some(listen(&config.http.address).await?)
+        let address = &config.http.address;
+        let listener = listen(address).await;
+        Some(listener.with_context(|| format!("http.address: cannot listen on {address}"))?)
     };
     // An agent greets its own address as well: something should listen there by then.
     let peers = start_peers(&config)?;
@@ -110,6 +112,7 @@ pub(super) async fn replicate(
     };
     let schemas = schemas(&config.lmdbs);
     let flushing = Flushing::start(&config, &schemas, &statuses, &shutdown);
+    let samples = directory_of_samples(&config);
     let stats_interval = config.lmdb_log_stats_interval.0;
     let pace = pace(&config, receive_only);
     let location = config.storage.location();
@@ -134,6 +137,7 @@ pub(super) async fn replicate(
             store,
             status,
             flusher,
+            samples: samples.clone(),
             line,
             location,
             gate,
@@ -164,6 +168,7 @@ struct Served {
     store: Arc<dyn Store>,
     status: Arc<DatabaseStatus>,
     flusher: Option<Flusher>,
+    samples: Option<PathBuf>,
     line: Option<Line>,
     location: String,
     gate: Gate,
@@ -192,6 +197,9 @@ impl Served {
             self.status.clone(),
             shutdown.clone(),
         ));
+        if let Some(directory) = self.samples.filter(|_| self.schemas.main) {
+            tokio::spawn(samples::keep(env.clone(), directory, shutdown.clone()));
+        }
         let mut replica = Replica::new(env.clone(), self.store, self.status, self.origin, Arc::new(now));
         flush_for(self.flusher, &mut replica, self.schemas.main.then_some(&env));
         replica.set_schemas(self.schemas);
@@ -208,21 +216,6 @@ impl Served {
             () = log_stats(&self.name, &env, self.stats_interval) => Ok(()),
         }
     }
-}
-
-/// Listens on an address; where the machine has no IPv6, `[::]` means all of IPv4.
-async fn listen(address: &str) -> anyhow::Result<TcpListener> {
-    let address = match address.strip_prefix(':') {
-        Some(port) => format!("[::]:{port}"),
-        None => address.to_owned(),
-    };
-    let listener = match TcpListener::bind(&address).await {
-        Err(error) if error.raw_os_error().is_some() && address.starts_with("[::]:") => {
-            TcpListener::bind(address.replace("[::]", "0.0.0.0")).await
-        }
-        other => other,
-    };
-    listener.with_context(|| format!("http.address: cannot listen on {address}"))
 }
 
 pub(super) fn now() -> u64 {

@@ -2,12 +2,13 @@
 //!
 //! Pure: [`keys`] and `values` read what PowerDNS stores, `rules` says which cached answers an entry can change,
 //! [`Touched`] collects that in bounded memory, `settle` says what to send when. [`Control`] speaks to the socket and
-//! [`Flusher`] does all of it in time. `sync` knows of [`Touched`] only.
+//! [`Flusher`] does all of it in time. `sync` knows of [`Touched`] only. [`samples`] names zones for a probe of PowerDNS.
 
 mod control;
 mod flusher;
 pub mod keys;
 mod rules;
+pub mod samples;
 mod settle;
 mod touched;
 mod values;

@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Health, Report};
-use super::serve::serve_router;
 use super::{Metrics, Status, page};
+use crate::serve::serve_router;
 use crate::store::Store;
 
 struct Context {

@@ -9,7 +9,6 @@ mod page;
 mod peers;
 mod report;
 mod reporter;
-mod serve;
 mod state;
 #[cfg(test)]
 mod tests;

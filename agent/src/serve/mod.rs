@@ -1,0 +1,218 @@
+//! The HTTP server below all endpoints. Strangers may reach it: whoever connects and is silent costs it little, nothing for
+//! ever, and nobody else anything.
+
+mod attended;
+mod seats;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use nix::sys::resource::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use attended::{Attended, Place, Table};
+use seats::Seats;
+
+/// Time for the head of the first request. Whoever connects to ask something does so at once.
+const FIRST: Duration = Duration::from_secs(10);
+/// Time between two requests. Longer than usual intervals of scrapes and probes.
+const SILENCE: Duration = Duration::from_secs(75);
+/// Connections at a time; where more come, those end that rest longest.
+const MOST: usize = 1024;
+/// More that may be there until those that were ended are gone.
+const LEAVING: usize = 16;
+/// After a failure to accept one.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long requests may take to end after `shutdown`: one that never does must not keep the agent.
+const GRACE: Duration = Duration::from_secs(5);
+/// The log says at most so often that there are too many connections.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Listens on an address such as `:8500`; where the machine has no IPv6, that and `[::]` mean all of IPv4.
+///
+/// # Errors
+/// Those of the system, such as that somebody listens there already.
+pub async fn listen(address: &str) -> io::Result<TcpListener> {
+    let address = match address.strip_prefix(':') {
+        Some(port) => format!("[::]:{port}"),
+        None => address.to_owned(),
+    };
+    match TcpListener::bind(&address).await {
+        Err(error) if error.raw_os_error().is_some() && address.starts_with("[::]:") => {
+            TcpListener::bind(address.replace("[::]", "0.0.0.0")).await
+        }
+        other => other,
+    }
+}
+
+/// Serves a router until `shutdown` is cancelled.
+pub async fn serve_router(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    serve_at_most(affordable(descriptors()), listener, router, shutdown).await;
+}
+
+/// Half of the file descriptors at most: databases, store and peers need theirs.
+fn affordable(descriptors: u64) -> usize {
+    usize::try_from(descriptors / 2).map_or(MOST, |half| half.clamp(LEAVING, MOST))
+}
+
+/// How many this process may have.
+fn descriptors() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
+}
+
+async fn serve_at_most(most: usize, listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let connections = GracefulShutdown::new();
+    let table: Table = Arc::new(Mutex::new(Seats::new(most)));
+    let room = Arc::new(Semaphore::new(most + LEAVING));
+    let mut complained = None;
+    loop {
+        let next = async {
+            let room = room.clone().acquire_owned().await;
+            (room, listener.accept().await)
+        };
+        let (room, connection, from) = match shutdown.run_until_cancelled(next).await {
+            None => break,
+            Some((room, Ok((connection, from)))) => (room, connection, from),
+            Some((_, Err(error))) => {
+                tracing::debug!(%error, "cannot accept a connection");
+                if let Some(errno) = error.raw_os_error()
+                    && [nix::libc::EMFILE, nix::libc::ENFILE].contains(&errno)
+                    && let Some((_, end)) = table.lock().unwrap_or_else(PoisonError::into_inner).make_room()
+                {
+                    end.cancel();
+                }
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let end = CancellationToken::new();
+        let (place, gone) = Place::take(&table, from.ip(), end.clone());
+        if let Some((source, other)) = gone {
+            other.cancel();
+            if complained.is_none_or(|at: Instant| at.elapsed() >= QUIET) {
+                complained = Some(Instant::now());
+                tracing::warn!(most, %source, "too many connections: of the address with most of them, those are ended that rest longest");
+            }
+        }
+        let serving = connections.watch(serve_connection(connection, from, &router, place.clone()));
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = serving => if let Err(error) = ended {
+                    tracing::trace!(%from, %error, "a connection ended early");
+                },
+                () = end.cancelled() => tracing::trace!(%from, "a connection made room for another"),
+                () = place.asks_nothing(FIRST) => tracing::trace!(%from, "a connection asked nothing"),
+            }
+            drop(room);
+        });
+    }
+    let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, Attended<TowerToHyperService<Router>>>;
+
+fn serve_connection(
+    connection: TcpStream,
+    from: SocketAddr,
+    router: &Router,
+    place: Arc<Place>,
+) -> Connection {
+    // Without it an answer may wait for the acknowledgement of the one before.
+    if let Err(error) = connection.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let router = router.clone().layer(Extension(ConnectInfo(from)));
+    let service = Attended::new(TowerToHyperService::new(router), place);
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SILENCE)
+        .serve_connection(TokioIo::new(connection), service)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    async fn server() -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new()
+            .route(
+                "/from",
+                get(|from: ConnectInfo<SocketAddr>| async move { from.0.to_string() }),
+            )
+            .route("/never", get(std::future::pending::<()>));
+        let stop = CancellationToken::new();
+        (
+            address,
+            stop.clone(),
+            tokio::spawn(serve_router(listener, router, stop)),
+        )
+    }
+
+    async fn ask(address: SocketAddr, request: &str) -> TcpStream {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        connection
+    }
+
+    async fn rest(mut connection: TcpStream) -> String {
+        let mut text = String::new();
+        connection.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn handlers_know_who_asks() {
+        let (address, stop, serving) = server().await;
+        let connection = ask(
+            address,
+            "GET /from HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+        let own = connection.local_addr().unwrap().to_string();
+        assert!(rest(connection).await.ends_with(&own));
+        stop.cancel();
+        serving.await.unwrap();
+    }
+
+    // With a paused clock, time passes by itself as soon as nothing else can happen.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_finish_the_head_of_a_request_is_disconnected() {
+        let (address, _stop, _serving) = server().await;
+        for begun in ["", "GET /from HTTP/1.1\r\nHos"] {
+            let connection = ask(address, begun).await;
+            let answer = rest(connection).await;
+            assert!(!answer.contains("200 OK"), "{answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_never_ends_does_not_keep_the_agent_from_ending() {
+        let (address, stop, serving) = server().await;
+        let _never = ask(address, "GET /never HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        // One that is answered was accepted later.
+        let later = ask(
+            address,
+            "GET /from HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+        assert!(rest(later).await.contains("200 OK"));
+        stop.cancel();
+        serving.await.unwrap();
+    }
+}

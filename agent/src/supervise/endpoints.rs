@@ -1,0 +1,133 @@
+//! What the supervisor answers: `/startup`, `/livez`, `/dns`, `/drain`. Nothing can be changed by them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+
+use super::Settings;
+use super::coalesced::Coalesced;
+use super::dns::probe;
+use super::question::judge;
+use super::startup::Startup;
+use super::story::Story;
+use crate::powerdns::samples;
+
+/// For so long an answer is good: however many ask, PowerDNS is asked twice a second at most.
+const FRESH: Duration = Duration::from_millis(500);
+/// Longest drain, seconds.
+const LONGEST_DRAIN: u64 = 30;
+
+type Words = Result<String, String>;
+
+/// The state behind the endpoints.
+pub(super) struct Probes {
+    dns: SocketAddr,
+    socket_dir: PathBuf,
+    story: Arc<Mutex<Story>>,
+    startup: Startup,
+    last_startup: Coalesced<Words>,
+    last_dns: Coalesced<Words>,
+    /// What the log says of PowerDNS, so that it says it once.
+    answered: AtomicBool,
+}
+
+impl Probes {
+    pub(super) fn new(settings: &Settings, story: Arc<Mutex<Story>>) -> Arc<Self> {
+        Arc::new(Self {
+            dns: settings.dns,
+            socket_dir: settings.socket_dir.clone(),
+            startup: Startup::new(settings.agent, settings.dns, story.clone()),
+            story,
+            last_startup: Coalesced::new(FRESH),
+            last_dns: Coalesced::new(FRESH),
+            answered: AtomicBool::new(true),
+        })
+    }
+
+    pub(super) fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/startup", get(startup))
+            .route("/livez", get(livez))
+            .route("/dns", get(dns))
+            .route("/drain", get(drain))
+            .with_state(self)
+    }
+
+    async fn ask_powerdns(&self) -> Words {
+        let zones = samples::read(&self.socket_dir);
+        let (udp, tcp) = probe(self.dns, &zones).await;
+        let words = judge(&udp, &tcp);
+        match &words {
+            Ok(words) if !self.answered.swap(true, Ordering::Relaxed) => tracing::info!("{words}"),
+            Err(words) if self.answered.swap(false, Ordering::Relaxed) => tracing::warn!("{words}"),
+            _ => {}
+        }
+        words
+    }
+}
+
+fn answer(words: Words) -> (StatusCode, String) {
+    match words {
+        Ok(words) => (StatusCode::OK, words + "\n"),
+        Err(words) => (StatusCode::SERVICE_UNAVAILABLE, words + "\n"),
+    }
+}
+
+/// 503 with the agent's words until it was ready once, or PowerDNS answers.
+async fn startup(State(probes): State<Arc<Probes>>) -> (StatusCode, String) {
+    let look = async { probes.startup.look().await.map(|()| "started".to_owned()) };
+    answer(probes.last_startup.get(look).await)
+}
+
+/// 200 as long as the supervisor works, whatever the agent does. It says what that is.
+async fn livez(State(probes): State<Arc<Probes>>) -> String {
+    let story = probes.story.lock().unwrap_or_else(PoisonError::into_inner);
+    story.words(Instant::now()) + "\n"
+}
+
+/// 503 when PowerDNS does not answer.
+async fn dns(State(probes): State<Arc<Probes>>) -> (StatusCode, String) {
+    answer(probes.last_dns.get(probes.ask_powerdns()).await)
+}
+
+/// Answers after the seconds asked for. A hook that waits for it keeps a container until endpoints have forgotten its pod.
+///
+/// It holds a connection and nothing else, so that the bound of connections is the bound of these.
+async fn drain(RawQuery(query): RawQuery) -> (StatusCode, String) {
+    let query = query.unwrap_or_default();
+    let seconds = query.split('&').find_map(|pair| pair.strip_prefix("seconds="));
+    let Some(seconds) = seconds.and_then(|seconds| seconds.parse::<u64>().ok()) else {
+        let words = format!("say for how long: /drain?seconds=N, at most {LONGEST_DRAIN}\n");
+        return (StatusCode::BAD_REQUEST, words);
+    };
+    let seconds = seconds.min(LONGEST_DRAIN);
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    (StatusCode::OK, format!("{seconds} s have passed\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_takes_as_long_as_it_is_asked_to_and_half_a_minute_at_most() {
+        for (query, code, seconds) in [
+            ("seconds=5", StatusCode::OK, 5),
+            ("a=b&seconds=0", StatusCode::OK, 0),
+            ("seconds=4000000000", StatusCode::OK, 30),
+            ("seconds=-1", StatusCode::BAD_REQUEST, 0),
+            ("", StatusCode::BAD_REQUEST, 0),
+        ] {
+            let begin = tokio::time::Instant::now();
+            let (answer, _) = drain(RawQuery(Some(query.to_owned()))).await;
+            assert_eq!((answer, begin.elapsed().as_secs()), (code, seconds), "{query}");
+        }
+    }
+}
