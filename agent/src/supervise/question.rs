@@ -96,7 +96,7 @@ impl Asking {
 impl Question {
     /// For a name below a zone that nobody asked for before, so that no cache answers.
     fn about(zone: &str) -> Option<Self> {
-        let zone = Name::from_ascii(zone).ok()?;
+        let zone = name(zone)?;
         let label = format!("zonetide-probe-{:08x}", rand::random::<u32>());
         // There is no room below the longest names.
         let name = zone.prepend_label(label.as_bytes()).unwrap_or(zone);
@@ -108,6 +108,24 @@ impl Question {
             message: message.to_vec().ok()?,
         })
     }
+}
+
+/// Reads a name as PowerDNS takes it: decimal escapes, which hickory reads as octal ones, and a dot at the end.
+fn name(text: &str) -> Option<Name> {
+    let text = text.strip_suffix('.')?;
+    let labels = text.split('.').filter(|_| !text.is_empty()).map(label);
+    Name::from_labels(labels.collect::<Option<Vec<_>>>()?).ok()
+}
+
+fn label(text: &str) -> Option<Vec<u8>> {
+    let mut parts = text.split('\\');
+    let mut label = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (number, rest) = part.split_at_checked(3)?;
+        label.push(number.parse().ok()?);
+        label.extend(rest.as_bytes());
+    }
+    Some(label)
 }
 
 /// What came over one transport.
@@ -180,7 +198,7 @@ mod tests {
         let ask = || Message::from_vec(Asking::about(&zones(&["a\\032b.example."])).next()).unwrap();
         let (first, second) = (ask().queries[0].clone(), ask().queries[0].clone());
         assert_ne!(first.name(), second.name());
-        let zone = Name::from_ascii("a\\032b.example.").unwrap();
+        let zone = Name::from_labels([&b"a b"[..], b"example"]).unwrap();
         assert!(zone.zone_of(first.name()) && first.name().num_labels() == zone.num_labels() + 1);
     }
 
@@ -216,7 +234,7 @@ mod tests {
 
     #[test]
     fn without_zones_any_answer_to_the_question_is_good() {
-        for names in [&[][..], &["", "no..name", "-".repeat(300).as_str()]] {
+        for names in [&[][..], &["", "no..name.", &("-".repeat(300) + ".")]] {
             let mut asking = Asking::about(&zones(names));
             let question = asking.next().to_vec();
             assert_eq!(asking.hear(&question), Said::Unrelated, "an echo");
@@ -228,6 +246,22 @@ mod tests {
                 asking.hear(&answer(&question, ResponseCode::ServFail)),
                 Said::Well
             );
+        }
+    }
+
+    #[test]
+    fn the_root_is_a_zone_and_what_is_no_name_is_none() {
+        assert_eq!(name("."), Some(Name::root()));
+        for text in [
+            "",
+            "example",
+            "a..b.",
+            "a\\03.",
+            "a\\256.",
+            "a\\b00.",
+            "\u{e4}\\03\u{e4}.",
+        ] {
+            assert_eq!(name(text), None, "{text:?}");
         }
     }
 

@@ -23,5 +23,6 @@ mod start_order;
 mod store;
 mod store_azure;
 mod store_gcs;
+mod supervise;
 mod temporary;
 mod told;

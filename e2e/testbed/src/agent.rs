@@ -1,5 +1,6 @@
 //! The agent under test, as a process of its own beside a PowerDNS.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub struct Agent {
     storage: Storage,
     map_size_mb: u32,
     wrapper: Vec<String>,
+    /// Where its supervisor answers probes, and what that one is told.
+    supervisor: Option<(u16, Vec<String>)>,
     /// More options of the store, as JSON.
     store_options: Vec<(String, Value)>,
     control_socket: Option<PathBuf>,
@@ -112,6 +115,7 @@ impl Agent {
             storage: storage.into(),
             map_size_mb: MAP_SIZE_MB,
             wrapper: Vec::new(),
+            supervisor: None,
             store_options: Vec::new(),
             control_socket: None,
             peers: Vec::new(),
@@ -161,6 +165,27 @@ impl Agent {
         self.wrapper = wrapper.iter().map(ToString::to_string).collect();
     }
 
+    /// Starts a supervisor with these options instead, which starts the agent, from the next `launch` on. The process is that one
+    /// then.
+    pub fn supervise(&mut self, options: &[&str]) {
+        let port = self.supervisor.take().map_or_else(free_port, |(port, _)| port);
+        self.supervisor = Some((port, options.iter().map(ToString::to_string).collect()));
+    }
+
+    /// The probes of its supervisor.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn probes(&self) -> SocketAddr {
+        let (port, _) = self.supervisor.as_ref().expect("a supervisor");
+        loopback(*port)
+    }
+
+    /// Where its own endpoints are.
+    pub fn address(&self) -> SocketAddr {
+        loopback(self.http_port)
+    }
+
     /// Sets a key of `storage.options`; null takes one away. Takes effect with the next `launch`.
     pub fn set_store_option(&mut self, key: &str, value: Value) {
         self.store_options.push((key.to_owned(), value));
@@ -190,6 +215,11 @@ impl Agent {
             }
             None => std::process::Command::new(&self.binary),
         };
+        if let Some((port, options)) = &self.supervisor {
+            let (listen, agent) = (loopback(*port).to_string(), self.address().to_string());
+            command.args(["supervise", "--listen", &listen, "--agent", &agent]);
+            command.args(options).arg("--");
+        }
         command.arg("--config").arg(self.config_path()).arg("sync");
         command.env("ZONETIDE_INSTANCE", &self.instance);
         let log = self.dir.path().join("log");
@@ -260,17 +290,18 @@ impl Agent {
         HttpClient::new(Arc::new(loopback(self.http_port)))
     }
 
-    /// SIGTERM: it stores its last change, then ends.
+    /// SIGTERM: it stores its last change, then ends. Returns its exit code, if it ended with one.
     ///
     /// # Panics
     /// When it is not running, or does not end within 30 s.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self) -> Option<i32> {
         let mut process = self.process.take().expect("a launched agent");
         assert!(
             process.stop(Duration::from_secs(30)),
             "agent {} does not end on SIGTERM",
             self.instance
         );
+        process.exited().and_then(|status| status.code())
     }
 
     /// SIGKILL: it stores nothing.

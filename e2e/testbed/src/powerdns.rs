@@ -1,5 +1,6 @@
 //! A real PowerDNS on loopback with its LMDB database in a directory that an agent can share.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,11 +196,16 @@ version-string=anonymous
         PowerDnsApi::new(Arc::new(loopback(self.api_port)), API_KEY)
     }
 
+    /// Where it answers, over UDP and TCP.
+    pub fn address(&self) -> SocketAddr {
+        loopback(self.dns_port)
+    }
+
     pub fn dns(&self) -> DnsClient {
-        DnsClient::udp(loopback(self.dns_port))
+        DnsClient::udp(self.address())
     }
 
     pub fn dns_tcp(&self) -> DnsClient {
-        DnsClient::stream(Arc::new(loopback(self.dns_port)))
+        DnsClient::stream(Arc::new(self.address()))
     }
 }
