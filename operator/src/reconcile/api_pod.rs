@@ -51,7 +51,7 @@ pub fn choose(pods: &[Pod]) -> (Option<String>, Vec<LabelChange>) {
 /// The pod that has the label and is ready.
 pub fn active(pods: &[Pod]) -> Option<String> {
     let mut active = pods.iter().filter(|pod| is_active(pod) && is_ready(pod));
-    active.next().map(|pod| pod.name_any())
+    active.next().map(ResourceExt::name_any)
 }
 
 /// The pods that these slices lead to.

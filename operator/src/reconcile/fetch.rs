@@ -101,32 +101,50 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
         namespace: namespace.to_owned(),
         cluster: name.to_owned(),
     };
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let (secrets, taken) = secrets(context, &cluster, &names).await?;
+    let (pods, store_pods) = pods(context, &names).await?;
+    let engine = engine(&cluster.spec);
+    let store_name = engine.map(|engine| match engine {
+        Engine::Garage => names.garage(),
+        Engine::MinIO => names.minio(),
+    });
+    let stateful_set = own_set(context, &cluster, Some(&names.cluster)).await?;
+    let store_stateful_set = own_set(context, &cluster, store_name.as_ref()).await?;
+    let lacking = [
+        (&stateful_set, pods.len()),
+        (&store_stateful_set, store_pods.len()),
+    ];
+    Ok(Some(Fetched {
+        kubernetes_uid: kubernetes_uid(context).await?,
+        refusals: refusals::fetch(context, namespace, lacking).await?,
+        api_endpoints: api_service::endpoints(context, &names).await?,
+        cluster,
+        pods,
+        store_pods,
+        stateful_set,
+        store_stateful_set,
+        secrets,
+        taken,
+    }))
+}
 
-    let engine = cluster
-        .spec
-        .object_store
-        .managed
-        .as_ref()
-        .map(|managed| managed.engine);
-    let run = |wanted: Engine, name: String| (engine == Some(wanted)).then_some(name);
-    let given_api_key = cluster
-        .spec
-        .powerdns
-        .api_key_secret_ref
-        .as_ref()
-        .map(|reference| reference.name.clone());
-    let given_credentials = cluster
-        .spec
-        .object_store
-        .s3
-        .as_ref()
-        .and_then(|s3| s3.credentials.secret_ref.as_ref())
-        .map(|reference| reference.name.clone());
-    let s3 = cluster.spec.object_store.s3.as_ref();
-    let ca = s3
-        .and_then(|s3| s3.ca_secret_ref.as_ref())
-        .map(|reference| reference.name.clone());
+fn engine(spec: &DnsClusterSpec) -> Option<Engine> {
+    spec.object_store.managed.as_ref().map(|managed| managed.engine)
+}
+
+/// Those that are the cluster's or that its spec names, and one that has a name of ours and is somebody else's.
+async fn secrets(
+    context: &Context,
+    cluster: &DnsCluster,
+    names: &Names,
+) -> Result<(Secrets, Option<(String, Taken)>), FetchError> {
+    let (spec, namespace) = (&cluster.spec, names.namespace.as_str());
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let run = |wanted: Engine, name: String| (engine(spec) == Some(wanted)).then_some(name);
+    let api_key = spec.powerdns.api_key_secret_ref.as_ref();
+    let s3 = spec.object_store.s3.as_ref();
+    let given = s3.and_then(|s3| s3.credentials.secret_ref.as_ref());
+    let ca = s3.and_then(|s3| s3.ca_secret_ref.as_ref());
     let mut taken = None;
     let mut own = |secret: Option<Secret>| {
         let secret = secret?;
@@ -140,68 +158,46 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
         None
     };
     let secrets = Secrets {
-        ca: get_named(&secrets, ca).await?,
-        given_api_key: get_named(&secrets, given_api_key).await?,
-        given_credentials: get_named(&secrets, given_credentials).await?,
-        admin: admin_secret(&secrets, &cluster.spec, namespace).await?,
-        foreign_admin: foreign_admin(context, &cluster.spec, namespace).await?,
-        api_key: own(get(&secrets, "the Secret", &names.api_key()).await?),
-        peers: own(get(&secrets, "the Secret", &names.peers_secret()).await?),
-        object_store: own(get(&secrets, "the Secret", &names.object_store()).await?),
-        garage: own(get_named(&secrets, run(Engine::Garage, names.garage())).await?),
-        minio: own(get_named(&secrets, run(Engine::MinIO, names.minio())).await?),
+        ca: get_named(&api, ca.map(|of| of.name.clone())).await?,
+        given_api_key: get_named(&api, api_key.map(|of| of.name.clone())).await?,
+        given_credentials: get_named(&api, given.map(|of| of.name.clone())).await?,
+        admin: admin_secret(&api, spec, namespace).await?,
+        foreign_admin: foreign_admin(context, spec, namespace).await?,
+        api_key: own(get(&api, "the Secret", &names.api_key()).await?),
+        peers: own(get(&api, "the Secret", &names.peers_secret()).await?),
+        object_store: own(get(&api, "the Secret", &names.object_store()).await?),
+        garage: own(get_named(&api, run(Engine::Garage, names.garage())).await?),
+        minio: own(get_named(&api, run(Engine::MinIO, names.minio())).await?),
     };
+    Ok((secrets, taken))
+}
 
-    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let selector = format!("{INSTANCE_LABEL}={name},{MANAGED_BY_LABEL}={MANAGER}");
-    let pods = pods
-        .list(&ListParams::default().labels(&selector))
-        .await
-        .map_err(|source| FetchError::Get {
-            what: "the pods",
-            name: selector,
-            source,
-        })?;
-    let (pods, store_pods): (Vec<Pod>, Vec<Pod>) = pods
-        .items
-        .into_iter()
-        .partition(|pod| is_selected(pod, &names.selector(Part::Dns)));
+/// The servers' and the managed store's.
+async fn pods(context: &Context, names: &Names) -> Result<(Vec<Pod>, Vec<Pod>), FetchError> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &names.namespace);
+    let selector = format!("{INSTANCE_LABEL}={},{MANAGED_BY_LABEL}={MANAGER}", names.cluster);
+    let list = api.list(&ListParams::default().labels(&selector)).await;
+    let list = list.map_err(|source| FetchError::Get {
+        what: "the pods",
+        name: selector,
+        source,
+    })?;
+    let servers = names.selector(Part::Dns);
+    Ok(list.items.into_iter().partition(|pod| is_selected(pod, &servers)))
+}
 
+/// Somebody else's is none of ours; it is named when ours is to be written.
+async fn own_set(
+    context: &Context,
+    cluster: &DnsCluster,
+    name: Option<&String>,
+) -> Result<Option<StatefulSet>, FetchError> {
+    let Some(name) = name else { return Ok(None) };
+    let api: Api<StatefulSet> =
+        Api::namespaced(context.client.clone(), &cluster.namespace().unwrap_or_default());
     let owner = cluster.controller_owner_ref(&()).unwrap_or_default();
-    let sets: Api<StatefulSet> = Api::namespaced(context.client.clone(), namespace);
-    let own_set = async |name: Option<String>| -> Result<Option<StatefulSet>, FetchError> {
-        let Some(name) = name else { return Ok(None) };
-        let set = get(&sets, "the StatefulSet", &name).await?;
-        // Somebody else's is none of ours; it is named when ours is to be written.
-        Ok(set.filter(|set| claim(&set.metadata, &owner).is_ok()))
-    };
-    let store_name = engine.map(|engine| match engine {
-        Engine::Garage => names.garage(),
-        Engine::MinIO => names.minio(),
-    });
-    let stateful_set = own_set(Some(names.cluster.clone())).await?;
-    let store_stateful_set = own_set(store_name).await?;
-    let refusals = refusals::fetch(
-        context,
-        namespace,
-        [
-            (&stateful_set, pods.len()),
-            (&store_stateful_set, store_pods.len()),
-        ],
-    )
-    .await?;
-    Ok(Some(Fetched {
-        kubernetes_uid: kubernetes_uid(context).await?,
-        cluster,
-        pods,
-        store_pods,
-        stateful_set,
-        store_stateful_set,
-        api_endpoints: api_service::endpoints(context, &names).await?,
-        refusals,
-        secrets,
-        taken,
-    }))
+    let set = get(&api, "the StatefulSet", name).await?;
+    Ok(set.filter(|set| claim(&set.metadata, &owner).is_ok()))
 }
 
 fn is_selected(pod: &Pod, selector: &BTreeMap<String, String>) -> bool {

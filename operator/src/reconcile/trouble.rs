@@ -106,10 +106,7 @@ fn last_words(container: &ContainerStatus) -> Option<String> {
         let line = line.to_ascii_lowercase();
         line.contains("error") || line.contains("fatal")
     };
-    let words = lines()
-        .filter(telling)
-        .next_back()
-        .or_else(|| lines().next_back());
+    let words = lines().rfind(telling).or_else(|| lines().next_back());
     Some(words.map_or_else(|| format!("exit code {}", ended.exit_code), quoted))
 }
 
