@@ -95,7 +95,7 @@ pub struct DnsClusterSpec {
     /// How many DNS servers to run. Each has its own volume with all zones, and each accepts writes.
     #[serde(default = "default_replicas")]
     #[x_kube(validation = Rule::new("self >= 1").message(
-        "spec.replicas must be at least 1: to stop all servers delete the DnsCluster, its volumes and its bucket stay"
+        "spec.replicas must be at least 1: to stop all servers set spec.objectStore.deletionPolicy to Retain and delete the DnsCluster, its volumes and its bucket stay"
     ))]
     pub replicas: i32,
 

@@ -150,7 +150,7 @@ pub struct ManagedStorageSpec {
         regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
     )]
     #[x_kube(validation = Rule::new("self == oldSelf").message(
-        "spec.objectStore.managed.storage.size cannot change once the volume is made: to grow it, grow the PersistentVolumeClaim data-NAME-garage-0 (of MinIO: data-NAME-minio-0) by hand"
+        "spec.objectStore.managed.storage.size cannot change once the volume is made: to grow it, grow the PersistentVolumeClaim data-NAME-garage-0 (of MinIO: data-NAME-minio-0) by hand and leave the spec as it is; where its StorageClass cannot grow volumes, make a second DnsCluster and move the zones through the API"
     ))]
     pub size: String,
 

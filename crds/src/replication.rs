@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.site) == has(oldSelf.site) && (!has(self.site) || self.site == oldSelf.site)").message(
-        "spec.replication.site cannot change, it is part of each server's identity in the bucket: delete the DnsCluster and apply it again with the new site"
+        "spec.replication.site cannot change, it is part of each server's identity in the bucket: set spec.objectStore.deletionPolicy to Retain, delete the DnsCluster, and apply it again with the new site; its volumes and its bucket stay"
     )
 )]
 pub struct ReplicationSpec {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message(
-        "spec.storage.storageClassName cannot change once volumes are made: delete the DnsCluster and its claims data-NAME-*, and apply it again; zones come back from the bucket"
+        "spec.storage.storageClassName cannot change once volumes are made: make a second DnsCluster and move the zones through the API, or let the servers fill new volumes from the bucket as docs/volumes.md says step by step"
     )
 )]
 pub struct StorageSpec {
@@ -23,7 +23,7 @@ pub struct StorageSpec {
             "spec.storage.size must be at least 64Mi, like 5Gi: less has no room for two databases"
         ),
         validation = Rule::new("self == oldSelf").message(
-            "spec.storage.size cannot change once volumes are made: delete the DnsCluster (volumes and bucket stay), grow the claims data-NAME-* by hand, and apply it again with the new size"
+            "spec.storage.size cannot change once volumes are made. To grow them: grow the claim of each server by hand, data-NAME-0, data-NAME-1 and so on (not data-NAME-garage-0 or data-NAME-minio-0, which holds the bucket); set spec.objectStore.deletionPolicy to Retain; delete the DnsCluster, and apply it again with the new size. No server answers in between. Where the StorageClass cannot grow volumes, see docs/volumes.md"
         )
     )]
     pub size: String,

@@ -21,7 +21,7 @@ fn volume_sizes_and_classes_cannot_change_and_the_message_says_how_to_grow() {
     change_refused(
         &data("{size: 5Gi}"),
         &data("{size: 6Gi}"),
-        "grow the claims data-NAME-* by hand",
+        "grow the claim of each server by hand, data-NAME-0, data-NAME-1 and so on",
     );
     change_refused(
         &data("{}"),
@@ -63,7 +63,7 @@ fn a_volume_needs_room_for_two_databases() {
 fn no_servers_is_no_cluster() {
     refused(
         &cluster("{replicas: 0, objectStore: {managed: {}}}"),
-        "spec.replicas must be at least 1: to stop all servers delete the DnsCluster",
+        "spec.replicas must be at least 1: to stop all servers set spec.objectStore.deletionPolicy to Retain and delete",
     );
 }
 

@@ -30,8 +30,8 @@ pub(super) fn replicating(plan: &Plan, store_error: Option<&StoreError>, observe
         let message = format!(
             "somebody else stores in bucket {} under {} as {}, the name of a server of this DnsCluster, which therefore stores \
              nothing until that has been quiet for five minutes; no change is lost. Stop the other one or give it another name: of \
-             two DnsClusters with the same names, delete one and apply it again with its own spec.replication.site, \
-             metadata.name or prefix",
+             two DnsClusters with the same names, set spec.objectStore.deletionPolicy of one to Retain, since its objects have the \
+             names of the other's, delete it, and apply it again with its own spec.replication.site, metadata.name or prefix",
             bucket.name,
             bucket.prefix,
             listed(&collisions),
