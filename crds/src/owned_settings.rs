@@ -5,6 +5,8 @@
 use kube::core::{Rule, validate};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::setting_values::REFUSED;
+
 const BACKEND: &str = "the servers keep zones in LMDB, which is what is replicated: remove it";
 const MAP_SIZE: &str = "it follows from the volume: set spec.storage.size instead";
 const REPLICATION: &str = "replication depends on its value: remove it";
@@ -56,11 +58,15 @@ pub(crate) fn refusal(setting: &str, remedy: &str) -> String {
 }
 
 pub(crate) fn config_schema(_: &mut SchemaGenerator) -> Schema {
+    let mut value = json_schema!({"type": "string", "maxLength": 4096});
+    for refused in &REFUSED {
+        // As below.
+        let _ = validate(&mut value, refused.cel());
+    }
     let mut schema = json_schema!({
         "type": "object",
         "maxProperties": 128,
-        // A line break in a value would be a second setting.
-        "additionalProperties": {"type": "string", "maxLength": 4096, "pattern": "^[^\\r\\n]*$"},
+        "additionalProperties": value,
     });
     for (setting, remedy) in OWNED_SETTINGS {
         let rule = Rule::new(format!("!('{setting}' in self)")).message(refusal(setting, remedy).as_str());

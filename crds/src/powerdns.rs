@@ -21,8 +21,8 @@ pub struct PowerDnsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
 
-    /// Settings for pdns.conf, like `default-ttl: "3600"`. Settings that the operator owns are refused, with a message
-    /// that says what to use instead. A change restarts the servers one at a time.
+    /// Settings for pdns.conf, like `default-ttl: "3600"`. Settings that the operator owns, and values that PowerDNS would not
+    /// read as written, are refused with a message that says what to do. A change restarts the servers one at a time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::owned_settings::config_schema")]
     pub config: BTreeMap<String, String>,

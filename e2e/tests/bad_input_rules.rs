@@ -196,6 +196,11 @@ fn bad_manifests() -> Vec<Value> {
     bad.push(changed(
         json!({"objectStore": {"managed": {"expose": {"console": {"host": "a.example.org"}}}}}),
     ));
+    for value in ["a\nb", "\u{b}", " a", "a\t", "a\\", "a #b", "a+=b"] {
+        bad.push(changed(
+            json!({"powerdns": {"config": {"version-string": value}}}),
+        ));
+    }
     for (setting, _) in OWNED_SETTINGS {
         bad.push(changed(json!({"powerdns": {"config": {*setting: "1"}}})));
     }

@@ -1,6 +1,6 @@
 //! Servers, their names, settings, volumes and Service.
 
-use zonetide_crds::OWNED_SETTINGS;
+use zonetide_crds::{OWNED_SETTINGS, misread};
 
 use crate::helpers::{MANAGED, change_accepted, change_refused, cluster, named, refused};
 
@@ -99,6 +99,53 @@ fn other_settings_are_accepted() {
     cluster("{objectStore: {managed: {}}, powerdns: {config: {default-ttl: '3600', webserver-allow-from: 10.0.0.0/8}}}")
         .validate_cel()
         .unwrap();
+}
+
+#[test]
+fn a_value_that_powerdns_would_read_otherwise_is_refused_with_the_reason_and_a_remedy() {
+    let config = |value: &str| {
+        let mut cluster = cluster(MANAGED);
+        let config = &mut cluster.spec.powerdns.config;
+        config.insert("version-string".to_owned(), value.to_owned());
+        cluster
+    };
+    for bad in [
+        "a\nlaunch=bind",
+        "a\r",
+        "a\u{b}b",
+        "a\u{7f}",
+        " a",
+        "a\t",
+        " ",
+        "yes\\",
+        "\\",
+        "served by #1",
+        "a\t#1",
+        "a+=b",
+    ] {
+        let why = misread(bad).unwrap_or_else(|| panic!("{bad:?} is accepted"));
+        let message = format!("a value in spec.powerdns.config {why}");
+        let errors = config(bad).validate_cel().expect_err(bad).to_string();
+        assert!(errors.contains(&message), "{bad:?}: {errors}");
+    }
+    for good in [
+        "",
+        "yes",
+        "10.0.0.0/8, fd00::/8",
+        "a\tb",
+        "a\\b",
+        "#1",
+        "served by#1",
+        "a#1 #2",
+        "a=b",
+        "a + b",
+        "für alle",
+    ] {
+        assert_eq!(misread(good), None, "{good:?}");
+        config(good)
+            .validate_cel()
+            .unwrap_or_else(|error| panic!("{good:?}: {error}"));
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Owne
 use kube::{Resource, ResourceExt};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use zonetide_crds::{DnsClusterSpec, Engine, OWNED_SETTINGS, Reason, WebIdentity};
+use zonetide_crds::{DnsClusterSpec, Engine, OWNED_SETTINGS, Reason, WebIdentity, misread};
 
 use super::{expose::Exposure, fetch::Fetched, s3_sources, sts_store};
 use crate::{
@@ -34,8 +34,8 @@ pub enum ValidateError {
     SettingName(String),
     #[error("spec.powerdns.config must not set {0}: the operator owns it, remove it")]
     SettingOwned(String),
-    #[error("spec.powerdns.config sets {0} to more than one line: put it on one")]
-    SettingValue(String),
+    #[error("the value of {0} in spec.powerdns.config {1}")]
+    SettingValue(String, &'static str),
     #[error("spec.storage.size {size}: {source}")]
     Size { size: String, source: SizeError },
     #[error("spec.objectStore needs exactly one of managed and s3")]
@@ -52,6 +52,12 @@ pub enum ValidateError {
         "the Secret {name} has no usable API key under {key}: it must be text of 8 or more characters without spaces and without #"
     )]
     ApiKeyUnusable { name: String, key: String },
+    #[error("the API key in the Secret {name} under {key} {why}")]
+    ApiKeyMisread {
+        name: String,
+        key: String,
+        why: &'static str,
+    },
     #[error("the Secret {name} has lost its key {key}: delete it, another one is made")]
     OwnSecretBroken { name: String, key: &'static str },
 }
@@ -60,7 +66,9 @@ impl ValidateError {
     /// The word for the condition.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::ApiKeySecretMissing { .. } | Self::ApiKeyUnusable { .. } => Reason::SecretMissing,
+            Self::ApiKeySecretMissing { .. } | Self::ApiKeyUnusable { .. } | Self::ApiKeyMisread { .. } => {
+                Reason::SecretMissing
+            }
             _ => Reason::InvalidSpec,
         }
     }
@@ -281,8 +289,8 @@ fn check_config(spec: &DnsClusterSpec) -> Result<(), ValidateError> {
         if OWNED_SETTINGS.iter().any(|(owned, _)| owned == setting) {
             return Err(ValidateError::SettingOwned(setting.clone()));
         }
-        if value.contains(['\n', '\r']) {
-            return Err(ValidateError::SettingValue(setting.clone()));
+        if let Some(why) = misread(value) {
+            return Err(ValidateError::SettingValue(setting.clone(), why));
         }
     }
     Ok(())
@@ -295,12 +303,10 @@ fn site(fetched: &Fetched) -> String {
 
 fn api_key(fetched: &Fetched, names: &Names) -> Result<SecretText, ValidateError> {
     let Some(reference) = &fetched.cluster.spec.powerdns.api_key_secret_ref else {
-        return kept(
-            fetched.secrets.api_key.as_ref(),
-            &names.api_key(),
-            names::API_KEY,
-            || SecretText::random(40),
-        );
+        let (name, own) = (names.api_key(), fetched.secrets.api_key.as_ref());
+        let made = kept(own, &name, names::API_KEY, || SecretText::random(40))?;
+        // Somebody may have put another one into it.
+        return readable(made, &name, names::API_KEY);
     };
     let (name, key) = (reference.name.clone(), reference.key.clone());
     let Some(secret) = &fetched.secrets.given_api_key else {
@@ -311,7 +317,19 @@ fn api_key(fetched: &Fetched, names: &Names) -> Result<SecretText, ValidateError
     if text.len() < 8 || !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(ValidateError::ApiKeyUnusable { name, key });
     }
-    Ok(SecretText::new(text))
+    readable(SecretText::new(text), &name, &key)
+}
+
+/// The API key becomes a line of a file of settings too.
+fn readable(api_key: SecretText, name: &str, key: &str) -> Result<SecretText, ValidateError> {
+    match misread(api_key.expose()) {
+        None => Ok(api_key),
+        Some(why) => Err(ValidateError::ApiKeyMisread {
+            name: name.to_owned(),
+            key: key.to_owned(),
+            why,
+        }),
+    }
 }
 
 fn store(

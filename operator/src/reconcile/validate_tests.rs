@@ -190,10 +190,54 @@ fn a_given_api_key_must_be_there_and_fit_on_a_line() {
 }
 
 #[test]
+fn a_value_that_powerdns_would_read_otherwise_is_refused_with_its_setting_also_in_objects_older_than_the_rule()
+ {
+    for (config, expected) in [
+        (
+            r#"{dnsupdate: "yes\\"}"#,
+            "the value of dnsupdate in spec.powerdns.config must not end with a backslash",
+        ),
+        (
+            r#"{version-string: "served by #1"}"#,
+            "the value of version-string in spec.powerdns.config must not have a # after a blank",
+        ),
+    ] {
+        let spec = format!("{{objectStore: {{managed: {{}}}}, powerdns: {{config: {config}}}}}");
+        let error = refused(&fetched(&spec));
+        assert_eq!(error.reason(), Reason::InvalidSpec);
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn an_api_key_that_powerdns_would_read_otherwise_is_refused_given_or_made_and_not_shown() {
+    const SPEC: &str = "{objectStore: {managed: {}}, powerdns: {apiKeySecretRef: {name: mine, key: k}}}";
+    for (key, reason) in [
+        ("correct-horse\\", "must not end with a backslash"),
+        ("correct-horse+=", "must not have +="),
+    ] {
+        let mut given = fetched(SPEC);
+        given.secrets.given_api_key = Some(secret(&[("k", key)]));
+        let mut own = fetched(MANAGED);
+        own.secrets.api_key = Some(secret(&[("api-key", key)]));
+        for (fetched, which) in [(given, "mine under k"), (own, "tide-api-key under api-key")] {
+            let error = refused(&fetched);
+            assert_eq!(error.reason(), Reason::SecretMissing);
+            let text = error.to_string();
+            assert!(
+                text.starts_with(&format!("the API key in the Secret {which} {reason}")),
+                "{text}"
+            );
+            assert!(!text.contains("horse"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_setting_cannot_smuggle_in_another_one() {
     for (config, expected) in [
         ("{\"default-ttl=1\\nlaunch\": x}", "names have only a-z"),
-        ("{default-ttl: \"1\\nlaunch=bind\"}", "to more than one line"),
+        ("{default-ttl: \"1\\nlaunch=bind\"}", "must not have line breaks"),
         ("{launch: bind}", "must not set launch"),
         ("{\"allow-axfr-ips+\": x}", "names have only a-z"),
     ] {
