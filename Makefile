@@ -96,6 +96,12 @@ bench: ## Measure what one changed record costs, by the size of the database (a 
 	@$(TOOLS) garage powerdns
 	@$(STEP) "bench" cargo bench --locked --package zonetide-agent --bench change
 
+# FAULTS="STOP drain" for those whose names contain one of these words, FAULTS_OUT=FILE for the table alone.
+.PHONY: faults
+faults: install ## Measure what each fault costs: lost queries, the longest gap in API writes (half an hour, on a cluster)
+	@ZONETIDE_E2E_KUBECONFIG=$$($(CLUSTER) kubeconfig) cargo run --locked --quiet --package zonetide-e2e --bin faults -- \
+	  $(FAULTS) $(if $(FAULTS_OUT),--out $(FAULTS_OUT))
+
 .PHONY: audit
 audit: ## Look for security advisories against our dependencies (needs the network)
 	@$(TOOLS) deny

@@ -1,5 +1,6 @@
 //! Commands inside a pod, and DNS as clients in the cluster ask it: by UDP to the Service's address.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -16,14 +17,19 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a command in the PowerDNS container of `pod` printed.
 pub async fn run(cluster: &Handle, pod: &str, command: &[&str]) -> Result<String> {
-    let output = tokio::time::timeout(TIMEOUT, run_for_ever(cluster, pod, command)).await;
+    run_in(cluster, pod, POWERDNS_CONTAINER, command).await
+}
+
+/// What a command in a container of `pod` printed.
+pub async fn run_in(cluster: &Handle, pod: &str, container: &str, command: &[&str]) -> Result<String> {
+    let output = tokio::time::timeout(TIMEOUT, run_for_ever(cluster, pod, container, command)).await;
     output.with_context(|| format!("{command:?} in {pod} does not end"))?
 }
 
-async fn run_for_ever(cluster: &Handle, pod: &str, command: &[&str]) -> Result<String> {
+async fn run_for_ever(cluster: &Handle, pod: &str, container: &str, command: &[&str]) -> Result<String> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let params = AttachParams::default()
-        .container(POWERDNS_CONTAINER)
+        .container(container)
         .stdout(true)
         .stderr(true);
     let mut process = pods.exec(pod, command.iter().copied(), &params).await?;
@@ -41,24 +47,27 @@ async fn run_for_ever(cluster: &Handle, pod: &str, command: &[&str]) -> Result<S
     Ok(out)
 }
 
-/// The cluster IP of the DNS Service.
-pub async fn service_ip(cluster: &Handle) -> Result<String> {
+/// The address of a Service inside of the cluster, with its first port.
+pub async fn service_address(cluster: &Handle, service: &str) -> Result<SocketAddr> {
     let services: Api<Service> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let service = services.get(&dns_service(&cluster.name)).await?;
-    service
-        .spec
-        .and_then(|spec| spec.cluster_ip)
-        .context("the DNS Service has no cluster IP")
+    let spec = services.get(service).await?.spec.unwrap_or_default();
+    let address = spec
+        .cluster_ip
+        .with_context(|| format!("Service {service} has no cluster IP"))?;
+    let port = spec.ports.unwrap_or_default().first().map(|port| port.port);
+    let port = port.with_context(|| format!("Service {service} has no port"))?;
+    Ok(SocketAddr::new(address.parse()?, u16::try_from(port)?))
 }
 
 /// Asks the DNS Service by UDP from inside `pod`: the code and the data of the answer, as `sdig` shows them.
 pub async fn ask_service(cluster: &Handle, pod: &str, name: &str, kind: &str) -> Result<ServiceAnswer> {
-    let address = service_ip(cluster).await?;
+    let service = service_address(cluster, &dns_service(&cluster.name)).await?;
+    let (address, port) = (service.ip().to_string(), service.port().to_string());
     // sdig alone waits for ten seconds when a datagram is lost, and none is sent again.
     let answer = run(
         cluster,
         pod,
-        &["timeout", "2", "sdig", &address, "53", name, kind],
+        &["timeout", "2", "sdig", &address, &port, name, kind],
     )
     .await?;
     Ok(ServiceAnswer::parse(&answer, kind))

@@ -80,6 +80,21 @@ impl Handle {
         Ok(self.pods().await?.iter().map(ResourceExt::name_any).collect())
     }
 
+    /// The pod that the operator has chosen for API requests.
+    pub async fn api_pod(&self) -> Result<String> {
+        let status = self.get().await?.status.unwrap_or_default();
+        status
+            .api_pod
+            .with_context(|| format!("DnsCluster {} names no pod for the API", self.name))
+    }
+
+    /// Ends one pod as `kubectl delete` does.
+    pub async fn delete_pod(&self, pod: &str) -> Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        pods.delete(pod, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
     pub fn pod_name(&self, number: usize) -> String {
         format!("{}-{number}", self.name)
     }

@@ -4,6 +4,7 @@ pub const OPERATOR_NAMESPACE: &str = "zonetide-system";
 pub const OPERATOR_DEPLOYMENT: &str = "zonetide-operator";
 
 pub const POWERDNS_CONTAINER: &str = "powerdns";
+pub const AGENT_CONTAINER: &str = "agent";
 pub const DNS_PORT: u16 = 5300;
 pub const API_PORT: u16 = 8081;
 /// The agent's `/healthz`, `/readyz`, `/status` and `/metrics`.
@@ -34,6 +35,11 @@ pub fn peers_secret(cluster: &str) -> String {
 /// The keys to the bucket of a managed store.
 pub fn object_store_secret(cluster: &str) -> String {
     format!("{cluster}-object-store")
+}
+
+/// The StatefulSet of the managed Garage.
+pub fn garage(cluster: &str) -> String {
+    format!("{cluster}-garage")
 }
 
 pub fn data_claim(pod: &str) -> String {
