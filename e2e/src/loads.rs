@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use zonetide_testbed::http::HttpError;
 use zonetide_testbed::poll::within;
 use zonetide_testbed::{DnsClient, PowerDnsApi};
 
-use crate::answers::REPLICATED;
+use crate::answers::{self, REPLICATED};
 use crate::handle::Handle;
 use crate::load::Load;
 use crate::report::Report;
@@ -30,19 +30,53 @@ const REACHED: Duration = Duration::from_secs(30);
 const FROM_HERE: &str = "Services have to be reached from the machine that runs this, as from the node of the one-node cluster; \
      with kind, route the Services' network to its node";
 
+/// The zone that is asked for, and the one that is written to.
+const ASKED: &str = "asked.example.";
+const WRITTEN: &str = "written.example.";
+
+/// What is asked.
+fn question() -> Question {
+    Question {
+        name: format!("r0.{ASKED}"),
+        address: answers::address(0),
+    }
+}
+
+/// Makes the zones that the loads need, and waits until each server has them.
+pub async fn make_zones(cluster: &Handle) -> Result<()> {
+    for zone in [ASKED, WRITTEN] {
+        answers::make_zone(cluster, &cluster.pod_name(0), zone, 1).await?;
+        answers::everywhere(
+            cluster,
+            &format!("r0.{zone}"),
+            &answers::address(0),
+            Instant::now(),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Waits until the server in `pod` answers what is asked.
+pub async fn answered_by(cluster: &Handle, pod: &str) -> Result<()> {
+    let question = question();
+    answers::on(cluster, pod, &question.name, &question.address, Instant::now()).await?;
+    Ok(())
+}
+
 /// Questions to the DNS Service by UDP, a hundred a second.
-pub async fn questions(cluster: &Handle, question: &Question) -> Result<Load> {
+pub async fn questions(cluster: &Handle) -> Result<Load> {
+    let question = question();
     let service = exec::service_address(cluster, &names::dns_service(&cluster.name)).await?;
     let dns = DnsClient::udp(service);
-    within(REACHED, async || ask(&dns, question).await)
+    within(REACHED, async || ask(&dns, &question).await)
         .await
         .with_context(|| format!("{service} does not answer rightly. {FROM_HERE}"))?;
     Ok(questions_to(service, question))
 }
 
-/// The same to one server.
-pub fn questions_to(server: SocketAddr, question: &Question) -> Load {
-    let question = Arc::new(question.clone());
+fn questions_to(server: SocketAddr, question: Question) -> Load {
+    let question = Arc::new(question);
     Load::start(QUESTION_EVERY, QUESTION_PATIENCE, move |_| {
         let (dns, question) = (DnsClient::udp(server), question.clone());
         async move { ask(&dns, &question).await }
@@ -60,34 +94,31 @@ async fn ask(dns: &DnsClient, question: &Question) -> Result<(), String> {
 /// Writes through the API Service, twenty a second, each of a name of its own.
 pub struct Writes {
     cluster: Handle,
-    zone: String,
     load: Load,
 }
 
 impl Writes {
-    /// Begins, in a zone that is there.
-    pub async fn start(cluster: &Handle, zone: &str) -> Result<Self> {
+    /// Begins, once the zone is there.
+    pub async fn start(cluster: &Handle) -> Result<Self> {
         let api = through_service(cluster).await?;
-        let known = within(REACHED, async || match api.zone_exists(zone).await {
+        let known = within(REACHED, async || match api.zone_exists(WRITTEN).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(format!("there is no zone {zone}")),
+            Ok(false) => Err(format!("there is no zone {WRITTEN}")),
             Err(error) => Err(error.to_string()),
         });
         known
             .await
             .with_context(|| format!("the API Service does not answer. {FROM_HERE}"))?;
-        let of = zone.to_owned();
         let load = Load::start(WRITE_EVERY, WRITE_PATIENCE, move |number| {
-            let (api, zone) = (api.clone(), of.clone());
+            let api = api.clone();
             async move {
-                let (name, address) = (name(number, &zone), address(number));
-                let written = api.replace(&zone, &name, "A", &[&address]).await;
+                let (name, address) = (name(number), address(number));
+                let written = api.replace(WRITTEN, &name, "A", &[&address]).await;
                 written.map_err(|error| why(&error))
             }
         });
         Ok(Self {
             cluster: cluster.clone(),
-            zone: zone.to_owned(),
             load,
         })
     }
@@ -102,7 +133,6 @@ impl Writes {
         Ok(Written {
             report: self.load.finish().await?,
             cluster: self.cluster,
-            zone: self.zone,
         })
     }
 }
@@ -111,7 +141,6 @@ impl Writes {
 pub struct Written {
     pub report: Report,
     cluster: Handle,
-    zone: String,
 }
 
 impl Written {
@@ -122,8 +151,8 @@ impl Written {
         for pod in self.cluster.pod_names().await? {
             let api = self.cluster.powerdns(&pod).await?;
             let has = within(REPLICATED, async || {
-                let zone = api.zone(&self.zone).await.map_err(|error| error.to_string())?;
-                lacking(&zone, &self.zone, &taken)
+                let zone = api.zone(WRITTEN).await.map_err(|error| error.to_string())?;
+                lacking(&zone, &taken)
             });
             has.await.with_context(|| format!("{pod} lacks changes"))?;
         }
@@ -141,13 +170,12 @@ pub async fn through_service(cluster: &Handle) -> Result<PowerDnsApi> {
 }
 
 /// `Ok` when the zone, as the API shows it, has all these changes.
-fn lacking(shown: &Value, zone: &str, taken: &[usize]) -> Result<(), String> {
+fn lacking(shown: &Value, taken: &[usize]) -> Result<(), String> {
     let rrsets = shown["rrsets"].as_array().into_iter().flatten();
     let held: std::collections::BTreeMap<&str, &str> = rrsets
         .filter_map(|rrset| Some((rrset["name"].as_str()?, rrset["records"][0]["content"].as_str()?)))
         .collect();
-    let lacks =
-        |number: &&usize| held.get(name(**number, zone).as_str()) != Some(&address(**number).as_str());
+    let lacks = |number: &&usize| held.get(name(**number).as_str()) != Some(&address(**number).as_str());
     match taken.iter().filter(lacks).collect::<Vec<_>>().as_slice() {
         [] => Ok(()),
         lacking => Err(format!(
@@ -168,8 +196,8 @@ fn why(error: &HttpError) -> String {
     }
 }
 
-fn name(number: usize, zone: &str) -> String {
-    format!("w{number}.{zone}")
+fn name(number: usize) -> String {
+    format!("w{number}.{WRITTEN}")
 }
 
 fn address(number: usize) -> String {
@@ -183,27 +211,18 @@ mod tests {
 
     use super::*;
 
-    const ZONE: &str = "asked.example.";
-
-    fn question() -> Question {
-        Question {
-            name: format!("www.{ZONE}"),
-            address: "192.0.2.1".to_owned(),
-        }
-    }
-
     async fn server() -> (tempfile::TempDir, PowerDns) {
         let dir = tempfile::tempdir().unwrap();
         let mut server = PowerDns::new("pdns", &dir.path().join("pdns.lmdb"));
         server.start().await;
-        server.api().create_zone(ZONE).await.unwrap();
-        set(&server, "192.0.2.1").await;
+        server.api().create_zone(ASKED).await.unwrap();
+        set(&server, &answers::address(0)).await;
         (dir, server)
     }
 
     async fn set(server: &PowerDns, address: &str) {
         let api = server.api();
-        api.replace(ZONE, &question().name, "A", &[address])
+        api.replace(ASKED, &question().name, "A", &[address])
             .await
             .unwrap();
     }
@@ -211,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_answers_rightly_loses_nothing() {
         let (_dir, server) = server().await;
-        let load = questions_to(server.address(), &question());
+        let load = questions_to(server.address(), question());
         load.goes_on(50).await.unwrap();
         load.finish().await.unwrap().expect_none_lost().unwrap();
     }
@@ -219,7 +238,7 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_answers_and_what_is_answered_wrongly_is_lost() {
         let (_dir, mut server) = server().await;
-        let load = questions_to(server.address(), &question());
+        let load = questions_to(server.address(), question());
         load.goes_on(20).await.unwrap();
         set(&server, "192.0.2.2").await;
         load.goes_on(20).await.unwrap();
@@ -237,9 +256,9 @@ mod tests {
     #[test]
     fn a_change_that_is_missing_or_has_another_value_is_named() {
         let rrset = |name: &str, content: &str| json!({"name": name, "records": [{"content": content}]});
-        let shown = json!({"rrsets": [rrset("w0.z.", "192.0.2.1"), rrset("w1.z.", "192.0.2.9")]});
-        assert_eq!(lacking(&shown, "z.", &[0]), Ok(()));
-        let lacks = lacking(&shown, "z.", &[0, 1, 2]).unwrap_err();
+        let shown = json!({"rrsets": [rrset(&name(0), "192.0.2.1"), rrset(&name(1), "192.0.2.9")]});
+        assert_eq!(lacking(&shown, &[0]), Ok(()));
+        let lacks = lacking(&shown, &[0, 1, 2]).unwrap_err();
         assert_eq!(lacks, "2 of 3 are not there: [1, 2]");
     }
 }

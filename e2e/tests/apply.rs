@@ -26,7 +26,8 @@ async fn the_example_becomes_ready_and_each_server_answers_what_was_written_on_a
         let manifest = manifest::example();
         let cluster = bench.handle(manifest["metadata"]["name"].as_str().unwrap());
         let start = Instant::now();
-        cluster.apply(&manifest).await.unwrap();
+        let fresh = cluster.apply(&manifest).await.unwrap();
+        nobody_takes_it_for_ready_before_the_operator_has_looked(&fresh);
         let ready = await_ready(&cluster).await;
         eprintln!("ready after {:?}", start.elapsed());
         readiness::expect(&ready, ConditionType::ObjectStoreReady, "True").unwrap();
@@ -43,6 +44,13 @@ async fn the_example_becomes_ready_and_each_server_answers_what_was_written_on_a
         reconciling_again_changes_nothing(&cluster).await;
     })
     .await;
+}
+
+/// Flux and `kstatus` call an object current whose status says nothing at all, and one in progress that was observed at another
+/// generation.
+fn nobody_takes_it_for_ready_before_the_operator_has_looked(fresh: &DnsCluster) {
+    let status = fresh.status.clone().expect("a status from the first moment on");
+    assert_eq!(status.observed_generation, Some(-1), "{status:?}");
 }
 
 async fn status_names_every_server_and_the_bucket(cluster: &Handle) {

@@ -8,15 +8,11 @@ use zonetide_e2e::bench::Bench;
 use zonetide_e2e::loads::{self, Writes};
 use zonetide_e2e::pod_watch::PodWatch;
 use zonetide_e2e::report::Report;
-use zonetide_e2e::witness::Question;
-use zonetide_e2e::{Handle, answers, manifest, processes};
+use zonetide_e2e::{Handle, manifest, processes};
 
 use crate::fault::{Fault, Undo};
 use crate::health;
 
-const ZONE: &str = "asked.example.";
-const WRITTEN: &str = "written.example.";
-const RECORDS: u8 = 1;
 /// Before the fault, and after all is well again.
 const QUIET: Duration = Duration::from_secs(3);
 /// For what a fault starts to be seen at all: a pod that was deleted is ready for a moment yet.
@@ -62,13 +58,9 @@ pub(crate) async fn fault(bench: &Bench, fault: Fault, hold: Duration) -> Result
 
 async fn seen(cluster: &Handle, fault: Fault, hold: Duration, undo: &mut Vec<Undo>) -> Result<Measured> {
     undo.extend(fault.prepare(cluster).await?);
-    let question = Question {
-        name: format!("r0.{ZONE}"),
-        address: answers::address(0),
-    };
     let watch = PodWatch::start(cluster).await?;
-    let questions = loads::questions(cluster, &question).await?;
-    let writes = Writes::start(cluster, WRITTEN).await?;
+    let questions = loads::questions(cluster).await?;
+    let writes = Writes::start(cluster).await?;
     tokio::time::sleep(QUIET).await;
 
     let inflicted = fault.inflict(cluster).await;
@@ -126,13 +118,7 @@ async fn healthy(bench: &Bench, servers: i32) -> Result<Handle> {
     }
     health::await_all(&cluster).await?;
     if made {
-        let pod = cluster.pod_name(0);
-        answers::make_zone(&cluster, &pod, ZONE, RECORDS).await?;
-        answers::make_zone(&cluster, &pod, WRITTEN, RECORDS).await?;
-        for zone in [ZONE, WRITTEN] {
-            let name = format!("r0.{zone}");
-            answers::everywhere(&cluster, &name, &answers::address(0), std::time::Instant::now()).await?;
-        }
+        loads::make_zones(&cluster).await?;
     }
     health::freshen(&cluster).await?;
     health::await_all(&cluster).await?;
