@@ -14,17 +14,23 @@ use zonetide_testbed::{DnsClient, PowerDnsApi};
 
 use crate::answers::{self, REPLICATED};
 use crate::handle::Handle;
-use crate::load::Load;
+use crate::load::{Load, Pace};
 use crate::report::Report;
 use crate::witness::Question;
 use crate::{exec, names};
 
-/// A hundred questions a second.
-pub const QUESTION_EVERY: Duration = Duration::from_millis(10);
-/// As long as resolvers wait before they ask another server.
-const QUESTION_PATIENCE: Duration = Duration::from_secs(2);
-pub const WRITE_EVERY: Duration = Duration::from_millis(50);
-const WRITE_PATIENCE: Duration = Duration::from_secs(1);
+/// A hundred questions a second, each for as long as resolvers wait before they ask another server.
+const QUESTIONS: Pace = Pace {
+    every: Duration::from_millis(10),
+    patience: Duration::from_secs(2),
+    at_once: 1000,
+};
+/// Twenty writes a second, and fewer where the disk takes fewer.
+const WRITES: Pace = Pace {
+    every: Duration::from_millis(50),
+    patience: Duration::from_secs(2),
+    at_once: 8,
+};
 /// For kube-proxy to know a new Service.
 const REACHED: Duration = Duration::from_secs(30);
 const FROM_HERE: &str = "Services have to be reached from the machine that runs this, as from the node of the one-node cluster; \
@@ -77,7 +83,7 @@ pub async fn questions(cluster: &Handle) -> Result<Load> {
 
 fn questions_to(server: SocketAddr, question: Question) -> Load {
     let question = Arc::new(question);
-    Load::start(QUESTION_EVERY, QUESTION_PATIENCE, move |_| {
+    Load::start(QUESTIONS, move |_| {
         let (dns, question) = (DnsClient::udp(server), question.clone());
         async move { ask(&dns, &question).await }
     })
@@ -109,7 +115,7 @@ impl Writes {
         known
             .await
             .with_context(|| format!("the API Service does not answer. {FROM_HERE}"))?;
-        let load = Load::start(WRITE_EVERY, WRITE_PATIENCE, move |number| {
+        let load = Load::start(WRITES, move |number| {
             let api = api.clone();
             async move {
                 let (name, address) = (name(number), address(number));
@@ -191,7 +197,7 @@ fn why(error: &HttpError) -> String {
     match error {
         HttpError::Connect { source, .. } => source.to_string(),
         HttpError::Transport { source, .. } => source.to_string(),
-        HttpError::Status { status, .. } => format!("status {status}"),
+        HttpError::Status { status, body, .. } => format!("status {status}: {body}"),
         other => other.to_string(),
     }
 }
