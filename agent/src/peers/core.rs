@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::link::{Link, Standing};
 use super::message::{Hello, is_object_name};
 use super::server::Refusal;
+use super::source::Source;
 use super::token::Tokens;
 use super::{Arrived, Changes, Contacts, PeersError, Settings, lock};
 use crate::snapshot::sanitize_instance;
@@ -87,6 +88,10 @@ pub(super) struct Core {
     pub look: Notify,
     pub refused: Refused,
     pub latency: Histogram,
+    /// Answers those who ask how this agent is, once it can.
+    pub source: OnceLock<Arc<dyn Source>>,
+    /// One database is handed over at a time: it costs a look at every entry, and room on the disk.
+    pub handing: Arc<Semaphore>,
     progress: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -139,6 +144,8 @@ impl Core {
             look: Notify::new(),
             refused: Refused::default(),
             latency: Histogram::new(LATENCIES),
+            source: OnceLock::new(),
+            handing: Arc::new(Semaphore::new(1)),
             progress: Mutex::default(),
         };
         (Arc::new(core), receivers)

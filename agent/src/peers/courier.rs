@@ -1,21 +1,17 @@
 //! Carries what waits for one peer, one request after the other over one connection, and greets it.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Certificate, Client, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::core::Core;
 use super::link::{Link, Standing, Waiting};
-use super::message::{
-    BOOT, CHANGES_PATH, HELLO_PATH, INSTANCE, LONGEST_HELLO, Welcome, is_boot, is_instance,
-};
-use super::token::Tokens;
+use super::message::{CHANGES_PATH, HELLO_PATH, LONGEST_HELLO, Welcome, is_boot, is_instance};
+use super::request::{post, read, reason};
 use super::{PeersError, Settings};
 
 /// Hellos to a peer that is away are at most so many times rarer.
@@ -59,18 +55,6 @@ pub(super) fn client(settings: &Settings) -> Result<Client, PeersError> {
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(tls_error)
-}
-
-/// An error with its causes, without the address, which is known.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// What became of a request.
@@ -224,63 +208,13 @@ impl Courier {
         }
     }
 
-    /// Sends a request. What failed for a reason that another try can heal at once is tried once more.
     async fn post(&self, path: &[&str], body: Bytes, kind: &'static str) -> Outcome {
-        let Some(url) = url(&self.link.address, path) else {
-            return Outcome::Failed("it is no address".to_owned());
-        };
-        let mut again = true;
-        loop {
-            let sent = self.header();
-            let mut request = self
-                .client
-                .post(url.clone())
-                .header(CONTENT_TYPE, kind)
-                .header(INSTANCE, &self.core.instance)
-                .header(BOOT, &self.core.boot)
-                .body(body.clone());
-            if let Some(token) = &sent {
-                request = request.header(AUTHORIZATION, token);
-            }
-            match request.send().await {
-                Ok(response) => {
-                    if response.status() == StatusCode::UNAUTHORIZED
-                        && again
-                        && self.has_other_than(sent.as_ref())
-                    {
-                        again = false;
-                        continue;
-                    }
-                    return outcome(response).await;
-                }
-                // A peer that was restarted leaves a connection behind that is dead.
-                Err(error) if again && !error.is_timeout() => again = false,
-                Err(error) => return Outcome::Failed(reason(error)),
-            }
+        let sender = (&*self.core, &self.client);
+        match post(sender, &self.link.address, path, (body, kind), None).await {
+            Ok(response) => outcome(response).await,
+            Err(reason) => Outcome::Failed(reason),
         }
     }
-
-    /// What shows the peer that this agent is one of its own.
-    fn header(&self) -> Option<HeaderValue> {
-        self.core.tokens.as_ref().and_then(Tokens::header)
-    }
-
-    /// There is another token than the one that was sent: the file has changed, or was read again while the request was on
-    /// its way.
-    fn has_other_than(&self, sent: Option<&HeaderValue>) -> bool {
-        if let Some(tokens) = &self.core.tokens {
-            tokens.renew();
-        }
-        self.header().as_ref() != sent
-    }
-}
-
-fn url(address: &str, path: &[&str]) -> Option<Url> {
-    let mut url = Url::parse(address).ok()?;
-    let (first, rest) = path.split_first()?;
-    url.set_path(first);
-    url.path_segments_mut().ok()?.extend(rest);
-    Some(url)
 }
 
 async fn outcome(mut response: Response) -> Outcome {
@@ -290,18 +224,12 @@ async fn outcome(mut response: Response) -> Outcome {
     let pause = pause
         .map_or(LONGEST_PAUSE, Duration::from_secs)
         .min(LONGEST_PAUSE);
-    // The body is read even if it is of no interest: otherwise the connection would be of no further use.
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= LONGEST_HELLO => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Outcome::Failed("its answer is too long".to_owned()),
-            Ok(None) => break,
-            Err(error) => return Outcome::Failed(reason(error)),
-        }
-    }
+    let body = match read(&mut response, LONGEST_HELLO).await {
+        Ok(body) => body,
+        Err(reason) => return Outcome::Failed(reason),
+    };
     match status {
-        status if status.is_success() => Outcome::Done(body.into()),
+        status if status.is_success() => Outcome::Done(body),
         StatusCode::MISDIRECTED_REQUEST => Outcome::Own,
         StatusCode::SERVICE_UNAVAILABLE => Outcome::Busy(pause),
         StatusCode::UNAUTHORIZED => {

@@ -12,6 +12,16 @@ pub(super) const BOOT: HeaderName = HeaderName::from_static("zonetide-boot");
 pub(super) const HELLO_PATH: &str = "/peer/v1/hello";
 /// Before the database and the object's name.
 pub(super) const CHANGES_PATH: &str = "/peer/v1/changes";
+/// What an agent says of itself.
+pub(super) const STATE_PATH: &str = "/peer/v1/state";
+/// Before the database that is to be handed over.
+pub(super) const DATABASE_PATH: &str = "/peer/v1/database";
+
+/// How many bytes before an object that is handed over say what it is.
+pub(super) const SAYS: HeaderName = HeaderName::from_static("zonetide-says");
+
+/// Longest thing that an agent says of itself or of what it hands over, bytes.
+pub(super) const LONGEST_SAYS: usize = 4 << 20;
 
 /// Longest body of a hello and of the answer to one.
 pub(super) const LONGEST_HELLO: usize = 64 << 10;
@@ -35,6 +45,14 @@ pub(super) struct Hello {
 pub(super) struct Welcome {
     pub instance: String,
     pub boot: String,
+}
+
+/// The answer to who asks how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Statement {
+    pub instance: String,
+    pub boot: String,
+    pub says: serde_json::Value,
 }
 
 /// A name of an instance, in the form that names of objects have it.

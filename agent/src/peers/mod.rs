@@ -3,6 +3,7 @@
 //! The store is the truth behind it: whatever gets lost here is found there. So nothing in here blocks or waits for a
 //! peer, every queue is bounded, and what does not fit is dropped and counted.
 
+mod answers;
 mod collector;
 mod contacts;
 mod core;
@@ -10,8 +11,11 @@ mod courier;
 mod discovery;
 mod link;
 mod message;
+mod questions;
 mod report;
+mod request;
 mod server;
+mod source;
 mod token;
 
 use std::collections::BTreeMap;
@@ -30,6 +34,8 @@ pub use collector::PeersCollector;
 pub use contacts::{Contact, Contacts};
 pub use discovery::{Resolver, SystemResolver};
 pub use message::is_object_name;
+pub use questions::{NotGiven, Questions};
+pub use source::{Answer, Source, Whole};
 pub use token::TokenSource;
 
 use crate::status::PeersReport;
@@ -122,6 +128,7 @@ impl Settings {
 pub struct Peers {
     core: Arc<Core>,
     arrivals: Mutex<BTreeMap<String, mpsc::Receiver<Arrived>>>,
+    client: Option<reqwest::Client>,
     _tasks: DropGuard,
 }
 
@@ -147,9 +154,11 @@ impl Peers {
         let client = courier::client(&settings)?;
         let (core, arrivals) = Core::new(Some(settings), instance, databases)?;
         let stop = CancellationToken::new();
-        tokio::spawn(discovery::discover(core.clone(), client, resolver, stop.clone()));
+        let discovering = discovery::discover(core.clone(), client.clone(), resolver, stop.clone());
+        tokio::spawn(discovering);
         Ok(Self {
             core,
+            client: Some(client),
             arrivals: Mutex::new(arrivals),
             _tasks: stop.drop_guard(),
         })
@@ -160,6 +169,7 @@ impl Peers {
         let (core, arrivals) = Core::silent(databases);
         Self {
             core,
+            client: None,
             arrivals: Mutex::new(arrivals),
             _tasks: CancellationToken::new().drop_guard(),
         }
@@ -183,6 +193,18 @@ impl Peers {
 
     pub fn contacts(&self) -> Contacts {
         self.core.contacts.clone()
+    }
+
+    /// Has `source` answer those who ask; before that they are told to come back.
+    pub fn answer_by(&self, source: Arc<dyn Source>) {
+        // There is one, so it is the same if there is one already.
+        let _ = self.core.source.set(source);
+    }
+
+    /// To ask the peers how they are; none without peers.
+    pub fn questions(&self) -> Option<Questions> {
+        let client = self.client.clone()?;
+        Some(Questions::new(self.core.clone(), client))
     }
 
     /// Where peers post what they tell; nothing without peers.

@@ -13,6 +13,7 @@ use axum::routing::post;
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::answers;
 use super::core::{Core, MESSAGE};
 use super::message::{
     BOOT, CHANGES_PATH, HELLO_PATH, Hello, INSTANCE, LONGEST_HELLO, Welcome, is_boot, is_instance,
@@ -114,6 +115,7 @@ pub(super) fn router(core: Arc<Core>) -> Router {
             post(take_changes),
         )
         .route(HELLO_PATH, post(take_hello))
+        .merge(answers::router())
         .with_state(core)
 }
 
@@ -131,12 +133,12 @@ async fn take_hello(State(core): State<Arc<Core>>, request: Request) -> Response
     answer(&core, &from, hello(&core, request).await)
 }
 
-fn sender_of(request: &Request) -> String {
+pub(super) fn sender_of(request: &Request) -> String {
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
     address.map_or_else(|| "?".to_owned(), |address| address.0.ip().to_string())
 }
 
-fn answer(core: &Core, from: &str, result: Result<Response, Refusal>) -> Response {
+pub(super) fn answer(core: &Core, from: &str, result: Result<Response, Refusal>) -> Response {
     result.unwrap_or_else(|refusal| {
         // An agent that meets itself is how it finds out which address is its own.
         if refusal != Refusal::Own {
@@ -214,7 +216,7 @@ async fn hello(core: &Arc<Core>, request: Request) -> Result<Response, Refusal> 
     Ok(Json(welcome).into_response())
 }
 
-fn check_token(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check_token(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
     let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let tokens = core.tokens.as_ref();
     let right = given
@@ -223,7 +225,7 @@ fn check_token(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
     right.then_some(()).ok_or(Refusal::Token)
 }
 
-fn check_sender(core: &Core, instance: &str, boot: &str) -> Result<(), Refusal> {
+pub(super) fn check_sender(core: &Core, instance: &str, boot: &str) -> Result<(), Refusal> {
     if !is_instance(instance) || !is_boot(boot) {
         return Err(Refusal::Malformed);
     }
@@ -234,7 +236,7 @@ fn check_sender(core: &Core, instance: &str, boot: &str) -> Result<(), Refusal> 
     }
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Refusal> {
+pub(super) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Refusal> {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
     value.ok_or(Refusal::Malformed)
 }

@@ -3,5 +3,6 @@
 
 mod agent;
 mod guarding;
+mod handing;
 mod shown;
 mod telling;

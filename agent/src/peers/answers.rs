@@ -1,0 +1,136 @@
+//! Answers those who start and ask how this agent is, and hands whole databases over. Neither waits for the other, nor keeps
+//! anybody from telling.
+
+use std::io::{Read as _, Seek as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use tempfile::SpooledTempFile;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::core::Core;
+use super::message::{BOOT, DATABASE_PATH, INSTANCE, LONGEST_SAYS, SAYS, STATE_PATH, Statement};
+use super::server::{Refusal, answer, check_sender, check_token, sender_of, text};
+use super::source::{Source, Whole};
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 256 << 10;
+/// Who takes nothing for so long gets no more.
+const STALL: Duration = Duration::from_secs(15);
+/// Who takes longer than this gets no more.
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
+
+type Chunks = mpsc::Sender<std::io::Result<Bytes>>;
+
+pub(super) fn router() -> Router<Arc<Core>> {
+    Router::new()
+        .route(STATE_PATH, post(say))
+        .route(&format!("{DATABASE_PATH}/{{database}}"), post(hand_over))
+}
+
+async fn say(State(core): State<Arc<Core>>, request: Request) -> Response {
+    let from = sender_of(&request);
+    answer(&core, &from, statement(&core, request.headers()).await)
+}
+
+async fn hand_over(
+    State(core): State<Arc<Core>>,
+    Path(database): Path<String>,
+    request: Request,
+) -> Response {
+    let from = sender_of(&request);
+    answer(
+        &core,
+        &from,
+        database_as_object(&core, &database, request.headers()).await,
+    )
+}
+
+async fn statement(core: &Core, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let statement = Statement {
+        instance: core.instance.clone(),
+        boot: core.boot.clone(),
+        says: admit(core, headers)?.say().await.ok_or(Refusal::Busy)?,
+    };
+    Ok(Json(statement).into_response())
+}
+
+/// Who may ask, and who answers.
+fn admit(core: &Core, headers: &HeaderMap) -> Result<Arc<dyn Source>, Refusal> {
+    check_token(core, headers)?;
+    check_sender(core, text(headers, &INSTANCE)?, text(headers, &BOOT)?)?;
+    core.source.get().cloned().ok_or(Refusal::Busy)
+}
+
+async fn database_as_object(core: &Core, database: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let source = admit(core, headers)?;
+    if !core.arrivals.contains_key(database) {
+        return Err(Refusal::UnknownDatabase);
+    }
+    let turn = core.handing.clone().try_acquire_owned();
+    let turn = turn.map_err(|_| Refusal::Busy)?;
+    let wanted = database.to_owned();
+    // In a task of its own, so that the turn lasts as long as the work, also when nobody waits for the answer any more.
+    let making = tokio::spawn(async move { (source.hand_over(&wanted).await, turn) });
+    let (made, turn) = making.await.map_err(|_| Refusal::Busy)?;
+    let Whole { says, object, size } = made.ok_or(Refusal::Busy)?;
+    let says = serde_json::to_vec(&says).map_err(|_| Refusal::Busy)?;
+    if says.len() > LONGEST_SAYS {
+        return Err(Refusal::TooLarge);
+    }
+    let response = Response::builder()
+        .header(header::CONTENT_TYPE, "application/octet-stream")
+        .header(header::CONTENT_LENGTH, says.len() as u64 + size)
+        .header(SAYS, says.len());
+    let (chunks, waiting) = mpsc::channel(2);
+    tokio::spawn(async move {
+        if tokio::time::timeout(LONGEST, pour(says.into(), object, chunks))
+            .await
+            .is_err()
+        {
+            tracing::warn!("a peer takes too long for the database that it asked for: it gets no more");
+        }
+        drop(turn);
+    });
+    let body = futures::stream::unfold(waiting, async |mut waiting| {
+        waiting.recv().await.map(|chunk| (chunk, waiting))
+    });
+    response
+        .body(Body::from_stream(body))
+        .map_err(|_| Refusal::Malformed)
+}
+
+/// Reads an object into a channel. Where it ends early, the receiver misses the rest of the length that it was told.
+async fn pour(says: Bytes, mut object: SpooledTempFile, chunks: Chunks) {
+    if object.rewind().is_err() || chunks.send_timeout(Ok(says), STALL).await.is_err() {
+        return;
+    }
+    loop {
+        let read = spawn_blocking(move || {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let read = object.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
+            read.map(|_| (Bytes::from(chunk), object))
+        });
+        match read.await {
+            Ok(Ok((chunk, rest))) if !chunk.is_empty() => {
+                object = rest;
+                if chunks.send_timeout(Ok(chunk), STALL).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Err(error)) => {
+                let _ = chunks.send_timeout(Err(error), STALL).await;
+                return;
+            }
+            Ok(Ok(_)) | Err(_) => return,
+        }
+    }
+}
