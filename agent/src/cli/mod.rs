@@ -8,6 +8,7 @@ mod open;
 mod output;
 mod peers;
 mod pid;
+mod serving;
 mod snapshots;
 mod store;
 mod supervise;

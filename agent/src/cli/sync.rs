@@ -14,14 +14,16 @@ use super::flush::{Flushing, directory_of_samples, flush_for};
 use super::hostname;
 use super::open::open_when_possible;
 use super::peers::{Line, connect, start_peers};
+use super::serving::{answer_for, serving};
 use super::store::open_store;
 use crate::config::{Config, Lmdb};
 use crate::lmdb::Environment;
 use crate::powerdns::{Flusher, samples};
 use crate::serve::listen;
 use crate::smaps::Smaps;
-use crate::status::{DatabaseStatus, Identity, Metrics, Status, census, serve, watch_health};
+use crate::status::{DatabaseStatus, Identity, Metrics, ServingStatus, Status, census, serve, watch_health};
 use crate::store::{Store, spool};
+use crate::sync::serving::Serving;
 use crate::sync::{Cleanup, Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, Ways, run};
 
 /// Time that the last change may take to reach the store at the end; Kubernetes gives the pod a minute.
@@ -78,17 +80,20 @@ pub(super) async fn replicate(
     if let Some(collector) = peers.collector() {
         metrics.collect_from(collector);
     }
-    let statuses: BTreeMap<_, _> = config
-        .lmdbs
-        .keys()
-        .map(|name| {
-            (
-                name.clone(),
-                Arc::new(DatabaseStatus::new(metrics.database(name))),
-            )
-        })
-        .collect();
+    let statuses = statuses(&config, &metrics);
     let mut tasks = JoinSet::new();
+    let serving_status = ServingStatus::default();
+    let serving = (!config.only_once)
+        .then(|| serving(&config, receive_only, &serving_status))
+        .map(Arc::new);
+    if let Some(serving) = &serving {
+        let neighbours = answer_for(serving, &peers);
+        let keeping = serving.clone().keep(neighbours, shutdown.clone());
+        tasks.spawn(async move {
+            keeping.await;
+            Ok(())
+        });
+    }
     if let Some(listener) = listener {
         let identity = Identity {
             instance: config.instance.clone(),
@@ -96,6 +101,7 @@ pub(super) async fn replicate(
             patience: patience(&config),
         };
         let status = Status::new(identity, statuses.clone())
+            .with_serving(serving_status.clone())
             .with_peers(peers.reporter())
             .with_store(store.clone());
         let (stop, more) = (shutdown.clone(), peers.router());
@@ -141,6 +147,7 @@ pub(super) async fn replicate(
             line,
             location,
             gate,
+            serving: serving.clone(),
             stats_interval,
         };
         tasks.spawn(served.run(pace, shutdown));
@@ -159,6 +166,13 @@ pub(super) async fn replicate(
     result
 }
 
+/// Where the replicas report to, by the databases' names.
+fn statuses(config: &Config, metrics: &Metrics) -> BTreeMap<String, Arc<DatabaseStatus>> {
+    let status = |name: &String| Arc::new(DatabaseStatus::new(metrics.database(name)));
+    let names = config.lmdbs.keys();
+    names.map(|name| (name.clone(), status(name))).collect()
+}
+
 /// A database, and all that its replica needs.
 struct Served {
     name: String,
@@ -172,6 +186,7 @@ struct Served {
     line: Option<Line>,
     location: String,
     gate: Gate,
+    serving: Option<Arc<Serving>>,
     stats_interval: Duration,
 }
 
@@ -210,6 +225,7 @@ impl Served {
         let ways = Ways {
             told,
             store: Some(self.location),
+            serving: self.serving,
         };
         tokio::select! {
             ended = run(replica, pace, ways, shutdown) => ended.with_context(|| format!("database {}", self.name)),

@@ -9,6 +9,7 @@ mod options;
 mod peers;
 mod powerdns;
 mod secret;
+mod serving;
 mod storage;
 mod suggest;
 mod sweeper;
@@ -30,6 +31,7 @@ pub use options::StorageOptions;
 pub use peers::{Peers, PeersTls};
 pub use powerdns::PowerDns;
 pub use secret::Secret;
+pub use serving::Serving;
 pub use storage::{Cleanup, Storage, StorageType};
 use suggest::did_you_mean;
 pub use sweeper::Sweeper;
@@ -124,6 +126,8 @@ pub struct Config {
     /// Not set: agents meet in the store only.
     #[serde(default)]
     pub peers: Option<Peers>,
+    #[serde(default)]
+    pub serving: Serving,
     #[serde(default)]
     pub health: Health,
     #[serde(default)]
@@ -246,6 +250,7 @@ impl Config {
         if let Some(peers) = &self.peers {
             peers.check(&self.http.address)?;
         }
+        self.serving.check()?;
         self.sweeper.check()?;
         self.powerdns.check()?;
         self.storage.check()

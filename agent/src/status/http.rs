@@ -97,13 +97,17 @@ async fn livez(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-/// 200 once every database has all that the store had at the start; until then 503 with what is awaited.
+/// 200 once the server may be asked; until then 503 with what is awaited.
 async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     if context.status.is_ready() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    let mut text = String::new();
-    for (name, state) in context.status.states() {
+    let states = context.status.states();
+    let mut text = context.status.serving(&states).waits;
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    for (name, state) in states {
         let _ = match (state.ready, state.last_error()) {
             (true, _) => writeln!(text, "{name}: ok"),
             (false, Some(error)) => writeln!(text, "{name}: {error}"),
@@ -117,7 +121,7 @@ async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, String) {
 }
 
 async fn show_metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
-    context.status.refresh_metrics();
+    context.status.refresh_metrics(&context.metrics);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], context.metrics.encode())
 }

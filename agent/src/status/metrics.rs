@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::serving::{Basis, Serving};
 use crate::store::Skew;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,6 +43,11 @@ struct Checked {
 struct Raised {
     database: String,
     condition: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Served {
+    basis: &'static str,
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -142,6 +148,8 @@ pub struct Metrics {
     marks_swept: Family<Database, Counter>,
     cache_flushes: Family<Database, Counter>,
     failures: Family<Failure, Counter>,
+    serving: Family<Served, Gauge>,
+    last_in_sync: Seconds,
     details: Details,
 }
 
@@ -338,6 +346,17 @@ impl Metrics {
             "Failed steps, all of which are tried again",
             failures.clone(),
         );
+        let serving = Family::default();
+        let help = "1 for what the server is up to date by, if it may be asked";
+        r.register("serving", help, serving.clone());
+        let last_in_sync = Seconds::default();
+        let help = "When all databases were last known to be in sync, seconds since the epoch, 0 if never";
+        r.register_with_unit(
+            "last_in_sync_timestamp",
+            help,
+            Unit::Seconds,
+            last_in_sync.clone(),
+        );
         let details = Details::register(r);
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         r.register("build", "What is running", version);
@@ -360,8 +379,19 @@ impl Metrics {
             marks_swept,
             cache_flushes,
             failures,
+            serving,
+            last_in_sync,
             details,
         }
+    }
+
+    pub(super) fn serving(&self, serving: &Serving) {
+        for basis in Basis::ALL {
+            let basis_now = i64::from(serving.basis == Some(basis));
+            let label = Served { basis: basis.word() };
+            self.serving.get_or_create(&label).set(basis_now);
+        }
+        self.last_in_sync.set(seconds(serving.last_in_sync.unwrap_or(0)));
     }
 
     /// The metrics of one database; they show up at once, with zeros.

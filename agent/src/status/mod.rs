@@ -9,6 +9,7 @@ mod page;
 mod peers;
 mod report;
 mod reporter;
+mod serving;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use http::serve;
 pub use metrics::{DatabaseMetrics, Metrics};
 pub use peers::{Ago, PeerContact, PeerLink, PeersReport, PeersReporter, RefusedPeer};
 pub use reporter::DatabaseStatus;
+pub use serving::{Basis, Serving, ServingStatus};
 pub use state::{Clock, DatabaseState, Now, Way};
 
 use health::{Finding, Watch, examine};
@@ -50,6 +52,7 @@ pub struct Status {
     databases: Arc<BTreeMap<String, Arc<DatabaseStatus>>>,
     peers: Option<PeersReporter>,
     store: Option<Arc<dyn Store>>,
+    serving: ServingStatus,
     clock: Clock,
     started: Now,
 }
@@ -70,6 +73,7 @@ impl Status {
             databases: Arc::new(databases),
             peers: None,
             store: None,
+            serving: ServingStatus::default(),
             started: clock(),
             clock,
         }
@@ -89,6 +93,13 @@ impl Status {
         self
     }
 
+    /// Shows by what the agent serves while it is not by the bucket.
+    #[must_use]
+    pub fn with_serving(mut self, serving: ServingStatus) -> Self {
+        self.serving = serving;
+        self
+    }
+
     /// The state of every database.
     pub fn states(&self) -> BTreeMap<String, DatabaseState> {
         self.databases
@@ -97,9 +108,21 @@ impl Status {
             .collect()
     }
 
-    /// Every database has merged all instances that were there when the agent started.
+    /// The server may be asked, whatever the basis.
     pub fn is_ready(&self) -> bool {
-        self.databases.values().all(|status| status.state().ready)
+        self.serving(&self.states()).basis.is_some()
+    }
+
+    /// By what it may be asked. Nobody need report the bucket: it is the basis once every database has merged all instances that
+    /// were there when the agent started.
+    fn serving(&self, states: &BTreeMap<String, DatabaseState>) -> Serving {
+        let mut serving = self.serving.get();
+        if states.values().all(|state| state.ready) && serving.basis != Some(Basis::Bucket) {
+            serving.basis = Some(Basis::Bucket);
+            serving.since = states.values().map(|state| state.ready_since).max().unwrap_or(0);
+            serving.waits.clear();
+        }
+        serving
     }
 
     /// Databases whose replicas have not moved for too long, and for how long.
@@ -123,11 +146,12 @@ impl Status {
             .collect()
     }
 
-    fn refresh_metrics(&self) {
+    fn refresh_metrics(&self, metrics: &Metrics) {
         let now = (self.clock)();
         for status in self.databases.values() {
             status.refresh_metrics(now);
         }
+        metrics.serving(&self.serving(&self.states()));
     }
 }
 

@@ -4,6 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::peers::{Ago, PeerContact, PeerLink, PeersReport};
 use super::report::{DatabaseReport, EventReport, InstanceReport, Report, When};
+use super::serving::Basis;
 use crate::human::{age, count, size, span, time};
 
 /// The page loads itself anew after so many seconds.
@@ -41,6 +42,7 @@ pub(super) fn render(report: &Report) -> Markup {
                     }
                 }
                 main {
+                    (serving(report))
                     (attention(report))
                     @for (name, database) in &report.databases {
                         (section(name, database, report.time))
@@ -78,6 +80,28 @@ fn mood(report: &Report) -> (&'static str, &'static str) {
         ("warn", "trying again")
     } else {
         ("good", "well")
+    }
+}
+
+/// By what the server answers, or what it waits for.
+fn serving(report: &Report) -> Markup {
+    let serving = &report.serving;
+    let words = match serving.basis {
+        Some(Basis::Bucket) => "It answers with all that the bucket knew at its start.",
+        Some(Basis::Peers) => "The store has not answered: it answers with all that its peers know.",
+        Some(Basis::OwnData) => {
+            "Neither the store nor an up to date peer has answered: it answers from its own data."
+        }
+        None => "It must not be asked yet.",
+    };
+    html! {
+        p.serving {
+            (words)
+            @if let Some(waits) = &serving.waits_for { " " (waits) "." }
+            @if let Some(when) = serving.last_in_sync {
+                " " span.quiet { "Last in sync " (moment(when, report.time, true)) "." }
+            }
+        }
     }
 }
 

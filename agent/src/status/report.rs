@@ -8,7 +8,9 @@ use super::Status;
 use super::events::Event;
 use super::health::{Check, Level};
 use super::peers::PeersReport;
+use super::serving::{Basis, Serving};
 use super::state::{DatabaseState, Now};
+use crate::human::age;
 use crate::store::Skew;
 
 /// The version of `/status`: it grows when a field changes its meaning or goes; new fields leave it as it is.
@@ -54,6 +56,7 @@ pub(super) struct Report {
     pub time: When,
     pub started: When,
     pub ready: bool,
+    pub serving: ServingReport,
     pub health: HealthSummary,
     pub store_clock: Option<ClockReport>,
     /// The fingerprint of the key that the store accepted last; null without such keys.
@@ -61,6 +64,27 @@ pub(super) struct Report {
     pub databases: BTreeMap<String, DatabaseReport>,
     /// Null where no peers are configured.
     pub peers: Option<PeersReport>,
+}
+
+/// By what the server may be asked.
+#[derive(Debug, Serialize)]
+pub(super) struct ServingReport {
+    pub basis: Option<Basis>,
+    pub since: Option<When>,
+    pub last_in_sync: Option<When>,
+    /// What it waits for while it may not.
+    pub waits_for: Option<String>,
+}
+
+impl From<Serving> for ServingReport {
+    fn from(serving: Serving) -> Self {
+        Self {
+            basis: serving.basis,
+            since: serving.basis.map(|_| When(serving.since)),
+            last_in_sync: serving.last_in_sync.map(When),
+            waits_for: Some(serving.waits).filter(|waits| !waits.is_empty()),
+        }
+    }
 }
 
 /// The own clock beside the store's, which all databases share.
@@ -176,6 +200,22 @@ impl From<&Event> for EventReport {
     }
 }
 
+/// What is to be said of a server that answers though the store has not told it all.
+fn without_the_store(serving: &Serving, now: Now) -> Option<String> {
+    let known = match serving.basis? {
+        Basis::Bucket => return None,
+        Basis::Peers => "it has what its peers have".to_owned(),
+        Basis::OwnData => match serving.last_in_sync {
+            Some(when) => format!(
+                "it answers from its own data, in sync {} ago",
+                age(when, now.wall)
+            ),
+            None => "it answers from its own data".to_owned(),
+        },
+    };
+    Some(format!("the store does not answer since the start: {known}"))
+}
+
 fn level_word(level: Level) -> &'static str {
     match level {
         Level::Ok => "ok",
@@ -193,6 +233,9 @@ impl Status {
                 Level::Warning => warnings.insert(finding.name, finding.text),
                 Level::Error => failures.insert(finding.name, finding.text),
             };
+        }
+        if let Some(text) = without_the_store(&self.serving(states), now) {
+            warnings.insert("serving".to_owned(), text);
         }
         HealthSummary {
             ok: failures.is_empty(),
@@ -234,13 +277,15 @@ impl Status {
     pub(super) fn report(&self) -> Report {
         let now = (self.clock)();
         let states = self.states();
+        let serving = self.serving(&states);
         Report {
             version: VERSION,
             agent: env!("CARGO_PKG_VERSION"),
             instance: self.identity.instance.clone(),
             time: When(now.wall),
             started: When(self.started.wall),
-            ready: states.values().all(|state| state.ready),
+            ready: serving.basis.is_some(),
+            serving: serving.into(),
             health: self.summary(&states, now),
             store_clock: states
                 .values()

@@ -102,7 +102,7 @@ impl DatabaseStatus {
     }
 
     pub fn set_ready(&self) {
-        self.report(|state, _| state.ready = true);
+        self.report(|state, now| (state.ready, state.ready_since) = (true, now.wall));
         self.metrics.ready.set(1);
     }
 

@@ -99,6 +99,8 @@ pub struct Content {
 pub struct DatabaseState {
     /// All instances seen at the first listing are merged.
     pub ready: bool,
+    /// Since when, ns since the epoch.
+    pub ready_since: u64,
     /// Whatever was to be stored at the start is stored.
     pub sent: bool,
     pub instances: BTreeMap<String, InstanceState>,

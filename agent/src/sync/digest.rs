@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
+use super::collect::Synced;
 use super::deltas::Deltas;
 use super::plan::{Next, sort_listing};
 use super::replica::Replica;
@@ -29,6 +30,10 @@ impl Replica {
         let deltas = Deltas::sort(self.database(), &deltas);
         {
             let mut state = self.state();
+            state.silent_since = None;
+            if std::mem::take(&mut state.given) {
+                state.want_snapshot();
+            }
             state.newest_seen = state.newest_seen.max(deltas.newest());
             state.listing = listing;
             state.known.listed(&deltas);
@@ -50,6 +55,7 @@ impl Replica {
         let deltas = Deltas::sort(self.database(), &self.store.list_after(&folder, &after).await?);
         {
             let mut state = self.state();
+            state.silent_since = None;
             state.newest_seen = state.newest_seen.max(deltas.newest());
             state.known.listed(&deltas);
             state.deltas.extend(deltas);
@@ -72,6 +78,10 @@ impl Replica {
     fn compare_with_memory(&self, snapshots: &[Listed]) {
         let mut state = self.state();
         if !std::mem::take(&mut state.resumed) {
+            if state.awaited.is_none() {
+                // What peers were told of meanwhile began with no state that the store has: the first snapshot has it all.
+                state.told = Synced::default();
+            }
             return;
         }
         let time = state.stored.time;

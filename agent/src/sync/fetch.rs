@@ -16,10 +16,10 @@ use crate::store::spool;
 /// How far ahead of the own clock an entry may be before it is worth a warning, ns: NTP keeps clocks much closer.
 const FUTURE: u64 = 2_000_000_000;
 
-struct Loaded {
+pub(super) struct Loaded {
     meta: Meta,
     /// What was merged, or the newer schema because of which nothing was.
-    outcome: Result<Merged, u32>,
+    pub(super) outcome: Result<Merged, u32>,
 }
 
 impl Replica {
@@ -144,7 +144,7 @@ impl Replica {
     }
 
     /// Opens an object and merges it unless its schema forbids that. `newest`: it shows the instance's schema of today.
-    async fn load(
+    pub(super) async fn load(
         &self,
         instance: &str,
         object: SpooledTempFile,
@@ -197,7 +197,7 @@ impl Replica {
         self.state().known.refused_deltas.insert(name);
     }
 
-    fn say_newer_schema(&self, name: &str, schema: u32) {
+    pub(super) fn say_newer_schema(&self, name: &str, schema: u32) {
         tracing::error!(
             database = %self.database(), %name, schema,
             "an object of a newer PowerDNS schema is not merged: it would destroy this database. Instances of both \
@@ -208,7 +208,7 @@ impl Replica {
         self.status.raise("newer_schema", Level::Warning, &text);
     }
 
-    fn warn_of_the_future(&self, name: &str, newest: u64) {
+    pub(super) fn warn_of_the_future(&self, name: &str, newest: u64) {
         let ahead = newest.saturating_sub(self.now_ns());
         if ahead <= FUTURE {
             self.status.clear("clock");
@@ -226,7 +226,7 @@ impl Replica {
     }
 }
 
-fn merge_error(name: &str, error: TransferError) -> SyncError {
+pub(super) fn merge_error(name: &str, error: TransferError) -> SyncError {
     SyncError::Merge {
         name: name.to_owned(),
         error,

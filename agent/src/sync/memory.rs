@@ -3,18 +3,15 @@
 //! The file is safe to lose, and says nothing when it does not belong to this database or to this store.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use super::beside::{FileId, path_of, replace};
 use super::collect::Synced;
 use super::replica::Replica;
 use super::state::State;
-use crate::lmdb::Environment;
 
+const NAME: &str = "zonetide-state.json";
 /// The layout of the file; another one is not read.
 const VERSION: u32 = 1;
 
@@ -41,47 +38,10 @@ struct Memory {
     schemas: BTreeMap<String, Option<u32>>,
 }
 
-/// A file that another one is not, even if it has its name and its number.
-#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-    /// When it was made, ns since the epoch; `None` where the file system does not say.
-    born: Option<u64>,
-}
-
-/// The file of a database.
-fn path_of(env: &Environment) -> PathBuf {
-    let path = env.path();
-    if path.is_dir() {
-        path.join("zonetide-state.json")
-    } else {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".zonetide-state.json");
-        name.into()
-    }
-}
-
-fn identity(path: &Path) -> io::Result<FileId> {
-    let data = if path.is_dir() {
-        path.join("data.mdb")
-    } else {
-        path.to_owned()
-    };
-    let metadata = std::fs::metadata(data)?;
-    let born = metadata.created().ok();
-    let born = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok());
-    Ok(FileId {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        born: born.and_then(|born| u64::try_from(born.as_nanos()).ok()),
-    })
-}
-
 impl Replica {
     /// Goes on from what the last run knew, if that is of this database and of this store. `store` says where the objects are.
     pub fn resume(&self, store: &str) {
-        let path = path_of(&self.env);
+        let path = path_of(&self.env, NAME);
         let Ok(text) = std::fs::read(&path) else { return };
         let memory: Memory = match serde_json::from_slice(&text) {
             Ok(memory) => memory,
@@ -90,7 +50,7 @@ impl Replica {
                 return;
             }
         };
-        let Ok(file) = identity(self.env.path()) else {
+        let Ok(file) = FileId::of(&self.env) else {
             return;
         };
         let fits = memory.version == VERSION
@@ -129,16 +89,8 @@ impl Replica {
         let Some(memory) = self.memory(&self.state(), store) else {
             return;
         };
-        let path = path_of(&self.env);
-        let write = || -> io::Result<()> {
-            let folder = self.env.folder();
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            // At once: the writer would pass on each token by itself.
-            file.write_all(&serde_json::to_vec(&memory)?)?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        if let Err(error) = write() {
+        let path = path_of(&self.env, NAME);
+        if let Err(error) = replace(&self.env, &path, &memory) {
             tracing::debug!(path = %path.display(), %error, "cannot write down what is known");
         }
     }
@@ -148,7 +100,7 @@ impl Replica {
         if state.stored.time == 0 || state.resumed || state.snapshot_wanted {
             return None;
         }
-        let file = identity(self.env.path()).ok()?;
+        let file = FileId::of(&self.env).ok()?;
         Some(Memory {
             version: VERSION,
             instance: self.own.clone(),

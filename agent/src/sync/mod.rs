@@ -1,5 +1,6 @@
 //! Replication of a database through a store.
 
+mod beside;
 mod cadence;
 mod cleaner;
 mod clock;
@@ -9,6 +10,8 @@ mod digest;
 mod dump;
 mod fetch;
 mod fill;
+mod hand_over;
+mod in_sync;
 mod limits;
 mod load;
 mod memory;
@@ -22,14 +25,17 @@ mod retired;
 mod run;
 mod schema;
 mod send;
+pub mod serving;
 mod state;
 mod sweeper;
 mod tell;
 mod tidy;
 mod trouble;
+mod word;
 
 pub use cleaner::{Cleaner, Retention};
 pub use dump::{Dump, TransferError, dump};
+pub use hand_over::TakenOver;
 pub use limits::Limits;
 pub use load::{Merged, merge, merge_and_tell};
 pub use replica::{Clock, Hold, Origin, Received, Replica, Schemas, Witness};
@@ -37,6 +43,7 @@ pub use run::{Cleanup, Pace, SweepPace, Ways, run};
 pub use schema::{SchemaGuard, Verdict};
 pub use sweeper::{Sweep, Swept, sweep};
 pub use trouble::Trouble;
+pub use word::Word;
 
 use crate::snapshot::{EncodeError, NameError};
 use crate::store::StoreError;

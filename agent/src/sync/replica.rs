@@ -282,10 +282,15 @@ impl Replica {
 
     /// Why nothing may be stored now, if so.
     pub fn hold(&self) -> Option<Hold> {
-        let state = self.state();
-        if !state.own_merged {
+        if !self.state().own_merged {
             return Some(Hold::OwnNotMerged);
         }
+        self.hold_by_others()
+    }
+
+    /// The same, but for what is known of the own objects in the store.
+    pub(super) fn hold_by_others(&self) -> Option<Hold> {
+        let state = self.state();
         let now = self.now_ns();
         let snapshot = state.namesake.holds(now).map(SnapshotName::to_string);
         if let Some(name) = snapshot.or_else(|| state.delta_namesake.holds(now).map(ToString::to_string)) {

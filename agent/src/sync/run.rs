@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cadence::{ON_ITS_WAY, until_the_next_look};
 use super::peer::Told;
+use super::serving::Serving;
 use super::tidy::tidying;
 use super::{Received, Replica, Retention, Sweep, SyncError};
 
@@ -110,6 +112,8 @@ pub struct Ways {
     pub told: Option<mpsc::Receiver<Told>>,
     /// Where the objects are, without secrets, so that a restart knows its own memory of them; `None`: it has none.
     pub store: Option<String>,
+    /// Decides when the server may be asked; `None`: nobody asks.
+    pub serving: Option<Arc<Serving>>,
 }
 
 /// Replicates until `shutdown` is cancelled, then stores the last change.
@@ -128,7 +132,11 @@ pub async fn run(
     if let Some(store) = ways.store.as_ref().filter(|_| !pace.receive_only) {
         replica.resume(store);
     }
-    let replica = &replica;
+    let replica = Arc::new(replica);
+    if let Some(serving) = &ways.serving {
+        serving.join(replica.clone());
+    }
+    let replica = replica.as_ref();
     let replicating = async {
         if pace.once {
             return once(replica, &pace).await;
@@ -200,6 +208,7 @@ async fn receiving(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(
         } else {
             replica.receive_news().await
         };
+        replica.note_look(&received);
         // Later on an instance that the main database cannot judge is no reason to hurry.
         let waiting = matches!(received, Ok(Received::Waiting)) && !replica.is_ready();
         match received {

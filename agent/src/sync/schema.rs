@@ -16,7 +16,7 @@ use crate::lmdb::{Environment, LmdbError, Reader};
 use crate::snapshot::{DecodeError, Entry, Snapshot};
 
 /// Where PowerDNS writes the schema of its database.
-const SCHEMA_DBI: &str = "pdns";
+pub(super) const SCHEMA_DBI: &str = "pdns";
 const SCHEMA_KEY: &[u8] = b"schemaversion";
 
 /// The schema of a database; `None` while PowerDNS has not written one.

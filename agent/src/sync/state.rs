@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::time::Instant;
+
 use super::collect::Synced;
 use super::deltas::Deltas;
 use super::limits::Limits;
@@ -70,6 +72,16 @@ pub(super) struct State {
     pub(super) ready: bool,
     /// Own objects in the store are merged, so a new one hides nothing.
     pub(super) own_merged: bool,
+    /// Since when the store has failed whenever it was asked, or nothing has come of it; `None`: it answers.
+    pub(super) silent_since: Option<Instant>,
+    /// The last look at the store showed nothing that is missing here.
+    pub(super) saw_all: bool,
+    /// The server may be asked, though the store has not been seen.
+    pub(super) serves: bool,
+    /// Peers gave what the store may lack: with the next look at it an own snapshot is due.
+    pub(super) given: bool,
+    /// The newest own state that is here because a peer gave it back, ns since the epoch.
+    pub(super) given_back: u64,
     /// What was known before the last start is not compared with the store yet.
     pub(super) resumed: bool,
     /// The difference from the store's clock that was warned of, while it lasts.

@@ -16,7 +16,8 @@ use crate::store::{StoreError, StoreErrorReason, spool};
 
 impl Replica {
     /// Tells the peers what was written here since they were told last. Nothing is told before the store has a snapshot to go
-    /// on from, nor while storing is on hold.
+    /// on from, nor while storing is on hold. A server that answers without the store does not keep its changes to itself: what
+    /// peers are told hides nothing in the store.
     ///
     /// # Errors
     /// [`SyncError`] when the database cannot be read; the next call tries again.
@@ -27,7 +28,7 @@ impl Replica {
         }
         // Perhaps only a merge is under way, and what it writes is known as not ours once it gives up its turn.
         drop(self.turn.lock().await);
-        if !self.has_to_tell() || self.is_held().await? {
+        if !self.has_to_tell() || self.must_be_silent().await? {
             return Ok(());
         }
         let changes = self.changes_for(Whom::Peers).await?;
@@ -41,6 +42,18 @@ impl Replica {
         let name = DeltaName::new(self.database(), &self.own, changes.from.time, changes.time)?;
         peers.tell(self.database(), &name, bytes_of(changes.collected)?);
         Ok(())
+    }
+
+    async fn must_be_silent(&self) -> Result<bool, SyncError> {
+        let without_the_store = {
+            let state = self.state();
+            state.serves && state.awaited.is_none()
+        };
+        if !without_the_store {
+            return self.is_held().await;
+        }
+        self.look_at_the_own_schema().await?;
+        Ok(self.hold_by_others().is_some())
     }
 
     fn has_to_tell(&self) -> bool {

@@ -19,6 +19,7 @@ mod recovery;
 mod replicate;
 mod retired;
 mod schema;
+mod serving;
 mod start_order;
 mod store;
 mod store_azure;

@@ -87,6 +87,8 @@ pub struct Agent {
     /// Longest object that they are told, where it is not the usual.
     told: Option<&'static str>,
     storage_poll: Duration,
+    /// The section `serving` of the configuration.
+    serving: Value,
 }
 
 impl Agent {
@@ -121,6 +123,7 @@ impl Agent {
             peers: Vec::new(),
             told: None,
             storage_poll: Duration::from_millis(200),
+            serving: json!({}),
             process: None,
         }
     }
@@ -133,6 +136,11 @@ impl Agent {
     /// Takes effect with the next `launch`.
     pub fn look_at_the_store_every(&mut self, interval: Duration) {
         self.storage_poll = interval;
+    }
+
+    /// How old its data may be and how long it waits for the store, such as `168h` and `10s`, from the next `launch` on.
+    pub fn serve_without_the_store(&mut self, stale_for: &str, store_patience: &str) {
+        self.serving = json!({"stale_for": stale_for, "store_patience": store_patience});
     }
 
     /// Where its endpoints are, and its peers reach it.
@@ -370,6 +378,7 @@ impl Agent {
             }
             format!("peers: {peers}\n")
         };
+        let serving = &self.serving;
         let powerdns = json!({"control_socket": self.control_socket.as_deref().unwrap_or(Path::new(""))});
         format!(
             "instance: ${{ZONETIDE_INSTANCE}}
@@ -381,6 +390,7 @@ lmdb_poll_interval: {lmdb_poll}ms
 storage_retry_interval: 500ms
 storage: {storage}
 powerdns: {powerdns}
+serving: {serving}
 {peers}http: {{address: \"127.0.0.1:{http_port}\"}}
 log: {{level: debug, format: human}}
 "

@@ -1,0 +1,201 @@
+//! A whole database from one server to another, without the store: the merge is the same as of a snapshot.
+
+use std::sync::Arc;
+
+use tempfile::SpooledTempFile;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use super::SyncError;
+use super::collect::Synced;
+use super::dump::{Dump, TransferError, dump};
+use super::fetch::merge_error;
+use super::replica::{Received, Replica};
+use super::schema::{SCHEMA_DBI, Verdict};
+use super::state::State;
+use super::word::Word;
+use crate::lmdb::{Environment, LmdbError};
+use crate::snapshot::is_private_dbi;
+
+/// What became of a database that a peer handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenOver {
+    /// It is merged; so many entries were news.
+    Merged(u64),
+    /// It has a newer schema of PowerDNS: it would destroy this one.
+    Refused,
+    /// The main database has to judge the peer first.
+    Later,
+}
+
+impl Replica {
+    /// What this server has.
+    ///
+    /// # Errors
+    /// [`SyncError`] when the database cannot be read.
+    pub async fn word(&self) -> Result<Word, SyncError> {
+        // The states first: what is merged meanwhile is in the database without being among them.
+        let word = Word::of(&self.state(), &self.own);
+        let env = self.env.clone();
+        let empty = spawn_blocking(move || is_empty(&env))
+            .await
+            .map_err(|_| SyncError::Crashed("looking at the database"))?
+            .map_err(|error| SyncError::Dump(error.into()))?;
+        Ok(Word { empty, ..word })
+    }
+
+    /// The whole database for another server, with what it has at least.
+    ///
+    /// # Errors
+    /// [`SyncError`] when the database cannot be read.
+    pub async fn hand_over(&self) -> Result<(Word, Dump), SyncError> {
+        let word = self.word().await?;
+        let (env, meta) = (self.env.clone(), self.meta(0, 0, self.now_ns()));
+        let dump = spawn_blocking(move || dump(&env, &meta))
+            .await
+            .map_err(|_| SyncError::Crashed("writing a snapshot"))?
+            .map_err(SyncError::Dump)?;
+        Ok((word, dump))
+    }
+
+    /// Merges the whole database of a peer, which has all that `word` says.
+    ///
+    /// # Errors
+    /// [`SyncError`] when it does not decode or the database cannot be written; what is merged stays.
+    pub async fn take_over(
+        &self,
+        peer: &str,
+        word: &Word,
+        object: SpooledTempFile,
+    ) -> Result<TakenOver, SyncError> {
+        if !self.schemas.main {
+            match self.schemas.guard.verdict(peer) {
+                Verdict::Merge => {}
+                Verdict::Refuse(_) => return Ok(TakenOver::Refused),
+                Verdict::Unknown => return Ok(TakenOver::Later),
+            }
+        }
+        let name = format!("the database of {peer}");
+        let started = Instant::now();
+        let turn = self.turn.lock().await;
+        let loaded = self.load(peer, object, true).await?;
+        let merged = match loaded.map_err(|error| merge_error(&name, error))?.outcome {
+            Ok(merged) => merged,
+            Err(schema) => {
+                self.say_newer_schema(&name, schema);
+                return Ok(TakenOver::Refused);
+            }
+        };
+        {
+            let mut state = self.state();
+            state.take_over(&self.own, peer, word);
+            state.given |= merged.written > 0;
+        }
+        self.absorb(&merged.txn_ids);
+        drop(turn);
+        self.warn_of_the_future(&name, merged.newest);
+        tracing::info!(
+            database = %self.database(), peer, entries = merged.entries, written = merged.written,
+            elapsed = ?started.elapsed(), "merged the database of a peer"
+        );
+        Ok(TakenOver::Merged(merged.written))
+    }
+
+    /// The last look at the store succeeded, and nothing of it is missing here.
+    pub(super) fn is_in_sync(&self) -> bool {
+        let state = self.state();
+        state.ready && state.saw_all && state.silent_since.is_none()
+    }
+
+    /// The main database has not judged yet whether the schema of a peer fits.
+    pub(super) fn must_ask_main(&self, peer: &str) -> bool {
+        !self.schemas.main && self.schemas.guard.verdict(peer) == Verdict::Unknown
+    }
+
+    /// What a look at the store came to.
+    pub(super) fn note_look(&self, received: &Result<Received, SyncError>) {
+        let mut state = self.state();
+        state.saw_all = matches!(received, Ok(Received::All));
+        match received {
+            Ok(_) => state.silent_since = None,
+            // Whoever cannot write its own database does not wait for the store.
+            Err(SyncError::Store(_)) => {
+                state.silent_since.get_or_insert_with(Instant::now);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The server may be asked though the store has not been seen: from now on peers are told what is written here, on from the state
+    /// that they know, or from the present one.
+    ///
+    /// # Errors
+    /// Those of LMDB: peers learn of the changes through the store.
+    pub(super) fn begin_to_serve(&self, receive_only: bool) -> Result<(), TransferError> {
+        let (now, last) = (self.now_ns(), self.env.last_txn_id());
+        let reader = {
+            let mut state = self.state();
+            state.serves = true;
+            let knows = state.told.time != 0 || state.awaited.is_some();
+            if knows || receive_only || self.peers.is_none() || last == 0 {
+                return Ok(());
+            }
+            Arc::new(self.env.keep_reader()?)
+        };
+        let mut state = self.state();
+        if state.told.time == 0 && state.awaited.is_none() {
+            state.told = Synced {
+                time: state.next_time(now),
+                txn: reader.txn_id(),
+                reader: Some(reader),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// All that a peer has is here, at least what it says.
+    pub(super) fn take_over(&mut self, own: &str, peer: &str, word: &Word) {
+        let have = word
+            .have
+            .iter()
+            .map(|(instance, time)| (instance.as_str(), *time));
+        for (instance, time) in have.chain([(peer, word.own)]) {
+            if instance == own {
+                // No later state may have the name of one that others know. The own objects in the store are looked at all the same.
+                self.given_back = self.given_back.max(time);
+                self.last_own_time = self.last_own_time.max(time);
+            } else if time > self.known.have(instance) {
+                self.known.reached(instance, time);
+                // Perhaps only peers know of it.
+                self.hear(instance, time);
+            }
+        }
+        for (instance, times) in &word.beyond {
+            for time in times {
+                if instance == own {
+                    self.given_back = self.given_back.max(*time);
+                    self.last_own_time = self.last_own_time.max(*time);
+                } else {
+                    self.hear(instance, *time);
+                }
+            }
+        }
+    }
+}
+
+/// PowerDNS writes its schema into a database before anything else: that is no content.
+fn is_empty(env: &Environment) -> Result<bool, LmdbError> {
+    if env.last_txn_id() == 0 {
+        return Ok(true);
+    }
+    env.read(|reader| {
+        for dbi in reader.dbis()? {
+            if dbi.name != SCHEMA_DBI && !is_private_dbi(&dbi.name) && !reader.is_empty(&dbi)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+}

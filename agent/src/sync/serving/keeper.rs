@@ -1,0 +1,305 @@
+//! Looks again and again at what is known, asks the peers, and does what the rules say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::Serving;
+use super::neighbours::{Neighbour, Neighbours, NotTaken};
+use super::rule::{FAILURE, MOST_FAILURES, PeerSeen, Seen, Step, step, step_while_serving};
+use crate::human::age;
+use crate::status::{Basis, Now};
+use crate::store::spool;
+use crate::sync::TakenOver;
+use crate::sync::word::Word;
+
+/// Between two looks of a server that does not serve yet, and of one that does.
+const STARTING: Duration = Duration::from_millis(250);
+const SERVING: Duration = Duration::from_secs(5);
+/// Between two rounds of questions, and after something could not be taken.
+const ASKING: Duration = Duration::from_secs(2);
+/// Between two rounds of one that serves while its store is silent.
+const ASKING_WHILE_SERVING: Duration = Duration::from_secs(10);
+/// Time that a peer has to hand a database over while the own data could be served.
+const HURRY: Duration = Duration::from_secs(30);
+/// After this time a peer that failed is tried again.
+const FORGIVEN: Duration = Duration::from_secs(60);
+
+/// What is known of the peers.
+#[derive(Default)]
+struct Peers {
+    /// The last answers.
+    answers: Vec<Neighbour>,
+    /// Those before: what is told to all at once may be on its way while it is asked for.
+    before: Vec<Neighbour>,
+    asked: Option<Instant>,
+    /// By boot: what failed of taking it, and when last.
+    failures: BTreeMap<String, (u32, Instant)>,
+    /// Boots of which everything was taken once, for what no state tells of.
+    taken: BTreeSet<String>,
+    /// One that is up to date has nothing that is not here.
+    caught_up: bool,
+}
+
+impl Peers {
+    async fn ask(&mut self, neighbours: Option<&dyn Neighbours>) {
+        let answers = match neighbours {
+            Some(neighbours) => neighbours.ask().await,
+            None => Vec::new(),
+        };
+        self.before = std::mem::replace(&mut self.answers, answers);
+        self.asked = Some(Instant::now());
+        self.failures.retain(|_, (_, last)| last.elapsed() < FORGIVEN);
+    }
+
+    fn must_ask(&self, pause: Duration) -> bool {
+        self.asked.is_none_or(|asked| asked.elapsed() >= pause)
+    }
+
+    fn failed(&mut self, boot: &str, weight: u32) {
+        let failures = self
+            .failures
+            .entry(boot.to_owned())
+            .or_insert((0, Instant::now()));
+        *failures = (failures.0.saturating_add(weight), Instant::now());
+    }
+
+    /// What a peer that answered is worth to a server that has these words.
+    fn seen(&self, own: &str, mine: &BTreeMap<String, Word>, peer: &Neighbour) -> PeerSeen {
+        // One that lacks a database cannot say that nothing is missing in it.
+        let is_whole = mine.keys().all(|name| peer.says.databases.contains_key(name));
+        let has_more = mine
+            .iter()
+            .any(|(name, word)| self.has_more(own, word, name, peer));
+        let failures = self.failures.get(&peer.boot).map_or(0, |(failures, _)| *failures);
+        PeerSeen {
+            basis: peer.says.basis.filter(|_| is_whole),
+            has_more,
+            failures: if peer.says.gives { failures } else { MOST_FAILURES },
+        }
+    }
+
+    fn has_more(&self, own: &str, mine: &Word, database: &str, peer: &Neighbour) -> bool {
+        let Some(theirs) = peer.says.databases.get(database) else {
+            return false;
+        };
+        mine.lacks(own, theirs, &peer.instance) || theirs.is_untold() && !self.taken.contains(&peer.boot)
+    }
+}
+
+impl Serving {
+    /// Decides until `shutdown` is cancelled. Without `neighbours` nobody is asked.
+    pub async fn keep(self: Arc<Self>, neighbours: Option<Arc<dyn Neighbours>>, shutdown: CancellationToken) {
+        let mut peers = Peers::default();
+        let deciding = async {
+            loop {
+                let pause = match self.status.get().basis {
+                    None => self.start(&mut peers, neighbours.as_deref()).await,
+                    Some(basis) => self.go_on(basis, &mut peers, neighbours.as_deref()).await,
+                };
+                sleep(pause).await;
+            }
+        };
+        let _: Option<()> = shutdown.run_until_cancelled(deciding).await;
+        self.members.note(peers.caught_up, true).await;
+    }
+
+    /// One look of a server that does not serve yet. Returns the time until the next.
+    async fn start(&self, peers: &mut Peers, neighbours: Option<&dyn Neighbours>) -> Duration {
+        let words = self.members.words().await;
+        let silent = self.members.silent();
+        let own = self.own();
+        let is_impatient = silent.is_some_and(|silent| silent >= self.rules.store_patience);
+        let answers = (peers.asked.is_some() && !(is_impatient && peers.must_ask(ASKING))).then(|| {
+            let answers = peers.answers.iter();
+            answers.map(|peer| peers.seen(&own, &words, peer)).collect()
+        });
+        let seen = Seen {
+            bucket: self.members.have_the_bucket(),
+            open: self.members.are_open(),
+            silent,
+            own: self.members.own_data(&words),
+            peers: answers,
+        };
+        match step(&self.rules, &seen) {
+            Step::Serve(basis) => {
+                self.serve(basis);
+                return Duration::ZERO;
+            }
+            Step::Ask => {
+                if peers.asked.is_none() {
+                    self.status
+                        .wait("the store does not answer; asking peers".to_owned());
+                }
+                peers.ask(neighbours).await;
+                return Duration::ZERO;
+            }
+            Step::Take(number) => {
+                let peer = peers.answers[number].clone();
+                let instance = &peer.instance;
+                self.status.wait(format!(
+                    "the store does not answer; taking over what {instance} has"
+                ));
+                if self.take(&own, &words, peers, &peer, neighbours).await {
+                    return Duration::ZERO;
+                }
+                return ASKING;
+            }
+            Step::Wait(why) => {
+                let asked = seen.peers.is_some();
+                if self.status.wait(why.clone()) && asked {
+                    tracing::warn!("not ready: {why}");
+                }
+            }
+        }
+        STARTING
+    }
+
+    /// One look of a server that serves. Returns the time until the next.
+    async fn go_on(&self, basis: Basis, peers: &mut Peers, neighbours: Option<&dyn Neighbours>) -> Duration {
+        if basis != Basis::Bucket && self.members.have_the_bucket() {
+            self.serve(Basis::Bucket);
+        }
+        let silent = self.members.silent();
+        let is_away = silent.is_some_and(|silent| silent >= self.rules.store_patience);
+        if !is_away || self.rules.stale_for.is_zero() {
+            peers.caught_up = false;
+        } else if peers.must_ask(ASKING_WHILE_SERVING) {
+            peers.ask(neighbours).await;
+            self.follow(basis, peers, neighbours).await;
+        }
+        self.members.note(peers.caught_up, false).await;
+        self.status.in_sync(self.members.last_in_sync());
+        if basis == Basis::Bucket {
+            SERVING
+        } else {
+            STARTING * 4
+        }
+    }
+
+    /// Takes what peers have had for a while and is not here: it was lost on its way, and there is no store to find it in.
+    async fn follow(&self, basis: Basis, peers: &mut Peers, neighbours: Option<&dyn Neighbours>) {
+        let own = self.own();
+        let words = self.members.words().await;
+        let still_there = |peer: &&Neighbour| peers.answers.iter().any(|now| now.boot == peer.boot);
+        let before: Vec<_> = peers.before.iter().filter(still_there).cloned().collect();
+        let seen: Vec<_> = before
+            .iter()
+            .map(|peer| {
+                let mut seen = peers.seen(&own, &words, peer);
+                // Whoever writes tells of it: only states count here.
+                seen.has_more = words.iter().any(|(name, word)| {
+                    let theirs = peer.says.databases.get(name);
+                    theirs.is_some_and(|theirs| word.lacks(&own, theirs, &peer.instance))
+                });
+                seen
+            })
+            .collect();
+        peers.caught_up = seen
+            .iter()
+            .any(|peer| peer.basis >= Some(Basis::Peers) && !peer.has_more);
+        match step_while_serving(basis, &seen) {
+            Some(Step::Serve(basis)) => self.serve(basis),
+            Some(Step::Take(number)) => {
+                self.take(&own, &words, peers, &before[number], neighbours).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// The instance as object names show it.
+    fn own(&self) -> String {
+        let members = self.members.all();
+        members
+            .first()
+            .map(|member| member.replica.own.clone())
+            .unwrap_or_default()
+    }
+
+    fn serve(&self, basis: Basis) {
+        let now = Now::read();
+        if basis != Basis::Bucket {
+            self.members.begin_to_serve(self.receive_only);
+        }
+        let last_in_sync = self.members.last_in_sync();
+        self.status.in_sync(last_in_sync);
+        if !self.status.serve(basis, now) {
+            return;
+        }
+        match basis {
+            Basis::Bucket => tracing::info!("ready: all that the bucket has is merged"),
+            Basis::Peers => tracing::warn!(
+                "ready though the store does not answer: all that the peers within reach have is here"
+            ),
+            Basis::OwnData => tracing::warn!(
+                "ready though neither the store nor an up to date peer answers: own data was in sync {} ago",
+                last_in_sync.map_or_else(|| "?".to_owned(), |time| age(time, now.wall))
+            ),
+        }
+    }
+
+    /// Takes all databases over of which a peer has more. False: not all could be had.
+    async fn take(
+        &self,
+        own: &str,
+        words: &BTreeMap<String, Word>,
+        peers: &mut Peers,
+        peer: &Neighbour,
+        neighbours: Option<&dyn Neighbours>,
+    ) -> bool {
+        let Some(neighbours) = neighbours else {
+            return false;
+        };
+        let members = self.members.all();
+        let lacks = |name: &str| {
+            let mine = words.get(name);
+            mine.is_some_and(|mine| peers.has_more(own, mine, name, peer))
+        };
+        let wanted = |database: &str| lacks(database);
+        let must_judge = members.iter().any(|member| {
+            let replica = &member.replica;
+            wanted(replica.database()) && replica.must_ask_main(&peer.instance)
+        });
+        let chosen: Vec<_> = members
+            .iter()
+            .map(|member| member.replica.clone())
+            .filter(|replica| wanted(replica.database()) || must_judge && replica.schemas.main)
+            .collect();
+        let is_young = self.status.get().basis.is_none() && self.members.is_young(&self.rules, words);
+        for replica in chosen {
+            let (database, most) = (replica.database().to_owned(), replica.env.map_size());
+            let taking = neighbours.take(peer, &database, spool(replica.env.folder()), most);
+            let taken = if is_young {
+                let late = Err(NotTaken::Failed("it takes too long".to_owned()));
+                timeout(HURRY, taking).await.unwrap_or(late)
+            } else {
+                taking.await
+            };
+            let (weight, reason) = match taken {
+                Ok((word, object)) => match replica.take_over(&peer.instance, &word, object).await {
+                    Ok(TakenOver::Merged(_)) => continue,
+                    Ok(TakenOver::Refused) => (MOST_FAILURES, "it has a newer schema of PowerDNS".to_owned()),
+                    Ok(TakenOver::Later) => (FAILURE, "its schema is not known".to_owned()),
+                    Err(error) => {
+                        replica.status.failed(error.category(), &error);
+                        (FAILURE, error.to_string())
+                    }
+                },
+                Err(NotTaken::Busy) => (
+                    if is_young { FAILURE } else { 1 },
+                    "it cannot hand it over now".to_owned(),
+                ),
+                Err(NotTaken::Failed(reason)) => (FAILURE, reason),
+            };
+            tracing::warn!(database, peer = %peer.instance, reason, "cannot take over what a peer has");
+            peers.failed(&peer.boot, weight);
+            return false;
+        }
+        peers.failures.remove(&peer.boot);
+        peers.taken.insert(peer.boot.clone());
+        true
+    }
+}

@@ -1,0 +1,54 @@
+//! What serving needs of the other agents; how they are reached is another layer's.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tempfile::SpooledTempFile;
+
+use crate::status::Basis;
+use crate::sync::word::Word;
+
+/// What a server says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Says {
+    /// By what it serves, if it does.
+    pub basis: Option<Basis>,
+    /// It gives its databases to others. Not so one that only receives: what was written there stays there.
+    pub gives: bool,
+    pub databases: BTreeMap<String, Word>,
+}
+
+/// Another server that answered.
+#[derive(Debug, Clone)]
+pub struct Neighbour {
+    /// As object names show it.
+    pub instance: String,
+    /// Another one than before means that it has started again.
+    pub boot: String,
+    pub address: String,
+    pub says: Says,
+}
+
+/// Why a database could not be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It is giving to somebody else.
+    Busy,
+    Failed(String),
+}
+
+/// The other servers of the cluster.
+#[async_trait]
+pub trait Neighbours: Send + Sync {
+    /// Asks all at a time, in seconds. Who does not answer is not among them.
+    async fn ask(&self) -> Vec<Neighbour>;
+    /// Has one of them hand a database over, of at most `most` bytes, with what it has at least.
+    async fn take(
+        &self,
+        from: &Neighbour,
+        database: &str,
+        into: SpooledTempFile,
+        most: u64,
+    ) -> Result<(Word, SpooledTempFile), NotTaken>;
+}
