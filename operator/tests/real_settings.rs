@@ -11,7 +11,7 @@ mod tests {
         build, names,
         reconcile::{
             fetch::{Fetched, Secrets},
-            keys::Access,
+            refusals::Refusals,
             validate::validate,
         },
         settings::{ExposeSettings, Settings},
@@ -37,6 +37,10 @@ mod tests {
             kubernetes_uid: "0a1b2c3d-4e5f".into(),
             pods: vec![],
             store_pods: vec![],
+            stateful_set: None,
+            store_stateful_set: None,
+            api_endpoints: vec![],
+            refusals: Refusals::default(),
             secrets: Secrets {
                 api_key: Some(Secret {
                     data: Some([(names::API_KEY.to_owned(), api_key)].into()),
@@ -54,10 +58,11 @@ mod tests {
             minio_image: "minio".into(),
             image_pull_policy: None,
             ipv6_first: false,
+            kubelet_sleeps: true,
             expose: ExposeSettings::default(),
         };
         let plan = validate(&fetched, &settings).unwrap();
-        let servers = build::servers(&plan, &Access::ServiceAccount);
+        let servers = build::servers(&plan, plan.servers.as_ref().unwrap());
         let api_conf = servers.api_key.data.unwrap().remove(names::API_CONF).unwrap();
         (
             servers.config.data.unwrap().remove("pdns.conf").unwrap(),
