@@ -37,5 +37,5 @@ pub use replication::ReplicationSpec;
 pub use scheduling::SchedulingSpec;
 pub use service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceSpec, ServiceType};
 pub use setting_values::misread;
-pub use status::{DnsClusterStatus, InstanceStatus, ObjectStoreStatus, OtherInstanceStatus};
+pub use status::{DnsClusterStatus, InstanceStatus, NEVER_OBSERVED, ObjectStoreStatus, OtherInstanceStatus};
 pub use storage::StorageSpec;

@@ -4,11 +4,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+/// What `status.observedGeneration` is before the operator has looked at an object for the first time: no generation.
+pub const NEVER_OBSERVED: i64 = -1;
+
 /// What the operator has seen and done.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DnsClusterStatus {
-    /// The generation of the spec that this status is about.
+    /// The generation of the spec that this status is about; -1 before the first look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 

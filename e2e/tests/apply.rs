@@ -1,5 +1,5 @@
-//! Promise: the example becomes ready, and what is written through the API of one server is answered by every server at once,
-//! with all caches of PowerDNS at their defaults.
+//! Promise: the example becomes ready, and is not taken for done before that by those who wait as Flux does; what is written
+//! through the API of one server is answered by every server at once, with all caches of PowerDNS at their defaults.
 
 // Helpers of tests count as tests, which clippy does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -16,7 +16,7 @@ use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus};
-use zonetide_e2e::bench::await_ready;
+use zonetide_e2e::bench::{READY, await_ready};
 use zonetide_e2e::{Bench, Handle, answers, contact, exec, manifest, names, readiness};
 use zonetide_testbed::eventually;
 
@@ -26,9 +26,10 @@ async fn the_example_becomes_ready_and_each_server_answers_what_was_written_on_a
         let manifest = manifest::example();
         let cluster = bench.handle(manifest["metadata"]["name"].as_str().unwrap());
         let start = Instant::now();
-        let fresh = cluster.apply(&manifest).await.unwrap();
-        nobody_takes_it_for_ready_before_the_operator_has_looked(&fresh);
-        let ready = await_ready(&cluster).await;
+        let applied = cluster.apply(&manifest).await.unwrap();
+        assert!(!readiness::is_current(&applied), "{:?}", applied.status);
+        let ready = await_current(&cluster).await;
+        readiness::is_ready(&ready).unwrap();
         eprintln!("ready after {:?}", start.elapsed());
         readiness::expect(&ready, ConditionType::ObjectStoreReady, "True").unwrap();
         readiness::expect(&ready, ConditionType::Progressing, "False").unwrap();
@@ -46,11 +47,17 @@ async fn the_example_becomes_ready_and_each_server_answers_what_was_written_on_a
     .await;
 }
 
-/// Flux and `kstatus` call an object current whose status says nothing at all, and one in progress that was observed at another
-/// generation.
-fn nobody_takes_it_for_ready_before_the_operator_has_looked(fresh: &DnsCluster) {
-    let status = fresh.status.clone().expect("a status from the first moment on");
-    assert_eq!(status.observed_generation, Some(-1), "{status:?}");
+/// As Flux waits: the first time that it takes it for done.
+async fn await_current(cluster: &Handle) -> DnsCluster {
+    eventually(READY, "kstatus takes it for done", async || {
+        let object = cluster.get().await.map_err(|error| error.to_string())?;
+        if readiness::is_current(&object) {
+            Ok(object)
+        } else {
+            Err(readiness::summary(&object))
+        }
+    })
+    .await
 }
 
 async fn status_names_every_server_and_the_bucket(cluster: &Handle) {

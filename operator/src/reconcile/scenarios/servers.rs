@@ -1,5 +1,7 @@
 //! Servers, their store and who takes API requests.
 
+use zonetide_crds::NEVER_OBSERVED;
+
 use super::*;
 
 #[tokio::test]
@@ -20,6 +22,39 @@ async fn before_the_managed_store_runs_only_the_store_is_made() {
     );
     assert_eq!(scene.condition("ObjectStoreReady")["reason"], "StoreStarting");
     assert_eq!(scene.condition("Ready")["status"], "False");
+}
+
+/// As the schema fills it in.
+#[tokio::test]
+async fn a_status_that_was_never_written_is_as_good_as_none() {
+    let fresh = Scene::new(MANAGED);
+    let mut cluster = fresh.api.get(CLUSTER);
+    cluster["status"] = json!({"observedGeneration": NEVER_OBSERVED, "replicas": 0, "readyReplicas": 0});
+    fresh.api.put(CLUSTER, cluster);
+    let without = Scene::new(MANAGED);
+    let [changes, expected] = [fresh.run().await, without.run().await];
+    assert_eq!(short(&changes), short(&expected));
+    assert_eq!(events(&changes), events(&expected));
+    assert_eq!(fresh.api.get(CLUSTER)["status"]["observedGeneration"], 3);
+    assert_eq!(
+        fresh.condition("Ready")["reason"],
+        without.condition("Ready")["reason"]
+    );
+}
+
+/// A look that failed is none.
+#[tokio::test]
+async fn what_was_never_looked_at_does_not_pass_for_up_to_date_because_it_is_paused() {
+    let scene = Scene::new(MANAGED);
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["metadata"]["annotations"] = json!({"zonetide.dev/paused": "true"});
+    cluster["status"] = json!({"observedGeneration": NEVER_OBSERVED});
+    scene.api.put(CLUSTER, cluster);
+    scene.run().await;
+    assert_eq!(
+        scene.api.get(CLUSTER)["status"]["observedGeneration"],
+        NEVER_OBSERVED
+    );
 }
 
 #[tokio::test]
