@@ -15,6 +15,9 @@ refused() {
 refused --set noSuchValue=1
 refused --set 'expose.domains={*.example.org}'
 
+render | grep -A 3 'resources: \[persistentvolumeclaims\]' | grep -qF 'verbs: [list, patch, delete]' ||
+  fail "the operator has other rights to PersistentVolumeClaims than it needs"
+
 ingress_verbs() { render "$@" | grep -A 1 'resources: \[ingresses\]' | sed -n 's/.*verbs: //p'; }
 exposing=(--set 'expose.domains={example.org,\{namespace\}.example.net}' --set expose.annotations.a=b --set expose.ingressClassName=c)
 for where in "" dns; do

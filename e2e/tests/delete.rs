@@ -39,6 +39,8 @@ async fn children_go_volumes_and_bucket_stay_and_applying_again_brings_all_zones
             "two servers and the store: {claims_before:?}"
         );
 
+        await_kept_from_pruning(&cluster).await;
+
         delete(&cluster).await;
         assert_eq!(claims(&cluster).await, claims_before, "volumes must stay");
         apply_again(bench).await;
@@ -121,4 +123,28 @@ async fn claims(cluster: &Handle) -> Vec<(String, Option<String>)> {
         .iter()
         .map(|claim| (claim.name_any(), claim.uid()))
         .collect()
+}
+
+/// Claims have no owner: where Argo CD tells by labels what is an application's, this is all that keeps them.
+async fn await_kept_from_pruning(cluster: &Handle) {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    eventually(READY, "all claims are kept from pruning", async || {
+        let claims = api.list(&ListParams::default()).await;
+        let claims = claims.map_err(|error| error.to_string())?;
+        let kept = |claim: &PersistentVolumeClaim| {
+            let options = claim.annotations().get("argocd.argoproj.io/sync-options");
+            options.is_some_and(|options| options == "Prune=false")
+        };
+        let open: Vec<String> = claims
+            .iter()
+            .filter(|claim| !kept(claim))
+            .map(ResourceExt::name_any)
+            .collect();
+        if open.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{open:?}"))
+        }
+    })
+    .await;
 }

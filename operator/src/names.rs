@@ -20,6 +20,11 @@ pub const KEYS_ANNOTATION: &str = "zonetide.dev/keys";
 /// On the pods, while servers of this cluster are retiring: which, as a fingerprint.
 pub const RETIRED_ANNOTATION: &str = "zonetide.dev/retired";
 
+/// On the volumes' claims: what Argo CD may do to them.
+pub const ARGO_CD_ANNOTATION: &str = "argocd.argoproj.io/sync-options";
+/// Its value: not delete them for not being in Git.
+pub const ARGO_CD_KEEPS: &str = "Prune=false";
+
 pub const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod api_pod;
 pub mod api_service;
 pub mod apply;
+mod claims;
 pub mod conditions;
 mod credentials;
 pub mod expose;
@@ -96,6 +97,9 @@ async fn run(context: &Context, namespace: &str, name: &str) -> Result<Action, E
     // Also when it is paused: a deletion is an order of its own.
     if fetched.cluster.metadata.deletion_timestamp.is_some() {
         return Box::pin(removal::run(context, &fetched)).await;
+    }
+    if !is_paused(&fetched.cluster) {
+        claims::keep(context, &fetched).await;
     }
     let reports = agents::ask(&*context.agents, &fetched.pods).await;
     let (reconciled, error) = Box::pin(converge(context, &fetched, &reports)).await;

@@ -1,0 +1,83 @@
+//! Volumes outlive their `DnsCluster`, so its claims have no owner. But they bear the label by which Argo CD may tell what an application
+//! has, `app.kubernetes.io/instance`, so it would take them for something that was removed from Git and delete them. An annotation
+//! keeps it from that. Claim templates of a `StatefulSet` cannot change, so it is given to the claims themselves.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+    core::PartialObjectMeta,
+};
+use serde_json::json;
+
+use super::fetch::Fetched;
+use crate::{
+    context::Context,
+    names::{ARGO_CD_ANNOTATION, ARGO_CD_KEEPS, INSTANCE_LABEL, MANAGER, NAME_LABEL, Names, Part},
+};
+
+const PARTS: [Part; 3] = [Part::Dns, Part::Garage, Part::Minio];
+
+/// Annotates the claims of servers and managed store that lack the annotation. Another value is somebody's choice and stays. Servers
+/// do not wait for this: what goes wrong is logged, and tried again by the next reconcile.
+pub(super) async fn keep(context: &Context, fetched: &Fetched) {
+    let namespace = fetched.cluster.namespace().unwrap_or_default();
+    let cluster = fetched.cluster.name_any();
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
+    let names = Names { namespace, cluster };
+    let params = ListParams::default().labels(&selector(&names));
+    let claims = match api.list_metadata(&params).await {
+        Ok(claims) => claims,
+        Err(error) => {
+            tracing::warn!(%error, "cannot look at the PersistentVolumeClaims: Argo CD may prune them");
+            return;
+        }
+    };
+    for claim in claims.iter().filter(|claim| is_unprotected(claim, &names)) {
+        annotate(&api, claim).await;
+    }
+}
+
+/// The claims of all parts.
+fn selector(names: &Names) -> String {
+    let parts: Vec<String> = PARTS
+        .iter()
+        .filter_map(|part| names.selector(*part).remove(NAME_LABEL))
+        .collect();
+    format!(
+        "{INSTANCE_LABEL}={},{NAME_LABEL} in ({})",
+        names.cluster,
+        parts.join(",")
+    )
+}
+
+fn is_unprotected(claim: &PartialObjectMeta<PersistentVolumeClaim>, names: &Names) -> bool {
+    let labels = claim.labels();
+    let is_ours = PARTS.iter().any(|part| {
+        let mut wanted = names.selector(*part).into_iter();
+        wanted.all(|(key, value)| labels.get(&key) == Some(&value))
+    });
+    is_ours
+        && claim.metadata.deletion_timestamp.is_none()
+        && !claim.annotations().contains_key(ARGO_CD_ANNOTATION)
+}
+
+async fn annotate(api: &Api<PersistentVolumeClaim>, claim: &PartialObjectMeta<PersistentVolumeClaim>) {
+    let name = claim.name_any();
+    // Not over a value that somebody has set since.
+    let patch = json!({"metadata": {
+        "resourceVersion": claim.resource_version(),
+        "annotations": {ARGO_CD_ANNOTATION: ARGO_CD_KEEPS},
+    }});
+    let params = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    match api.patch_metadata(&name, &params, &Patch::Merge(patch)).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+        Err(error) => {
+            tracing::warn!(%error, claim = name, "cannot annotate a PersistentVolumeClaim: Argo CD may prune it");
+        }
+    }
+}
