@@ -158,7 +158,11 @@ impl Cli {
                 self.log_format.unwrap_or_default(),
                 self.log_timestamp.unwrap_or_default(),
             )?;
-            return runtime()?.block_on(supervise::supervise(flags, &self.config));
+            let runtime = runtime()?;
+            let ended = runtime.block_on(supervise::supervise(flags, &self.config));
+            // It waits for nothing that hangs.
+            runtime.shutdown_background();
+            return ended;
         }
         let mut config = Config::load(&self.config)?;
         if let Some(instance) = self.instance {

@@ -35,7 +35,7 @@ pub(super) struct Flags {
     /// Where to answer probes: an address of its own, apart from the agent's.
     #[arg(long, value_name = "ADDRESS", default_value = ":8501")]
     listen: String,
-    /// Where PowerDNS answers, over UDP and TCP. With 127.0.0.1, [::1] is tried where that is refused.
+    /// Where PowerDNS answers, over UDP and TCP. Where 127.0.0.1 refuses, the loopback of IPv6 is asked.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5300")]
     dns: SocketAddr,
     /// Where the agent has its endpoints: `http.address` of its configuration.

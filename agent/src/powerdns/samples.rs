@@ -46,7 +46,7 @@ pub async fn keep(main: Arc<Environment>, directory: PathBuf, shutdown: Cancella
         if last.is_none_or(|(at, _)| *at != txn) {
             let (main, directory) = (main.clone(), directory.clone());
             let written = last.map(|(_, names): &(u64, Vec<String>)| names.clone());
-            match spawn_blocking(move || update(&main, &directory, written)).await {
+            match spawn_blocking(move || update(&main, &directory, written.as_deref())).await {
                 Ok(Ok(names)) => looked = Some((txn, names)),
                 Ok(Err(error)) => tracing::warn!(%error, "cannot name zones for the probe of PowerDNS"),
                 Err(_) => tracing::warn!("naming zones for the probe of PowerDNS crashed"),
@@ -60,9 +60,9 @@ pub async fn keep(main: Arc<Environment>, directory: PathBuf, shutdown: Cancella
 }
 
 /// Writes the file unless it says that already.
-fn update(main: &Environment, directory: &Path, written: Option<Vec<String>>) -> anyhow::Result<Vec<String>> {
+fn update(main: &Environment, directory: &Path, written: Option<&[String]>) -> anyhow::Result<Vec<String>> {
     let names = served(main)?;
-    if written.as_ref() != Some(&names) {
+    if written != Some(names.as_slice()) {
         write(directory, &names)?;
     }
     Ok(names)
@@ -172,7 +172,7 @@ mod tests {
     fn without_a_file_or_with_one_that_is_no_text_there_are_no_names() {
         let dir = tempfile::tempdir().unwrap();
         assert!(read(dir.path()).is_empty());
-        std::fs::write(dir.path().join(FILE), [0xff; 100_000]).unwrap();
+        std::fs::write(dir.path().join(FILE), vec![0xff; 100_000]).unwrap();
         assert!(read(dir.path()).is_empty());
         std::fs::write(dir.path().join(FILE), "x\n".repeat(100_000)).unwrap();
         assert_eq!(read(dir.path()).len(), MOST);

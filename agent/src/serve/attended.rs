@@ -48,7 +48,7 @@ impl Place {
             .await
             .is_ok()
         {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

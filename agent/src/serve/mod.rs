@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use nix::sys::resource::{Resource, getrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,9 @@ const SILENCE: Duration = Duration::from_secs(75);
 const MOST: usize = 1024;
 /// More that may be there until those that were ended are gone.
 const LEAVING: usize = 16;
+/// Connections that may wait to be let in; the kernel may allow fewer. With the usual 128, a burst of strangers' would have a
+/// probe wait for a second.
+const BACKLOG: u32 = 4096;
 /// After a failure to accept one.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long requests may take to end after `shutdown`: one that never does must not keep the agent.
@@ -47,12 +50,33 @@ pub async fn listen(address: &str) -> io::Result<TcpListener> {
         Some(port) => format!("[::]:{port}"),
         None => address.to_owned(),
     };
-    match TcpListener::bind(&address).await {
+    match bind(&address).await {
         Err(error) if error.raw_os_error().is_some() && address.starts_with("[::]:") => {
-            TcpListener::bind(address.replace("[::]", "0.0.0.0")).await
+            bind(&address.replace("[::]", "0.0.0.0")).await
         }
         other => other,
     }
+}
+
+async fn bind(address: &str) -> io::Result<TcpListener> {
+    let mut result = Err(io::Error::new(io::ErrorKind::InvalidInput, "it has no address"));
+    for address in lookup_host(address).await? {
+        let bind = || {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // Connections of a process that has just ended do not keep the next one from listening.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        result = bind();
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }
 
 /// Serves a router until `shutdown` is cancelled.
@@ -148,6 +172,10 @@ mod tests {
     use super::*;
 
     async fn server() -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+        server_of(MOST).await
+    }
+
+    async fn server_of(most: usize) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new()
@@ -160,7 +188,7 @@ mod tests {
         (
             address,
             stop.clone(),
-            tokio::spawn(serve_router(listener, router, stop)),
+            tokio::spawn(serve_at_most(most, listener, router, stop)),
         )
     }
 
@@ -198,6 +226,46 @@ mod tests {
             let connection = ask(address, begun).await;
             let answer = rest(connection).await;
             assert!(!answer.contains("200 OK"), "{answer}");
+        }
+    }
+
+    #[test]
+    fn connections_take_half_of_the_files_at_most() {
+        assert_eq!(affordable(1 << 20), MOST);
+        assert_eq!(affordable(u64::MAX), MOST);
+        assert_eq!(affordable(256), 128);
+        assert_eq!(affordable(0), LEAVING);
+    }
+
+    #[tokio::test]
+    async fn when_all_places_are_taken_whoever_has_most_loses_one_and_nobody_else() {
+        let (address, _stop, _serving) = server_of(4).await;
+        let again = "GET /from HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut scraper = ask(address, again).await;
+        let mut answer = [0; 4096];
+        assert_ne!(scraper.read(&mut answer).await.unwrap(), 0);
+        for head in [
+            "",
+            "GET /from HTTP/1.1\r\nHos",
+            "GET /never HTTP/1.1\r\nHost: x\r\n\r\n",
+        ] {
+            let mut strangers = Vec::new();
+            for _ in 0..20 {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+                let mut stranger = socket.connect(address).await.unwrap();
+                let _ = stranger.write_all(head.as_bytes()).await;
+                strangers.push(stranger);
+            }
+            // It still has the connection of before.
+            scraper.write_all(again.as_bytes()).await.unwrap();
+            let length = scraper.read(&mut answer).await.unwrap();
+            assert!(String::from_utf8_lossy(&answer[..length]).contains("200 OK"));
+            // All but three of the strangers are gone; of those that are served, the first three stay.
+            let gone = if head.contains("never") { 3..17 } else { 0..17 };
+            for stranger in &mut strangers[gone] {
+                assert!(!matches!(stranger.read(&mut answer).await, Ok(1..)));
+            }
         }
     }
 

@@ -23,7 +23,7 @@ struct Seat<T> {
 pub(super) struct Seats<T> {
     most: usize,
     next: u64,
-    seats: BTreeMap<SeatId, Seat<T>>,
+    taken: BTreeMap<SeatId, Seat<T>>,
     by_source: HashMap<IpAddr, usize>,
 }
 
@@ -32,7 +32,7 @@ impl<T> Seats<T> {
         Self {
             most: most.max(1),
             next: 0,
-            seats: BTreeMap::new(),
+            taken: BTreeMap::new(),
             by_source: HashMap::new(),
         }
     }
@@ -48,9 +48,9 @@ impl<T> Seats<T> {
             rests_since: id,
             end,
         };
-        self.seats.insert(id, seat);
+        self.taken.insert(id, seat);
         *self.by_source.entry(source).or_default() += 1;
-        let full = self.seats.len() > self.most;
+        let full = self.taken.len() > self.most;
         (id, if full { self.displace(Some(id)) } else { None })
     }
 
@@ -62,7 +62,7 @@ impl<T> Seats<T> {
     /// A request of this connection is being handled from now on, or is not any more.
     pub(super) fn set_busy(&mut self, id: SeatId, busy: bool) {
         let turn = self.turn();
-        if let Some(seat) = self.seats.get_mut(&id) {
+        if let Some(seat) = self.taken.get_mut(&id) {
             seat.busy = busy;
             seat.rests_since = turn;
         }
@@ -84,7 +84,7 @@ impl<T> Seats<T> {
     }
 
     fn take(&mut self, id: SeatId) -> Option<Seat<T>> {
-        let seat = self.seats.remove(&id)?;
+        let seat = self.taken.remove(&id)?;
         if let Some(count) = self.by_source.get_mut(&seat.source) {
             *count -= 1;
             if *count == 0 {
@@ -98,8 +98,8 @@ impl<T> Seats<T> {
     /// only if none of that source rests; the newcomer's own source goes first among equals, the newcomer itself never.
     fn displace(&mut self, newcomer: Option<SeatId>) -> Option<(IpAddr, T)> {
         let largest = self.by_source.values().copied().max()?;
-        let own = newcomer.and_then(|id| Some(self.seats.get(&id)?.source));
-        let candidates = self.seats.iter().filter(|(id, seat)| {
+        let own = newcomer.and_then(|id| Some(self.taken.get(&id)?.source));
+        let candidates = self.taken.iter().filter(|(id, seat)| {
             Some(**id) != newcomer && self.by_source.get(&seat.source) == Some(&largest)
         });
         let (id, _) =

@@ -1,7 +1,6 @@
 //! What the supervisor answers: `/startup`, `/livez`, `/dns`, `/drain`. Nothing can be changed by them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,10 +13,10 @@ use axum::routing::get;
 use super::Settings;
 use super::coalesced::Coalesced;
 use super::dns::probe;
+use super::landmarks::Landmarks;
 use super::question::judge;
 use super::startup::Startup;
 use super::story::Story;
-use crate::powerdns::samples;
 
 /// For so long an answer is good: however many ask, PowerDNS is asked twice a second at most.
 const FRESH: Duration = Duration::from_millis(500);
@@ -29,7 +28,7 @@ type Words = Result<String, String>;
 /// The state behind the endpoints.
 pub(super) struct Probes {
     dns: SocketAddr,
-    socket_dir: PathBuf,
+    landmarks: Arc<Landmarks>,
     story: Arc<Mutex<Story>>,
     startup: Startup,
     last_startup: Coalesced<Words>,
@@ -42,7 +41,7 @@ impl Probes {
     pub(super) fn new(settings: &Settings, story: Arc<Mutex<Story>>) -> Arc<Self> {
         Arc::new(Self {
             dns: settings.dns,
-            socket_dir: settings.socket_dir.clone(),
+            landmarks: Arc::new(Landmarks::new(settings.socket_dir.clone())),
             startup: Startup::new(settings.agent, settings.dns, story.clone()),
             story,
             last_startup: Coalesced::new(FRESH),
@@ -61,7 +60,7 @@ impl Probes {
     }
 
     async fn ask_powerdns(&self) -> Words {
-        let zones = samples::read(&self.socket_dir);
+        let zones = self.landmarks.zones();
         let (udp, tcp) = probe(self.dns, &zones).await;
         let words = judge(&udp, &tcp);
         match &words {

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::task::spawn_blocking;
 
 use super::Settings;
 use super::agent::ask;
@@ -97,7 +98,13 @@ impl Keeper {
     async fn wait_for_place(&mut self) -> Option<Stdio> {
         let mut said = false;
         loop {
-            match lock(&self.socket_dir) {
+            // On another thread: a disk that hangs must not hold up probes.
+            let directory = self.socket_dir.clone();
+            let locked = tokio::select! {
+                locked = spawn_blocking(move || lock(&directory)) => locked,
+                _ = self.told.next() => return None,
+            };
+            match locked.unwrap_or_else(|error| Lock::None(error.into())) {
                 Lock::Held(directory) => return Some(Stdio::from(directory)),
                 Lock::None(error) => {
                     let directory = self.socket_dir.display();

@@ -12,6 +12,7 @@ mod coalesced;
 mod dns;
 mod endpoints;
 mod keeper;
+mod landmarks;
 mod parent;
 mod pulse;
 mod question;

@@ -17,6 +17,8 @@ async fn an_agent_that_is_killed_is_started_again_and_nobody_who_asks_powerdns_o
     pod.start().await;
     pod.node.api().create_zone(ZONE).await.unwrap();
 
+    let memory = pod.memory();
+    assert!(memory < 8 << 10, "the supervisor takes {memory} KiB");
     let watch = pod.watch();
     let agent = pod.agent().unwrap();
     send(agent, Signal::SIGKILL);
@@ -165,5 +167,6 @@ async fn a_second_supervisor_of_a_server_starts_its_agent_when_the_first_one_has
     assert!(pod.agent().is_some());
     assert_eq!(pod.node.agent.stop(), Some(0));
     comes_to_say("the agent runs as process").await;
+    second.await_healthy(SOON).await;
     assert_eq!(second.stop(), Some(0));
 }

@@ -77,6 +77,16 @@ impl Pod {
         Some(Pid::from_raw(child))
     }
 
+    /// What the supervisor has of its own in memory, KiB.
+    pub(super) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.node.agent.pid())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Waits for another agent than this one that is ready.
     pub(super) async fn comes_back(&self, old: Pid) -> Pid {
         eventually(SOON, "another agent is ready", async || {

@@ -61,9 +61,9 @@ async fn one_zone_that_fails_is_no_matter_and_a_server_that_fails_for_all_of_the
     send(agent, Signal::SIGKILL);
     pod.comes_back(agent).await;
     let socket = pod.node.dns.control_socket();
-    let named = socket.parent().unwrap().join("zonetide-zones");
+    let file = socket.parent().unwrap().join("zonetide-zones");
     eventually(SOON, "the zones are named", async || {
-        let names = std::fs::read_to_string(&named).unwrap_or_default();
+        let names = std::fs::read_to_string(&file).unwrap_or_default();
         if names.lines().count() == 3 {
             Ok(())
         } else {
@@ -87,9 +87,9 @@ async fn one_zone_that_fails_is_no_matter_and_a_server_that_fails_for_all_of_the
     pod.comes_to_answer("/dns", 200, "answers over UDP and answers over TCP")
         .await;
 
-    std::fs::write(&named, [0xff; 10_000]).unwrap();
+    std::fs::write(&file, [0xff; 10_000]).unwrap();
     pod.comes_to_answer("/dns", 200, "UDP").await;
-    std::fs::remove_file(&named).unwrap();
+    std::fs::remove_file(&file).unwrap();
     pod.comes_to_answer("/dns", 200, "UDP").await;
 }
 
