@@ -30,7 +30,10 @@ impl Replica {
         let deltas = Deltas::sort(self.database(), &deltas);
         {
             let mut state = self.state();
-            state.silent_since = None;
+            if state.awaited.is_none() {
+                // However long the merge takes, the store answers; whether all of it can be had shows at the end.
+                state.silent_since = None;
+            }
             if std::mem::take(&mut state.given) {
                 state.want_snapshot();
             }
@@ -55,7 +58,6 @@ impl Replica {
         let deltas = Deltas::sort(self.database(), &self.store.list_after(&folder, &after).await?);
         {
             let mut state = self.state();
-            state.silent_since = None;
             state.newest_seen = state.newest_seen.max(deltas.newest());
             state.known.listed(&deltas);
             state.deltas.extend(deltas);

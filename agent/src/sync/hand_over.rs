@@ -115,7 +115,7 @@ impl Replica {
     /// What a look at the store came to.
     pub(super) fn note_look(&self, received: &Result<Received, SyncError>) {
         let mut state = self.state();
-        state.saw_all = matches!(received, Ok(Received::All));
+        state.saw_all = matches!(received, Ok(Received::All | Received::Waiting));
         match received {
             Ok(_) => state.silent_since = None,
             // Whoever cannot write its own database does not wait for the store.

@@ -72,7 +72,7 @@ pub(super) struct State {
     pub(super) ready: bool,
     /// Own objects in the store are merged, so a new one hides nothing.
     pub(super) own_merged: bool,
-    /// Since when the store has failed whenever it was asked, or nothing has come of it; `None`: it answers.
+    /// Since when no look at the store has ended well, by the first that failed; `None`: it answers.
     pub(super) silent_since: Option<Instant>,
     /// The last look at the store showed nothing that is missing here.
     pub(super) saw_all: bool,

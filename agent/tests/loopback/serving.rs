@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use zonetide_testbed::dns::Code;
+use zonetide_testbed::fault_proxy::{Fault, FaultProxy, Refusal};
 use zonetide_testbed::garage::Bucket;
 use zonetide_testbed::{Garage, eventually};
 
@@ -79,6 +80,13 @@ async fn refuses(node: &Node, parts: &[&str]) {
         }
     })
     .await;
+}
+
+/// The other server has told it a change itself.
+async fn was_told(node: &Node) {
+    let sample = "zonetide_agent_deltas_taken_total{database=\"shard\"} 0";
+    let metrics = node.agent.http().get_text("/metrics").await.unwrap();
+    assert!(!metrics.contains(sample), "{metrics}");
 }
 
 /// Waits until it is written down that both databases are in sync.
@@ -229,6 +237,9 @@ async fn an_up_to_date_peer_gives_what_is_missing_also_into_an_empty_database() 
     b.comes_to_say("on-a", "192.0.2.3").await;
     b.write("on-b", "192.0.2.4").await;
     a.comes_to_say("on-b", "192.0.2.4").await;
+    for node in [&a, &b] {
+        was_told(node).await;
+    }
 
     garage.up().await;
     for node in [&a, &b] {
@@ -296,6 +307,7 @@ async fn when_all_are_too_old_they_put_together_what_they_have_and_serve_it() {
     }
     b.write("later", "192.0.2.4").await;
     a.comes_to_say("later", "192.0.2.4").await;
+    was_told(&a).await;
 
     garage.up().await;
     for node in [&a, &b] {
@@ -325,4 +337,43 @@ async fn servers_that_serve_their_own_data_get_to_know_what_the_other_one_has() 
     a.says("on-a", "192.0.2.2").await.unwrap();
     let what = "b takes what a has, of which nobody told it";
     eventually(HANDED, what, || b.says("on-a", "192.0.2.2")).await;
+}
+
+#[tokio::test]
+async fn a_store_that_never_answers_and_one_that_gives_nothing_count_as_away() {
+    let garage = Garage::start().await;
+    let bucket = garage.bucket("zones").await;
+    let proxy = FaultProxy::start(&bucket);
+    let (mut a, mut b) = (Node::new("a", &bucket), Node::new("b", &proxy.bucket(&bucket)));
+    let urls = [a.agent.url(), b.agent.url()];
+    for node in [&mut a, &mut b] {
+        node.agent.tell(&urls);
+        node.agent.serve_without_the_store(WEEK, PATIENCE);
+    }
+    a.start().await;
+    a.api().create_zone(ZONE).await.unwrap();
+    a.write("www", "192.0.2.1").await;
+
+    proxy.always(&Fault::Hang);
+    b.agent.launch();
+    b.agent.await_ready(HANDED).await;
+    serves_by(&b, "peers").await;
+    b.dns.start().await;
+    b.says("www", "192.0.2.1").await.unwrap();
+
+    // It lists what it has, and no object can be had.
+    kill(&mut b);
+    b.wipe();
+    proxy.plan(|request| {
+        let is_object = request.method == "GET" && !request.target.contains("list-type");
+        is_object.then_some(Fault::Refuse(Refusal::INTERNAL))
+    });
+    b.agent.launch();
+    b.agent.await_ready(HANDED).await;
+    serves_by(&b, "peers").await;
+    b.dns.start().await;
+    b.says("www", "192.0.2.1").await.unwrap();
+
+    proxy.heal();
+    serves_by(&b, "bucket").await;
 }

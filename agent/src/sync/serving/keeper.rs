@@ -25,6 +25,11 @@ const ASKING: Duration = Duration::from_secs(2);
 const ASKING_WHILE_SERVING: Duration = Duration::from_secs(10);
 /// Time that a peer has to hand a database over while the own data could be served.
 const HURRY: Duration = Duration::from_secs(30);
+/// After a server that serves has taken something, it takes nothing for this time, and for so many times as long as that took.
+const TAKING: Duration = Duration::from_secs(60);
+const SHARE: u32 = 20;
+/// What it counts that a peer is busy.
+const BUSY: u32 = FAILURE / 3;
 /// After this time a peer that failed is tried again.
 const FORGIVEN: Duration = Duration::from_secs(60);
 
@@ -42,6 +47,8 @@ struct Peers {
     taken: BTreeSet<String>,
     /// One that is up to date has nothing that is not here.
     caught_up: bool,
+    /// Before this nothing is taken while serving.
+    next_take: Option<Instant>,
 }
 
 impl Peers {
@@ -86,7 +93,8 @@ impl Peers {
         let Some(theirs) = peer.says.databases.get(database) else {
             return false;
         };
-        mine.lacks(own, theirs, &peer.instance) || theirs.is_untold() && !self.taken.contains(&peer.boot)
+        let untold = theirs.is_untold() && peer.says.gives && !self.taken.contains(&peer.boot);
+        untold || mine.lacks(own, theirs, &peer.instance)
     }
 }
 
@@ -113,7 +121,11 @@ impl Serving {
         let silent = self.members.silent();
         let own = self.own();
         let is_impatient = silent.is_some_and(|silent| silent >= self.rules.store_patience);
-        let answers = (peers.asked.is_some() && !(is_impatient && peers.must_ask(ASKING))).then(|| {
+        if !is_impatient {
+            // What they said before is of another day.
+            peers.asked = None;
+        }
+        let answers = peers.asked.is_some().then(|| {
             let answers = peers.answers.iter();
             answers.map(|peer| peers.seen(&own, &words, peer)).collect()
         });
@@ -124,16 +136,21 @@ impl Serving {
             own: self.members.own_data(&words),
             peers: answers,
         };
-        match step(&self.rules, &seen) {
+        let next = step(&self.rules, &seen);
+        // Only when there is nothing left to do with what they said: whoever writes has always more.
+        let in_vain = seen.peers.is_some() && matches!(next, Step::Wait(_));
+        if in_vain && peers.must_ask(ASKING) {
+            peers.ask(neighbours).await;
+            return Duration::ZERO;
+        }
+        match next {
             Step::Serve(basis) => {
                 self.serve(basis);
                 return Duration::ZERO;
             }
             Step::Ask => {
-                if peers.asked.is_none() {
-                    self.status
-                        .wait("the store does not answer; asking peers".to_owned());
-                }
+                self.status
+                    .wait("the store does not answer; asking peers".to_owned());
                 peers.ask(neighbours).await;
                 return Duration::ZERO;
             }
@@ -149,8 +166,7 @@ impl Serving {
                 return ASKING;
             }
             Step::Wait(why) => {
-                let asked = seen.peers.is_some();
-                if self.status.wait(why.clone()) && asked {
+                if self.status.wait(why.clone()) && in_vain {
                     tracing::warn!("not ready: {why}");
                 }
             }
@@ -203,8 +219,10 @@ impl Serving {
             .any(|peer| peer.basis >= Some(Basis::Peers) && !peer.has_more);
         match step_while_serving(basis, &seen) {
             Some(Step::Serve(basis)) => self.serve(basis),
-            Some(Step::Take(number)) => {
+            Some(Step::Take(number)) if peers.next_take.is_none_or(|next| Instant::now() >= next) => {
+                let started = Instant::now();
                 self.take(&own, &words, peers, &before[number], neighbours).await;
+                peers.next_take = Some(Instant::now() + TAKING.max(started.elapsed() * SHARE));
             }
             _ => {}
         }
@@ -289,7 +307,7 @@ impl Serving {
                     }
                 },
                 Err(NotTaken::Busy) => (
-                    if is_young { FAILURE } else { 1 },
+                    if is_young { FAILURE } else { BUSY },
                     "it cannot hand it over now".to_owned(),
                 ),
                 Err(NotTaken::Failed(reason)) => (FAILURE, reason),

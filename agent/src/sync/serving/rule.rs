@@ -6,7 +6,7 @@ use crate::human::span;
 use crate::status::Basis;
 
 /// Failures after which a peer counts as one that does not answer: whoever cannot hand anything over must not keep others from
-/// serving. One that is busy has failed by a tenth.
+/// serving. One that is busy has failed by a third of that.
 pub(super) const FAILURE: u32 = 10;
 pub(super) const MOST_FAILURES: u32 = 3 * FAILURE;
 
@@ -99,22 +99,14 @@ pub(super) fn step(rules: &Rules, seen: &Seen) -> Step {
         return Step::Ask;
     };
     let answering = || peers.iter().enumerate().filter(|(_, peer)| peer.answers());
-    let mut up_to_date = answering().filter(|(_, peer)| peer.is_up_to_date()).peekable();
-    if up_to_date.peek().is_some() {
-        let mut more = None;
-        for (number, peer) in up_to_date {
-            if !peer.has_more {
-                return Step::Serve(Basis::Peers);
-            }
-            // The one that failed least.
-            let is_better = |(_, failures): (usize, u32)| peer.failures < failures;
-            if more.is_none_or(is_better) {
-                more = Some((number, peer.failures));
-            }
-        }
-        if let Some((number, _)) = more {
-            return Step::Take(number);
-        }
+    let up_to_date = || answering().filter(|(_, peer)| peer.is_up_to_date());
+    // The one that failed least, if one has more; one that was stopped may be up to date by what it knew yesterday.
+    let more = up_to_date().filter(|(_, peer)| peer.has_more);
+    if let Some((number, _)) = more.min_by_key(|(_, peer)| peer.failures) {
+        return Step::Take(number);
+    }
+    if up_to_date().next().is_some() {
+        return Step::Serve(Basis::Peers);
     }
     if is_young(rules, &seen.own) {
         return Step::Serve(Basis::OwnData);
@@ -296,7 +288,10 @@ mod tests {
         let up_to_date = Some(Basis::Bucket);
         let seen = with(Some(HOUR), &[peer(None, true), peer(up_to_date, true)]);
         assert_eq!(step(&RULES, &seen), Step::Take(1));
-        let seen = with(None, &[peer(up_to_date, true), peer(Some(Basis::Peers), false)]);
+        // All of them give what they have first.
+        let seen = with(None, &[peer(Some(Basis::Peers), false), peer(up_to_date, true)]);
+        assert_eq!(step(&RULES, &seen), Step::Take(1));
+        let seen = with(None, &[peer(up_to_date, false), peer(None, true)]);
         assert_eq!(step(&RULES, &seen), Step::Serve(Basis::Peers));
         // One that serves its own data is not up to date.
         let seen = with(Some(HOUR), &[peer(Some(Basis::OwnData), true)]);
