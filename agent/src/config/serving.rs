@@ -43,7 +43,10 @@ impl Serving {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn a_week_and_ten_seconds_unless_something_else_is_said() {
@@ -57,8 +60,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_named_with_the_remedy() {
-        let error = serde_saphyr::from_str::<Serving>("{stale_fro: 1h}").unwrap_err();
-        assert!(error.to_string().contains("stale_fro"), "{error}");
+        let text = "lmdbs: {main: {path: /a, schema_tracks_changes: true}}\nstorage: {type: memory}\nserving: {stale_fro: 1h}";
+        let error = Config::parse(Path::new("agent.yaml"), text, |_| None).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("stale_fro") && error.contains("did you mean \"stale_for\"?"),
+            "{error}"
+        );
         let serving: Serving = serde_saphyr::from_str("{store_patience: 2h}").unwrap();
         let error = serving.check().unwrap_err().to_string();
         assert!(

@@ -1,5 +1,7 @@
 //! The endpoints through the real router, at times that the tests choose.
 
+mod serving;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

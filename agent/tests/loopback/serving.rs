@@ -377,3 +377,22 @@ async fn a_store_that_never_answers_and_one_that_gives_nothing_count_as_away() {
     proxy.heal();
     serves_by(&b, "bucket").await;
 }
+
+#[tokio::test]
+async fn what_a_peer_gave_and_then_lost_with_its_volume_is_stored_by_who_took_it() {
+    let (mut garage, bucket, mut a, mut b) = pair().await;
+    kill(&mut b);
+    garage.crash();
+    a.write("precious", "192.0.2.2").await;
+    b.agent.launch();
+    b.agent.await_ready(HANDED).await;
+    serves_by(&b, "peers").await;
+    kill(&mut a);
+    drop(a);
+
+    garage.up().await;
+    serves_by(&b, "bucket").await;
+    let mut c = Node::new("c", &bucket);
+    c.start().await;
+    c.comes_to_say("precious", "192.0.2.2").await;
+}
