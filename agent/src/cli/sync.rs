@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Args;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -67,14 +68,7 @@ pub(super) async fn replicate(
     if config.lmdb_scrape_smaps {
         metrics.collect_from(Box::new(Smaps::new(mapped_files(&config))));
     }
-    // Whoever waits for the end needs no page, and two runs at a time no common port.
-    let listener = if config.http.address.is_empty() || config.only_once {
-        None
-    } else {
-        let address = &config.http.address;
-        let listener = listen(address).await;
-        Some(listener.with_context(|| format!("http.address: cannot listen on {address}"))?)
-    };
+    let listener = listener(&config).await?;
     // An agent greets its own address as well: something should listen there by then.
     let peers = start_peers(&config)?;
     if let Some(collector) = peers.collector() {
@@ -164,6 +158,18 @@ pub(super) async fn replicate(
     peers.flush(FLUSH).await;
     flushing.finish().await?;
     result
+}
+
+/// None where whoever waits for the end needs no page, and two runs at a time no common port.
+async fn listener(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let address = &config.http.address;
+    if address.is_empty() || config.only_once {
+        return Ok(None);
+    }
+    let listener = listen(address).await;
+    listener
+        .map(Some)
+        .with_context(|| format!("http.address: cannot listen on {address}"))
 }
 
 /// Where the replicas report to, by the databases' names.
