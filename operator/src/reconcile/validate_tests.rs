@@ -220,8 +220,8 @@ fn an_api_key_that_powerdns_would_read_otherwise_is_refused_given_or_made_and_no
         given.secrets.given_api_key = Some(secret(&[("k", key)]));
         let mut own = fetched(MANAGED);
         own.secrets.api_key = Some(secret(&[("api-key", key)]));
-        for (fetched, which) in [(given, "mine under k"), (own, "tide-api-key under api-key")] {
-            let error = refused(&fetched);
+        for (fetched, which) in [(&given, "mine under k"), (&own, "tide-api-key under api-key")] {
+            let error = refused(fetched);
             assert_eq!(error.reason(), Reason::SecretMissing);
             let text = error.to_string();
             assert!(
