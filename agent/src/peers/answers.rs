@@ -78,6 +78,8 @@ async fn database_as_object(core: &Core, database: &str, headers: &HeaderMap) ->
     let turn = core.handing.clone().try_acquire_owned();
     let turn = turn.map_err(|_| Refusal::Busy)?;
     let wanted = database.to_owned();
+    let to = text(headers, &INSTANCE)?.to_owned();
+    tracing::info!(database, peer = to, "handing the database over");
     // In a task of its own, so that the turn lasts as long as the work, also when nobody waits for the answer any more.
     let making = tokio::spawn(async move { (source.hand_over(&wanted).await, turn) });
     let (made, turn) = making.await.map_err(|_| Refusal::Busy)?;

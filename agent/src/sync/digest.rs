@@ -80,10 +80,6 @@ impl Replica {
     fn compare_with_memory(&self, snapshots: &[Listed]) {
         let mut state = self.state();
         if !std::mem::take(&mut state.resumed) {
-            if state.awaited.is_none() {
-                // What peers were told of meanwhile began with no state that the store has: the first snapshot has it all.
-                state.told = Synced::default();
-            }
             return;
         }
         let time = state.stored.time;
@@ -161,6 +157,10 @@ impl Replica {
             .any(|next| next.instance() == self.own);
         state.last_own_time = state.last_own_time.max(state.last_sign(&self.own));
         state.own_merged = !own_left;
+        if state.own_merged && state.stored.time == 0 {
+            // What peers were told of until now began with no state that the store has: the first snapshot has it all.
+            state.told = Synced::default();
+        }
         if state.ready {
             return;
         }

@@ -1,6 +1,7 @@
 //! A whole database from one server to another, without the store: the merge is the same as of a snapshot.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tempfile::SpooledTempFile;
 use tokio::task::spawn_blocking;
@@ -36,12 +37,23 @@ impl Replica {
     pub async fn word(&self) -> Result<Word, SyncError> {
         // The states first: what is merged meanwhile is in the database without being among them.
         let word = Word::of(&self.state(), &self.own);
+        let empty = self.is_empty().await?;
+        Ok(Word { empty, ..word })
+    }
+
+    /// There is nothing in the database. What has something once keeps it, if only as a mark: nobody who asks waits for a merge or
+    /// a dump to end.
+    async fn is_empty(&self) -> Result<bool, SyncError> {
+        if self.has_content.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         let env = self.env.clone();
         let empty = spawn_blocking(move || is_empty(&env))
             .await
             .map_err(|_| SyncError::Crashed("looking at the database"))?
             .map_err(|error| SyncError::Dump(error.into()))?;
-        Ok(Word { empty, ..word })
+        self.has_content.store(!empty, Ordering::Relaxed);
+        Ok(empty)
     }
 
     /// The whole database for another server, with what it has at least.
@@ -136,14 +148,14 @@ impl Replica {
         let reader = {
             let mut state = self.state();
             state.serves = true;
-            let knows = state.told.time != 0 || state.awaited.is_some();
+            let knows = state.told.time != 0 || state.own_merged;
             if knows || receive_only || self.peers.is_none() || last == 0 {
                 return Ok(());
             }
             Arc::new(self.env.keep_reader()?)
         };
         let mut state = self.state();
-        if state.told.time == 0 && state.awaited.is_none() {
+        if state.told.time == 0 && !state.own_merged {
             state.told = Synced {
                 time: state.next_time(now),
                 txn: reader.txn_id(),

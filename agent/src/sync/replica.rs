@@ -4,6 +4,7 @@
 //! time, several at once: no step waits for the store with anything locked.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -105,6 +106,8 @@ pub struct Replica {
     /// Who writes to the database, or compares states of it, has the turn until what it did is known in `state`.
     pub(super) turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// The database is known not to be empty.
+    pub(super) has_content: AtomicBool,
     /// Is told of everything that is merged.
     pub(super) witness: Witness,
 }
@@ -132,6 +135,7 @@ impl Replica {
             peers: None,
             turn: tokio::sync::Mutex::default(),
             state: Mutex::default(),
+            has_content: AtomicBool::default(),
             witness: Arc::new(|_| {}),
         }
     }

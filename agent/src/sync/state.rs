@@ -76,7 +76,7 @@ pub(super) struct State {
     pub(super) silent_since: Option<Instant>,
     /// The last look at the store showed nothing that is missing here.
     pub(super) saw_all: bool,
-    /// The server may be asked, though the store has not been seen.
+    /// The server may be asked, though not all that the store has is merged.
     pub(super) serves: bool,
     /// Peers gave what the store may lack: with the next look at it an own snapshot is due.
     pub(super) given: bool,

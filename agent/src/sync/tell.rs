@@ -47,7 +47,7 @@ impl Replica {
     async fn must_be_silent(&self) -> Result<bool, SyncError> {
         let without_the_store = {
             let state = self.state();
-            state.serves && state.awaited.is_none()
+            state.serves && !state.own_merged
         };
         if !without_the_store {
             return self.is_held().await;

@@ -373,6 +373,9 @@ async fn a_store_that_never_answers_and_one_that_gives_nothing_count_as_away() {
     serves_by(&b, "peers").await;
     b.dns.start().await;
     b.says("www", "192.0.2.1").await.unwrap();
+    b.write("on-b", "192.0.2.2").await;
+    a.comes_to_say("on-b", "192.0.2.2").await;
+    was_told(&a).await;
 
     proxy.heal();
     serves_by(&b, "bucket").await;

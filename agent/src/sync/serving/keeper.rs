@@ -117,8 +117,12 @@ impl Serving {
 
     /// One look of a server that does not serve yet. Returns the time until the next.
     async fn start(&self, peers: &mut Peers, neighbours: Option<&dyn Neighbours>) -> Duration {
-        let words = self.members.words().await;
         let silent = self.members.silent();
+        let words = match silent {
+            Some(_) => self.members.words().await,
+            // It is of no interest, and a merge may be under way.
+            None => BTreeMap::new(),
+        };
         let own = self.own();
         let is_impatient = silent.is_some_and(|silent| silent >= self.rules.store_patience);
         if !is_impatient {
@@ -131,7 +135,7 @@ impl Serving {
         });
         let seen = Seen {
             bucket: self.members.have_the_bucket(),
-            open: self.members.are_open(),
+            open: self.members.are_in(&words),
             silent,
             own: self.members.own_data(&words),
             peers: answers,
@@ -200,6 +204,9 @@ impl Serving {
     async fn follow(&self, basis: Basis, peers: &mut Peers, neighbours: Option<&dyn Neighbours>) {
         let own = self.own();
         let words = self.members.words().await;
+        if !self.members.are_in(&words) {
+            return;
+        }
         let still_there = |peer: &&Neighbour| peers.answers.iter().any(|now| now.boot == peer.boot);
         let before: Vec<_> = peers.before.iter().filter(still_there).cloned().collect();
         let seen: Vec<_> = before

@@ -83,6 +83,11 @@ impl Members {
         self.names.iter().all(|name| open.contains_key(name))
     }
 
+    /// It is known of all of them what they have.
+    pub(super) fn are_in(&self, words: &BTreeMap<String, Word>) -> bool {
+        self.names.iter().all(|name| words.contains_key(name))
+    }
+
     /// All that the store had at the first look is merged.
     pub(super) fn have_the_bucket(&self) -> bool {
         self.are_open() && self.open().values().all(|member| member.replica.is_ready())
