@@ -113,10 +113,9 @@ impl Replica {
         Ok(TakenOver::Merged(merged.written))
     }
 
-    /// The last look at the store succeeded, and nothing of it is missing here.
-    pub(super) fn is_in_sync(&self) -> bool {
-        let state = self.state();
-        state.ready && state.saw_all && state.silent_since.is_none()
+    /// When the database was last in sync with the store, ns since the epoch: a look succeeded, and nothing was missing here.
+    pub(super) fn was_in_sync(&self) -> Option<u64> {
+        self.state().saw_all
     }
 
     /// The main database has not judged yet whether the schema of a peer fits.
@@ -126,8 +125,11 @@ impl Replica {
 
     /// What a look at the store came to.
     pub(super) fn note_look(&self, received: &Result<Received, SyncError>) {
+        let now = self.now_ns();
         let mut state = self.state();
-        state.saw_all = matches!(received, Ok(Received::All | Received::Waiting));
+        if state.ready && matches!(received, Ok(Received::All | Received::Waiting)) {
+            state.saw_all = Some(now);
+        }
         match received {
             Ok(_) => state.silent_since = None,
             // Whoever cannot write its own database does not wait for the store.

@@ -74,8 +74,8 @@ pub(super) struct State {
     pub(super) own_merged: bool,
     /// Since when no look at the store has ended well, by the first that failed; `None`: it answers.
     pub(super) silent_since: Option<Instant>,
-    /// The last look at the store showed nothing that is missing here.
-    pub(super) saw_all: bool,
+    /// When a look at the store last showed nothing that is missing here, ns since the epoch.
+    pub(super) saw_all: Option<u64>,
     /// The server may be asked, though not all that the store has is merged.
     pub(super) serves: bool,
     /// Peers gave what the store may lack: with the next look at it an own snapshot is due.

@@ -45,8 +45,8 @@ struct Peers {
     failures: BTreeMap<String, (u32, Instant)>,
     /// Boots of which everything was taken once, for what no state tells of.
     taken: BTreeSet<String>,
-    /// One that is up to date has nothing that is not here.
-    caught_up: bool,
+    /// When one that is up to date had nothing that was not here, ns since the epoch, while the store is silent.
+    caught_up: Option<u64>,
     /// Before this nothing is taken while serving.
     next_take: Option<Instant>,
 }
@@ -186,7 +186,7 @@ impl Serving {
         let silent = self.members.silent();
         let is_away = silent.is_some_and(|silent| silent >= self.rules.store_patience);
         if !is_away || self.rules.stale_for.is_zero() {
-            peers.caught_up = false;
+            peers.caught_up = None;
         } else if peers.must_ask(ASKING_WHILE_SERVING) {
             peers.ask(neighbours).await;
             self.follow(basis, peers, neighbours).await;
@@ -221,9 +221,10 @@ impl Serving {
                 seen
             })
             .collect();
-        peers.caught_up = seen
-            .iter()
-            .any(|peer| peer.basis >= Some(Basis::Peers) && !peer.has_more);
+        let is_level = |peer: &PeerSeen| peer.basis >= Some(Basis::Peers) && !peer.has_more;
+        if seen.iter().any(is_level) {
+            peers.caught_up = Some(self.members.now());
+        }
         match step_while_serving(basis, &seen) {
             Some(Step::Serve(basis)) => self.serve(basis),
             Some(Step::Take(number)) if peers.next_take.is_none_or(|next| Instant::now() >= next) => {

@@ -23,8 +23,8 @@ pub(super) struct Member {
     pub(super) replica: Arc<Replica>,
     /// When it was last in sync, ns since the epoch.
     in_sync: Option<u64>,
-    /// When that was last written down.
-    written: Option<Instant>,
+    /// What was last written down, and when.
+    written: Option<(u64, Instant)>,
 }
 
 /// The databases of an agent, by name.
@@ -142,7 +142,7 @@ impl Members {
 
     /// What the own data is worth on its own.
     pub(super) fn own_data(&self, words: &BTreeMap<String, Word>) -> OwnData {
-        let now = (self.clock)();
+        let now = self.now();
         let open = self.open();
         let age = |name: &String| in_sync::age(open.get(name)?.in_sync?, now);
         let ages: Option<Vec<u64>> = self.names.iter().map(age).collect();
@@ -165,24 +165,29 @@ impl Members {
         times?.into_iter().min()
     }
 
-    /// Notes which databases are in sync now: with the store, or all of them with a peer. It is written down at most once a minute,
-    /// and at the `end`.
-    pub(super) async fn note(&self, with_a_peer: bool, end: bool) {
-        let now = (self.clock)();
+    /// The time, ns since the epoch.
+    pub(super) fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// Notes when the databases were last in sync: with the store, or all of them with a peer. It is written down at most once a
+    /// minute, and at the `end`. Not the present time: an agent that was stopped for a day knows what it knew the day before.
+    pub(super) async fn note(&self, with_a_peer: Option<u64>, end: bool) {
         let mut due = Vec::new();
         for member in self.open().values_mut() {
-            if !(with_a_peer || member.replica.is_in_sync()) {
+            let Some(time) = member.replica.was_in_sync().max(with_a_peer) else {
                 continue;
-            }
-            member.in_sync = Some(now);
-            if end || member.written.is_none_or(|written| written.elapsed() >= WRITING) {
-                member.written = Some(Instant::now());
-                due.push(member.replica.env.clone());
+            };
+            member.in_sync = Some(time);
+            let is_due = |(last, when): (u64, Instant)| last != time && (end || when.elapsed() >= WRITING);
+            if member.written.is_none_or(is_due) {
+                member.written = Some((time, Instant::now()));
+                due.push((member.replica.env.clone(), time));
             }
         }
-        for env in due {
+        for (env, time) in due {
             let path = env.path().to_owned();
-            let written = spawn_blocking(move || in_sync::write(&env, now)).await;
+            let written = spawn_blocking(move || in_sync::write(&env, time)).await;
             if let Ok(Err(error)) = written {
                 tracing::warn!(path = %path.display(), %error, "cannot write down that the database is in sync");
             }
