@@ -89,7 +89,7 @@ pub(crate) fn access() -> Access {
 
 /// A cluster's objects as they are sent to the API server.
 pub(crate) fn built_servers(plan: &Plan) -> ServerResources<Prepared> {
-    build::servers(plan, plan.servers.as_ref().unwrap())
+    build::servers(plan, plan.servers.as_ref().unwrap(), 0)
 }
 
 /// The same as if the API server had taken them.

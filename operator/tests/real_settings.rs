@@ -62,7 +62,7 @@ mod tests {
             expose: ExposeSettings::default(),
         };
         let plan = validate(&fetched, &settings).unwrap();
-        let servers = build::servers(&plan, plan.servers.as_ref().unwrap());
+        let servers = build::servers(&plan, plan.servers.as_ref().unwrap(), 0);
         let api_conf = servers.api_key.data.unwrap().remove(names::API_CONF).unwrap();
         (
             servers.config.data.unwrap().remove("pdns.conf").unwrap(),

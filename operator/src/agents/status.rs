@@ -24,7 +24,7 @@ pub struct AgentStatus {
     /// Fingerprint of the key in use, see `objectstore::Keys::fingerprint`.
     #[serde(deserialize_with = "lenient")]
     pub store_key: Option<String>,
-    /// It has merged all that was in the bucket when it started.
+    /// It serves, see `serving`.
     #[serde(deserialize_with = "lenient")]
     pub ready: bool,
     /// By what it serves.
@@ -132,6 +132,11 @@ impl AgentStatus {
         }
         let lag = self.databases.values().map(|of| of.lag(now)).max();
         lag.map(|seconds| seconds.max(0))
+    }
+
+    /// It has merged all that was in the bucket when it started.
+    pub fn has_read_bucket(&self) -> bool {
+        self.ready && self.serving.basis.as_ref().is_none_or(|basis| basis == "bucket")
     }
 
     /// By what it serves, when that is not the bucket.

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use k8s_openapi::{
     api::{
         apps::v1::{
-            StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
-            StatefulSetUpdateStrategy,
+            RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy,
+            StatefulSetSpec, StatefulSetUpdateStrategy,
         },
         core::v1::{
             ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, Secret,
@@ -28,7 +28,8 @@ use crate::{
     secret::SecretText,
 };
 
-pub fn servers(plan: &Plan, servers: &ServerPlan) -> ServerResources<Prepared> {
+/// `partition` is how many servers, from the first on, keep the revision that they have.
+pub fn servers(plan: &Plan, servers: &ServerPlan, partition: i32) -> ServerResources<Prepared> {
     let files = config::files(plan, servers);
     let config = plan.names.config(&config::revision(&files));
     ServerResources {
@@ -58,6 +59,7 @@ pub fn servers(plan: &Plan, servers: &ServerPlan) -> ServerResources<Prepared> {
         stateful_set: stateful_set(
             plan,
             pod::template(plan, &config, config::checksum(&files, servers)),
+            partition,
         ),
         config: ConfigMap {
             metadata: metadata(plan, Part::Dns, config),
@@ -115,7 +117,7 @@ pub fn object_store(plan: &Plan, access: &Access) -> Secret {
     secret
 }
 
-fn stateful_set(plan: &Plan, template: PodTemplateSpec) -> StatefulSet {
+fn stateful_set(plan: &Plan, template: PodTemplateSpec, partition: i32) -> StatefulSet {
     let storage = &plan.spec.storage;
     StatefulSet {
         metadata: metadata(plan, Part::Dns, plan.names.cluster.clone()),
@@ -127,7 +129,11 @@ fn stateful_set(plan: &Plan, template: PodTemplateSpec) -> StatefulSet {
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("RollingUpdate".to_owned()),
-                ..StatefulSetUpdateStrategy::default()
+                // One that is deleted meanwhile comes back in the revision that is known to work.
+                rolling_update: Some(RollingUpdateStatefulSetStrategy {
+                    partition: Some(partition),
+                    ..RollingUpdateStatefulSetStrategy::default()
+                }),
             }),
             persistent_volume_claim_retention_policy: Some(keep_volumes()),
             template,

@@ -108,7 +108,8 @@ pub(super) fn retired<'a>(
 
 /// Those who have read the whole bucket say so, and nobody says otherwise.
 fn is_gone(instance: &str, observed: Observed<'_>) -> bool {
-    observed.answers().any(|status| status.ready) && !observed.answers().any(|status| status.sees(instance))
+    observed.answers().any(AgentStatus::has_read_bucket)
+        && !observed.answers().any(|status| status.sees(instance))
 }
 
 fn is_scaled_away(plan: &Plan, instance: &str) -> bool {

@@ -220,6 +220,21 @@ fn a_server_that_comes_back_leaves_the_list_before_it_has_a_pod_and_is_not_told_
 }
 
 #[test]
+fn a_server_that_serves_without_the_bucket_does_not_know_who_is_gone_from_it() {
+    let plan = plan(TWO);
+    let before = had(&[0, 1, 2]);
+    for (basis, gone) in [("own-data", false), ("peers", false), ("bucket", true)] {
+        let mut report = report("tide-0", &[("moon-shore-tide-0", 5)]);
+        if let Ok(status) = &mut report.status {
+            status.serving.basis = Some(basis.to_owned());
+        }
+        let reports = [report];
+        let left = retiring(&before, &plan, observed(&pods(&[0, 1]), &reports));
+        assert_eq!(left.is_empty(), gone, "{basis}: {left:?}");
+    }
+}
+
+#[test]
 fn an_instance_of_our_name_that_was_never_a_server_of_ours_is_not_retired() {
     let reports = [report("tide-0", &[("moon-shore-tide-5", 5)])];
     assert_eq!(

@@ -22,6 +22,7 @@ pub mod refusals;
 pub mod removal;
 mod replication;
 mod retire;
+mod rollout;
 mod s3_sources;
 mod servers;
 pub mod status;

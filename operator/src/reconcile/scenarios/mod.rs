@@ -237,7 +237,7 @@ impl Scene {
         );
         api.put(
             SERVERS,
-            json!({"metadata": {"generation": 1, "ownerReferences": [owner()]}, "status": {
+            json!({"metadata": {"name": "tide", "generation": 1, "ownerReferences": [owner()]}, "status": {
             "observedGeneration": 1, "replicas": 0, "updateRevision": "new"}}),
         );
         api.put(GARAGE_POD, store_pod());
