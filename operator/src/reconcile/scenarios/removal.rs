@@ -98,6 +98,7 @@ async fn a_finalizer_is_set_before_anything_is_made_and_only_while_something_mus
 #[tokio::test]
 async fn one_that_never_had_keys_is_let_go_at_once() {
     let scene = Scene::new(&given("DeleteObjects"));
+    scene.api.remove(SERVERS);
     scene.run().await;
     assert!(is_held(&scene));
     delete_ago(&scene, 0);
