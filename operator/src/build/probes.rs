@@ -28,7 +28,7 @@ pub(super) fn agent_liveness() -> Probe {
         timeout_seconds: Some(5),
         failure_threshold: Some(3),
         // One that is stopped does not end by itself.
-        termination_grace_period_seconds: Some(5),
+        termination_grace_period_seconds: Some(10),
         ..get("/livez")
     }
 }
