@@ -12,7 +12,7 @@ use crate::{
         ACCESS_KEY_ID, AGENT_PORT, API_PORT, DNS_PORT, PEERS_TOKEN, RETIRED_INSTANCES, SECRET_ACCESS_KEY,
         SESSION_TOKEN,
     },
-    reconcile::validate::{Plan, ServerPlan, StorePlan},
+    reconcile::plan::{Plan, ServerPlan, StorePlan},
     secret::SecretText,
 };
 

@@ -21,7 +21,7 @@ use crate::{
     names::{
         GARAGE_ADMIN_PORT, GARAGE_ADMIN_TOKEN, GARAGE_RPC_PORT, GARAGE_RPC_SECRET, GARAGE_S3_PORT, Part,
     },
-    reconcile::validate::{MANAGED_REGION, Plan},
+    reconcile::plan::{MANAGED_REGION, Plan},
     secret::SecretText,
 };
 

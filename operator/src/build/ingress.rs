@@ -11,7 +11,7 @@ use crate::{
     names::Part,
     reconcile::{
         expose::Exposed,
-        validate::{Plan, StorePlan},
+        plan::{Plan, StorePlan},
     },
 };
 

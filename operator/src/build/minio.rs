@@ -18,7 +18,7 @@ use super::{
 use crate::{
     names::{MINIO_CONSOLE_PORT, MINIO_ROOT_PASSWORD, MINIO_ROOT_USER, MINIO_S3_PORT, Part},
     objectstore::Keys,
-    reconcile::{expose::Exposed, validate::Plan},
+    reconcile::{expose::Exposed, plan::Plan},
     secret::SecretText,
 };
 

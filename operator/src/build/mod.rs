@@ -32,7 +32,7 @@ pub use self::{
     retired::retired,
     servers::{object_store, servers},
 };
-use crate::{names::Part, reconcile::validate::Plan, secret::SecretText};
+use crate::{names::Part, reconcile::plan::Plan, secret::SecretText};
 
 /// Marks objects that were built.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     hex::hex,
     names::{CHECKSUM_ANNOTATION, Part},
-    reconcile::validate::{Plan, StorePlan},
+    reconcile::plan::{Plan, StorePlan},
 };
 
 /// The managed store, if the plan has one.

@@ -13,7 +13,7 @@ use super::config::{API_DIR, CONFIG_DIR, DATA_DIR, PEERS_DIR, RETIRED_DIR, SOCKE
 use super::{probes, store_ca, volumes::volumes, web_identity};
 use crate::{
     names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, PROBES_PORT, Part},
-    reconcile::validate::Plan,
+    reconcile::plan::Plan,
 };
 
 /// Starts the agent, starts it again when it ends, and answers the kubelet, whatever becomes of it.

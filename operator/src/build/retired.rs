@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use super::metadata;
 use crate::{
     names::{Part, RETIRED_INSTANCES},
-    reconcile::validate::Plan,
+    reconcile::plan::Plan,
 };
 
 /// Always there, also when it names nobody: pods mount it, and a file that changes is seen sooner than one that appears.

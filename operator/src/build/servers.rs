@@ -23,7 +23,7 @@ use crate::{
     objectstore::renewal::source_annotation,
     reconcile::{
         keys::Access,
-        validate::{Plan, ServerPlan},
+        plan::{Plan, ServerPlan},
     },
     secret::SecretText,
 };

@@ -10,7 +10,7 @@ use k8s_openapi::{
 use super::metadata;
 use crate::{
     names::{AGENT_PORT, API_ACTIVE, API_LABEL, API_PORT, Part},
-    reconcile::validate::Plan,
+    reconcile::plan::Plan,
 };
 
 /// Headless: gives each pod its name, also before it is ready.

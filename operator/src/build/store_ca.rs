@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use zonetide_crds::CaSecretRef;
 
 use super::pod::read_only;
-use crate::reconcile::validate::Plan;
+use crate::reconcile::plan::Plan;
 
 const VOLUME: &str = "store-ca";
 const DIR: &str = "/etc/zonetide-store-ca";

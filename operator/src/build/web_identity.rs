@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::pod::read_only;
-use crate::reconcile::validate::{Plan, StorePlan};
+use crate::reconcile::plan::{Plan, StorePlan};
 use zonetide_crds::WebIdentity;
 
 const VOLUME: &str = "web-identity";

@@ -21,7 +21,7 @@ use thiserror::Error;
 use super::{
     api_pod::LabelChange,
     ownership::{Taken, claim},
-    validate::Plan,
+    plan::Plan,
 };
 use crate::{
     build::{self, Applied, Prepared, ServerResources, StoreResources},

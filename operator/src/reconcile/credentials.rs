@@ -8,7 +8,7 @@ use super::{
     conditions::{Status, Verdict},
     keys::Access,
     outcome::{Observed, Outcome, StoreOutcome},
-    validate::Plan,
+    plan::Plan,
     verdict::verdict,
 };
 use crate::objectstore::{StoreError, renewal::Held};

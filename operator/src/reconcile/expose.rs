@@ -8,7 +8,7 @@ use zonetide_crds::{ConditionType, DnsClusterSpec, Engine, ExposeSpec, ExposedHo
 
 use super::{
     conditions::{Status, Verdict},
-    validate::Plan,
+    plan::Plan,
     verdict::verdict,
 };
 use crate::{names::Names, settings::ExposeSettings};

@@ -10,7 +10,7 @@ use zonetide_crds::{DnsClusterStatus, InstanceStatus, OtherInstanceStatus};
 use super::{
     api_pod::{is_ready, ordinal},
     outcome::Observed,
-    validate::Plan,
+    plan::Plan,
 };
 use crate::agents::AgentStatus;
 

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use zonetide_crds::RENEW_ANNOTATION;
 
-use super::{apply, fetch::Fetched, validate::Plan};
+use super::{apply, fetch::Fetched, plan::Plan};
 use crate::{
     agents::AgentReport,
     build,

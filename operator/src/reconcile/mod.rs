@@ -17,6 +17,7 @@ pub mod keys;
 pub mod notices;
 pub mod outcome;
 pub mod ownership;
+pub mod plan;
 mod quote;
 pub mod refusals;
 pub mod removal;
@@ -166,7 +167,7 @@ async fn prepare(context: &Context, fetched: &Fetched) -> Result<(), Error> {
 /// Every area, and the first error.
 async fn areas(
     context: &Context,
-    plan: &validate::Plan,
+    plan: &plan::Plan,
     fetched: &Fetched,
     reports: &[AgentReport],
     done: &mut Reconciled,
@@ -209,7 +210,7 @@ async fn areas(
 /// None when they are to be left alone.
 async fn servers(
     context: &Context,
-    plan: &validate::Plan,
+    plan: &plan::Plan,
     fetched: &Fetched,
     reports: &[AgentReport],
     paused: bool,

@@ -6,8 +6,8 @@ use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use super::{
     api_pod::is_ready,
     keys::Obtained,
+    plan::{Plan, ValidateError},
     refusals::Refusals,
-    validate::{Plan, ValidateError},
 };
 use crate::{
     agents::{AgentReport, AgentStatus},

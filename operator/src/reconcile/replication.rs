@@ -6,8 +6,8 @@ use super::{
     api_pod::is_ready,
     conditions::{Status, Verdict},
     outcome::Observed,
+    plan::Plan,
     quote::quoted,
-    validate::Plan,
     verdict::verdict,
 };
 use crate::objectstore::StoreError;

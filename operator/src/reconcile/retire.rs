@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{
     apply::{self, ApplyError},
     fetch::Fetched,
-    validate::Plan,
+    plan::Plan,
 };
 use crate::{build, context::Context, hex::hex, names::RETIRED_ANNOTATION};
 

@@ -6,8 +6,9 @@ use super::{
     admin,
     fetch::Fetched,
     grant::{Scope, Wanted},
+    plan::{StorePlan, ValidateError},
     sts_store,
-    validate::{StorePlan, ValidateError, lifetime, value},
+    validate::{lifetime, value},
 };
 use crate::{
     names::Names,

@@ -1,6 +1,6 @@
 use crate::{
     objectstore::{SourceRequest, StoreError},
-    reconcile::validate::{Plan, validate},
+    reconcile::{plan::Plan, validate::validate},
     testing::{S3, fetched, plan, secret, settings},
 };
 use jiff::SignedDuration;

@@ -8,8 +8,8 @@ use super::{
     fetch::Fetched,
     instances,
     outcome::Observed,
+    plan::{Plan, ServerPlan},
     retire, rollout,
-    validate::{Plan, ServerPlan},
 };
 use crate::{agents::AgentReport, build, context::Context, error::Error};
 

@@ -12,8 +12,8 @@ use super::{
     fetch::Fetched,
     keys::{self, Access},
     outcome::StoreOutcome,
+    plan::Plan,
     trouble,
-    validate::Plan,
     verdict::{is_observed, is_updated},
 };
 use crate::{agents::AgentReport, build, context::Context, error::Error, objectstore::StoreError};

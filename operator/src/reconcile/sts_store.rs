@@ -7,7 +7,8 @@ use super::{
     admin,
     fetch::Fetched,
     grant::{Scope, Wanted},
-    validate::{MANAGED_BUCKET, Plan, StorePlan, ValidateError, kept, lifetime},
+    plan::{MANAGED_BUCKET, Plan, StorePlan, ValidateError},
+    validate::{kept, lifetime},
 };
 use crate::{
     names::{self, Names},

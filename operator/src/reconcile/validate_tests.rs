@@ -1,4 +1,7 @@
+use zonetide_crds::Reason;
+
 use super::*;
+use crate::objectstore::{GivenRequest, SourceRequest};
 use crate::testing::{MANAGED, S3, fetched, plan, secret, settings};
 
 fn refused(fetched: &Fetched) -> ValidateError {

@@ -8,8 +8,8 @@ use super::{
     conditions::{Status, Verdict},
     credentials, expose,
     outcome::{Observed, Outcome, Reconciled},
+    plan::{Plan, StorePlan},
     replication, trouble,
-    validate::{Plan, StorePlan},
 };
 use crate::objectstore::StoreError;
 

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    reconcile::{refusals::Refusals, validate::ValidateError},
+    reconcile::{plan::ValidateError, refusals::Refusals},
     testing::{MANAGED, access, plan, pod, reconciled},
 };
 

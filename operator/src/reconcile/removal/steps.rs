@@ -12,12 +12,7 @@ use crate::{
     context::Context,
     names::{INSTANCE_LABEL, NAME_LABEL},
     objectstore::{BucketRemoval, Keys, Own, Removed, Source, StoreError, Supply, renewal::Held},
-    reconcile::{
-        apply::ApplyError,
-        fetch::Fetched,
-        notices::Notice,
-        validate::{Plan, validate},
-    },
+    reconcile::{apply::ApplyError, fetch::Fetched, notices::Notice, plan::Plan, validate::validate},
 };
 
 /// How far it is.

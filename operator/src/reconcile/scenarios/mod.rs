@@ -1,5 +1,6 @@
 //! Whole reconciles against a fake API server: which requests are sent, in which order, and when none are.
 
+mod apart;
 mod claims;
 mod expose;
 mod grants;

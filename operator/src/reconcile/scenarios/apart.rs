@@ -1,0 +1,146 @@
+//! No area waits for another: servers, store and keys while one of them has trouble, or all are paused.
+
+use super::*;
+
+#[tokio::test]
+async fn while_the_store_is_away_a_new_spec_reaches_the_servers_and_the_api_label_moves() {
+    let scene = Scene::new(MANAGED);
+    scene.pod("tide-0", true);
+    scene.pod("tide-1", true);
+    scene.run().await;
+    assert_eq!(scene.label("tide-0"), "active");
+
+    scene.store.state().trouble = Some(StoreError::ManagedUnreachable {
+        endpoint: "http://garage".into(),
+        cause: "refused".into(),
+    });
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["spec"]["service"] = json!({"port": 5353});
+    cluster["spec"]["powerdns"] = json!({"config": {"default-ttl": "60"}});
+    scene.api.put(CLUSTER, cluster);
+    scene.run().await;
+    let service = scene.api.get("/api/v1/namespaces/shore/services/tide-dns");
+    assert_eq!(service["spec"]["ports"][0]["port"], 5353);
+    assert!(scene.mounted_file("pdns.conf").contains("default-ttl=60"));
+    assert_eq!(scene.condition("Ready")["status"], "True");
+    assert_eq!(
+        scene.condition("ObjectStoreReady")["reason"],
+        "EndpointUnreachable"
+    );
+    assert_eq!(scene.condition("Replicating")["status"], "False");
+
+    scene.pod("tide-0", false);
+    scene.run().await;
+    assert_eq!(scene.label("tide-1"), "active");
+    assert_eq!(scene.condition("Ready")["reason"], "ServersNotReady");
+}
+
+#[tokio::test]
+async fn servers_are_not_sent_to_another_store_before_it_opens() {
+    let scene = Scene::new(S3);
+    scene.api.put(
+        KEYS,
+        json!({"data": {"access-key-id": "aWQ=", "secret-access-key": "cw=="}}),
+    );
+    scene.pod("tide-0", true);
+    scene.pod("tide-1", true);
+    scene.run().await;
+    let before = scene.mounted_file("agent.yaml");
+    scene.store.state().trouble = Some(StoreError::Unreachable {
+        endpoint: "http://other".into(),
+        cause: "refused".into(),
+    });
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["spec"]["objectStore"]["s3"]["endpoint"] = json!("http://other");
+    scene.api.put(CLUSTER, cluster);
+    scene.run().await;
+    assert_eq!(scene.mounted_file("agent.yaml"), before);
+    assert_eq!(scene.condition("Ready")["status"], "True");
+    assert_eq!(scene.condition("ObjectStoreReady")["status"], "False");
+    scene.store.state().trouble = None;
+    scene.run().await;
+    assert!(scene.mounted_file("agent.yaml").contains("http://other"));
+}
+
+#[tokio::test]
+async fn keys_are_renewed_and_the_api_label_moves_while_paused_and_ready_says_what_is() {
+    let scene = Scene::new(MANAGED);
+    scene.server("tide-0");
+    scene.server("tide-1");
+    scene.run().await;
+    let pause = json!({"zonetide.dev/paused": "true", "zonetide.dev/renew-credentials": "now"});
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["metadata"]["annotations"] = pause;
+    cluster["spec"]["replicas"] = json!(5);
+    scene.api.put(CLUSTER, cluster);
+    let changes = scene.run().await;
+    assert!(events(&changes).contains(&"CredentialsRenewed"));
+    assert!(short(&changes).contains(&"secrets/tide-object-store".to_owned()));
+    let written: Vec<String> = short(&changes)
+        .into_iter()
+        .filter(|path| path.starts_with("statefulsets") || path.starts_with("services"))
+        .collect();
+    assert!(written.is_empty(), "{written:?} were changed while paused");
+    assert_eq!(scene.condition("Ready")["status"], "True");
+
+    scene.pod("tide-0", false);
+    scene.run().await;
+    assert_eq!(scene.label("tide-1"), "active");
+    assert_eq!(scene.condition("Ready")["status"], "False");
+    assert_eq!(scene.api.get(CLUSTER)["status"]["readyReplicas"], 1);
+}
+
+#[tokio::test]
+async fn keys_are_renewed_while_the_servers_cannot_be_made() {
+    let scene = Scene::new("{objectStore: {managed: {}}, powerdns: {apiKeySecretRef: {name: gate, key: k}}}");
+    scene.api.put(
+        "/api/v1/namespaces/shore/secrets/gate",
+        json!({"data": {"k": "bG9uZy1lbm91Z2g="}}),
+    );
+    scene.run().await;
+    scene.api.remove("/api/v1/namespaces/shore/secrets/gate");
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["metadata"]["annotations"] = json!({"zonetide.dev/renew-credentials": "now"});
+    scene.api.put(CLUSTER, cluster);
+    let changes = scene.run().await;
+    assert_eq!(scene.condition("Ready")["reason"], "SecretMissing");
+    assert!(events(&changes).contains(&"CredentialsRenewed"));
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_a_node_keeps_new_keys_from_nobody() {
+    let scene = Scene::new(MANAGED);
+    scene.server("tide-0");
+    scene.pod("tide-1", false);
+    scene.run().await;
+    let key = scene.store.state().alive.last().cloned().unwrap();
+    let fingerprint = Keys {
+        access_key_id: key,
+        ..keys()
+    }
+    .fingerprint();
+    scene.agents.0.lock().unwrap().store_key = Some(fingerprint);
+    scene.run().await;
+    let secret = scene
+        .api
+        .get("/api/v1/namespaces/shore/secrets/tide-object-store");
+    assert!(
+        secret["metadata"]["annotations"]["zonetide.dev/keys-supersede-others"].is_null(),
+        "tide-1 has no address yet, and is not waited for: {secret}"
+    );
+}
+
+#[tokio::test]
+async fn keys_that_nobody_confirms_are_looked_at_less_and_less_often_whatever_changes_meanwhile() {
+    let scene = Scene::new(MANAGED);
+    scene.server("tide-0");
+    let mut waits = Vec::new();
+    for second in [1, 2, 4, 8, 16, 30, 30] {
+        let action = scene.try_run().await.unwrap();
+        waits.push(action == Action::requeue(Duration::from_secs(second)));
+        let mut cluster = scene.api.get(CLUSTER);
+        cluster["spec"]["service"] = json!({"port": 5300 + second});
+        scene.api.put(CLUSTER, cluster);
+    }
+    assert_eq!(waits, [true; 7]);
+}
