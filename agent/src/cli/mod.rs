@@ -3,6 +3,7 @@
 mod databases;
 mod differences;
 mod flush;
+mod gate;
 mod log;
 mod open;
 mod output;

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::flush::{Flushing, directory_of_samples, flush_for};
+use super::gate::Gate;
 use super::hostname;
 use super::open::open_when_possible;
 use super::peers::{Line, connect, start_peers};
@@ -23,7 +24,7 @@ use crate::powerdns::{Flusher, samples};
 use crate::serve::listen;
 use crate::smaps::Smaps;
 use crate::status::{DatabaseStatus, Identity, Metrics, ServingStatus, Status, census, serve, watch_health};
-use crate::store::{Store, spool};
+use crate::store::Store;
 use crate::sync::serving::Serving;
 use crate::sync::{Cleanup, Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, Ways, run};
 
@@ -280,37 +281,6 @@ fn mapped_files(config: &Config) -> BTreeMap<String, PathBuf> {
     files.map(|(name, lmdb)| (name.clone(), mapped(lmdb))).collect()
 }
 
-/// What `--wait-for-marker-file` waits for.
-#[derive(Clone)]
-struct Gate {
-    name: Option<String>,
-    poll: Duration,
-}
-
-impl Gate {
-    /// Ends when the object is there.
-    async fn pass(&self, store: &dyn Store, database: &str, status: &DatabaseStatus) {
-        let Some(name) = &self.name else { return };
-        tracing::info!(
-            database,
-            object = name,
-            "waiting for the marker file in the store"
-        );
-        loop {
-            match store.get(name, spool(&std::env::temp_dir())).await {
-                Ok(Some(_)) => break,
-                Ok(None) => {}
-                Err(error) => {
-                    status.failed(error.operation, &error);
-                    tracing::warn!(database, %error, "cannot look for the marker file, will try again");
-                }
-            }
-            tokio::time::sleep(self.poll).await;
-        }
-        tracing::info!(database, object = name, "the marker file is there");
-    }
-}
-
 /// Logs the size of a database at every interval, for ever; an interval of 0 means never.
 async fn log_stats(name: &str, env: &Arc<Environment>, interval: Duration) {
     if interval.is_zero() {
@@ -392,40 +362,4 @@ fn schemas(lmdbs: &BTreeMap<String, Lmdb>) -> BTreeMap<String, Schemas> {
         }
     }
     schemas
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use object_store::memory::InMemory;
-
-    use super::*;
-    use crate::store::ObjectBackend;
-
-    #[tokio::test(start_paused = true)]
-    async fn replicas_wait_until_the_marker_file_is_in_the_store() {
-        let store = ObjectBackend::new(Arc::new(InMemory::new()), "");
-        let status = DatabaseStatus::new(Metrics::new().database("main"));
-        let gate = Gate {
-            name: Some("go".into()),
-            poll: Duration::from_secs(1),
-        };
-        let waiting = gate.pass(&store, "main", &status);
-        let put = async {
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            let mut object = spool(&std::env::temp_dir());
-            object.write_all(b"go").unwrap();
-            store.put("go", object).await.unwrap();
-            tokio::time::Instant::now()
-        };
-        let waiting = async {
-            waiting.await;
-            tokio::time::Instant::now()
-        };
-        let (passed, put) = tokio::join!(waiting, put);
-        assert!(passed >= put);
-        let none = Gate { name: None, ..gate };
-        none.pass(&store, "main", &status).await;
-    }
 }
