@@ -23,6 +23,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// Of looks at whether servers use new keys.
     pub handing_over: Backoff,
+    /// Of attempts to choose a server for API requests.
+    pub choosing: Backoff,
 }
 
 /// How long to wait before the next try, per object: longer each time it fails, and short again once it has worked.

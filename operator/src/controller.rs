@@ -38,8 +38,6 @@ type Guarded = DeserializeGuard<DnsCluster>;
 
 /// Watches tell of pods; this is for when they do not.
 const API_LOOK_AGAIN: Duration = Duration::from_mins(1);
-/// After a request to the API server that failed.
-const API_RETRY: Duration = Duration::from_secs(1);
 
 /// Reconciles until `stop` resolves, and ends when the reconciles under way have.
 pub async fn run(
@@ -118,14 +116,16 @@ async fn api_services(
 async fn keep_api_service(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     api_service::keep(&context, &namespace, &name).await?;
+    context.choosing.worked(&namespace, &name);
     Ok(Action::requeue(API_LOOK_AGAIN))
 }
 
 #[allow(clippy::needless_pass_by_value)] // the controller's signature
-fn api_error_policy(object: Arc<Guarded>, error: &Error, _context: Arc<Context>) -> Action {
+fn api_error_policy(object: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    tracing::warn!(%namespace, %name, error = error.describe(), retry_in = ?API_RETRY, "cannot choose a server for API requests");
-    Action::requeue(API_RETRY)
+    let wait = context.choosing.failed(&namespace, &name);
+    tracing::warn!(%namespace, %name, error = error.describe(), retry_in = ?wait, "cannot choose a server for API requests");
+    Action::requeue(wait)
 }
 
 /// Errors of reconciles are logged by the error policies, with more.

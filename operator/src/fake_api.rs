@@ -23,6 +23,8 @@ struct State {
     changes: Vec<Change>,
     /// Paths whose changes are refused.
     forbidden: Vec<String>,
+    /// Ends of paths that may not be listed.
+    hidden: Vec<String>,
     /// The namespaces are being deleted.
     ending: bool,
 }
@@ -68,6 +70,10 @@ impl FakeApi {
 
     pub(crate) fn forbid(&self, path: &str) {
         self.state().forbidden.push(path.to_owned());
+    }
+
+    pub(crate) fn hide(&self, kind: &str) {
+        self.state().hidden.push(kind.to_owned());
     }
 
     pub(crate) fn allow_all(&self) {
@@ -172,6 +178,9 @@ fn read(state: &State, path: &str, query: &str) -> (StatusCode, Value) {
         "/endpointslices",
         "/events",
     ];
+    if state.hidden.iter().any(|kind| path.ends_with(kind.as_str())) {
+        return refusal(StatusCode::FORBIDDEN, "Forbidden");
+    }
     if listed.iter().any(|kind| path.ends_with(kind)) {
         let prefix = format!("{path}/");
         let items: Vec<&Value> = state

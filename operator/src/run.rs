@@ -79,7 +79,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 instance: Some(identity),
             },
         ),
-        settings: args.settings(ipv6_first, kubelet_sleeps(&client).await),
+        settings: args.settings(ipv6_first, kubelet_sleeps(&client).await?),
         client,
         sources: Arc::new(RealSources::new().context("failed to set up the HTTP client")?),
         agents: Arc::new(RealAgents::new().context("failed to set up the HTTP client")?),
@@ -87,6 +87,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         kubernetes_uid: tokio::sync::OnceCell::new(),
         backoff: Backoff::default(),
         handing_over: Backoff::default(),
+        choosing: Backoff::default(),
     });
     let mut stop_controller = stop.clone();
     let controller = controller::run(context, args.namespace, async move {
@@ -103,14 +104,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// Whether the hook `sleep` is there. An API server that does not know it would leave it out in silence.
-async fn kubelet_sleeps(client: &Client) -> bool {
-    match client.apiserver_version().await {
-        Ok(version) => knows_sleep(&version.major, &version.minor),
-        Err(error) => {
-            tracing::warn!(%error, "cannot ask the API server for its version: an older one is assumed");
-            false
-        }
-    }
+async fn kubelet_sleeps(client: &Client) -> anyhow::Result<bool> {
+    // Not guessed: with the other answer all pods would be replaced.
+    let version = client.apiserver_version().await;
+    let version = version.context("cannot ask the API server for its version")?;
+    Ok(knows_sleep(&version.major, &version.minor))
 }
 
 /// From Kubernetes 1.30 on. Some providers write a minor version like `30+`.

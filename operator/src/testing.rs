@@ -62,7 +62,7 @@ pub(crate) fn fetched(spec: &str) -> Fetched {
         store_pods: vec![],
         stateful_set: None,
         store_stateful_set: None,
-        api_endpoints: vec![],
+        api_endpoints: None,
         refusals: Refusals::default(),
         secrets: Secrets {
             given_credentials: Some(secret(&[("access-key-id", "id\n"), ("secret-access-key", "s")])),
@@ -125,6 +125,7 @@ pub(crate) fn applied_servers(plan: &Plan) -> ServerResources<Applied> {
 pub(crate) fn reconciled(plan: Plan, obtained: Obtained) -> Reconciled {
     Reconciled {
         stateful_set: Some(applied_servers(&plan).stateful_set),
+        applied: true,
         plan: Some(Box::new(plan)),
         store: Some(Ok(StoreOutcome {
             bucket_created: false,

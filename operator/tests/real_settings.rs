@@ -39,7 +39,7 @@ mod tests {
             store_pods: vec![],
             stateful_set: None,
             store_stateful_set: None,
-            api_endpoints: vec![],
+            api_endpoints: None,
             refusals: Refusals::default(),
             secrets: Secrets {
                 api_key: Some(Secret {

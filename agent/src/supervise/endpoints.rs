@@ -1,4 +1,4 @@
-//! What the supervisor answers: `/startup`, `/livez`, `/dns`, `/drain`. Nothing can be changed by them.
+//! What the supervisor answers: `/startup`, `/livez`, `/dns`, `/dns/livez`, `/drain`. Nothing can be changed by them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use super::Settings;
 use super::coalesced::Coalesced;
 use super::dns::probe;
 use super::landmarks::Landmarks;
-use super::question::judge;
+use super::question::{Heard, judge, lives};
 use super::startup::Startup;
 use super::story::Story;
 
@@ -32,7 +32,7 @@ pub(super) struct Probes {
     story: Arc<Mutex<Story>>,
     startup: Startup,
     last_startup: Coalesced<Words>,
-    last_dns: Coalesced<Words>,
+    last_dns: Coalesced<(Heard, Heard)>,
     /// What the log says of PowerDNS, so that it says it once.
     answered: AtomicBool,
 }
@@ -55,20 +55,21 @@ impl Probes {
             .route("/startup", get(startup))
             .route("/livez", get(livez))
             .route("/dns", get(dns))
+            .route("/dns/livez", get(dns_livez))
             .route("/drain", get(drain))
             .with_state(self)
     }
 
-    async fn ask_powerdns(&self) -> Words {
-        let zones = self.landmarks.zones();
-        let (udp, tcp) = probe(self.dns, &zones).await;
-        let words = judge(&udp, &tcp);
-        match &words {
+    /// What comes over UDP, and over TCP.
+    async fn ask_powerdns(&self) -> (Heard, Heard) {
+        let ask = async { probe(self.dns, &self.landmarks.zones()).await };
+        let (udp, tcp) = self.last_dns.get(ask).await;
+        match &judge(&udp, &tcp) {
             Ok(words) if !self.answered.swap(true, Ordering::Relaxed) => tracing::info!("{words}"),
             Err(words) if self.answered.swap(false, Ordering::Relaxed) => tracing::warn!("{words}"),
             _ => {}
         }
-        words
+        (udp, tcp)
     }
 }
 
@@ -91,9 +92,16 @@ async fn livez(State(probes): State<Arc<Probes>>) -> String {
     story.words(Instant::now()) + "\n"
 }
 
-/// 503 when PowerDNS does not answer.
+/// 503 when PowerDNS does not answer as it should.
 async fn dns(State(probes): State<Arc<Probes>>) -> (StatusCode, String) {
-    answer(probes.last_dns.get(probes.ask_powerdns()).await)
+    let (udp, tcp) = probes.ask_powerdns().await;
+    answer(judge(&udp, &tcp))
+}
+
+/// 503 when PowerDNS answers nothing.
+async fn dns_livez(State(probes): State<Arc<Probes>>) -> (StatusCode, String) {
+    let (udp, tcp) = probes.ask_powerdns().await;
+    answer(lives(&udp, &tcp))
 }
 
 /// Answers after the seconds asked for. A hook that waits for it keeps a container until endpoints have forgotten its pod.

@@ -22,10 +22,12 @@ pub(super) enum Said {
     Unrelated,
 }
 
-/// Questions over one transport: one of each zone, until an answer shows that PowerDNS serves.
+/// Questions over one transport: of each zone one for a name that no cache knows, then one for the zone itself, until an answer
+/// shows that PowerDNS serves. A wildcard that fails is data, which all servers have, and the zone answers all the same.
 #[derive(Debug)]
 pub(super) struct Asking {
     questions: Vec<Question>,
+    zones: usize,
     next: usize,
     failed: BTreeSet<usize>,
     /// No zone is known, so that any answer is good.
@@ -41,13 +43,16 @@ struct Question {
 impl Asking {
     /// About some zones that PowerDNS serves, by names as it takes them. What is no name is passed over.
     pub(super) fn about(zones: &[String]) -> Self {
-        let mut questions: Vec<_> = zones.iter().filter_map(|zone| Question::about(zone)).collect();
+        let names: Vec<_> = zones.iter().filter_map(|zone| name(zone)).collect();
+        let mut questions: Vec<_> = names.iter().filter_map(Question::below).collect();
+        questions.extend(names.iter().filter_map(|zone| Question::about(zone.clone())));
         let any = questions.is_empty();
         if any {
-            questions.extend(Question::about(NO_ZONE));
+            questions.extend(name(NO_ZONE).as_ref().and_then(Question::below));
         }
         Self {
             questions,
+            zones: names.len(),
             next: 0,
             failed: BTreeSet::new(),
             any,
@@ -86,7 +91,7 @@ impl Asking {
         }
         self.failed.insert(at);
         if self.failed.len() == self.questions.len() {
-            Said::OnlyFailures(self.failed.len())
+            Said::OnlyFailures(self.zones)
         } else {
             Said::AskAnother
         }
@@ -95,12 +100,14 @@ impl Asking {
 
 impl Question {
     /// For a name below a zone that nobody asked for before, so that no cache answers.
-    fn about(zone: &str) -> Option<Self> {
-        let zone = name(zone)?;
+    fn below(zone: &Name) -> Option<Self> {
         let label = format!("zonetide-probe-{:08x}", rand::random::<u32>());
         // There is no room below the longest names.
-        let name = zone.prepend_label(label.as_bytes()).unwrap_or(zone);
-        // A wildcard that is computed or looked up elsewhere has other types.
+        let name = zone.clone().prepend_label(label.as_bytes());
+        Self::about(name.unwrap_or_else(|_| zone.clone()))
+    }
+
+    fn about(name: Name) -> Option<Self> {
         let mut message = Message::query();
         message.add_query(Query::query(name, RecordType::SOA));
         Some(Self {
@@ -133,7 +140,7 @@ fn label(text: &str) -> Option<Vec<u8>> {
 pub(super) enum Heard {
     /// PowerDNS serves.
     Answer,
-    /// It fails for each of so many zones.
+    /// It fails for each of so many zones, for the zone itself too.
     OnlyFailures(usize),
     /// Nothing in time.
     Nothing,
@@ -177,6 +184,17 @@ pub(super) fn judge(udp: &Heard, tcp: &Heard) -> Result<String, String> {
     }
 }
 
+/// Whether a start anew could help: PowerDNS answers nothing at all. What it answers is no reason to end it, and a flood over one
+/// transport is none either.
+pub(super) fn lives(udp: &Heard, tcp: &Heard) -> Result<String, String> {
+    let words = format!("PowerDNS {} and {}", udp.words("UDP"), tcp.words("TCP"));
+    if udp.is_any_answer() || tcp.is_any_answer() {
+        Ok(words)
+    } else {
+        Err(words)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,20 +234,37 @@ mod tests {
     }
 
     #[test]
-    fn one_zone_that_fails_is_no_matter_and_all_are() {
+    fn one_zone_that_fails_is_no_matter_and_all_are_when_they_fail_for_themselves_too() {
         let mut asking = Asking::about(&zones(&["a.", "b.", "c."]));
-        let first = answer(asking.next(), ResponseCode::ServFail);
-        assert_eq!(asking.hear(&first), Said::AskAnother);
-        let second = answer(asking.next(), ResponseCode::ServFail);
-        assert_eq!(asking.hear(&second), Said::AskAnother);
-        assert_eq!(asking.hear(&second), Said::AskAnother, "the same one twice");
-        let third = asking.next().to_vec();
-        assert_eq!(asking.next(), third, "those that failed are not asked again");
+        for question in 1..6 {
+            let failed = answer(asking.next(), ResponseCode::ServFail);
+            assert_eq!(asking.hear(&failed), Said::AskAnother, "{question}");
+            assert_eq!(asking.hear(&failed), Said::AskAnother, "the same one twice");
+        }
+        let last = asking.next().to_vec();
+        assert_eq!(asking.next(), last, "those that failed are not asked again");
+        let asked = Message::from_vec(&last).unwrap();
+        assert_eq!(asked.queries[0].name(), &name("c.").unwrap());
         assert_eq!(
-            asking.hear(&answer(&third, ResponseCode::ServFail)),
+            asking.hear(&answer(&last, ResponseCode::ServFail)),
             Said::OnlyFailures(3)
         );
-        assert_eq!(asking.hear(&answer(&third, ResponseCode::NXDomain)), Said::Well);
+        assert_eq!(asking.hear(&answer(&last, ResponseCode::NoError)), Said::Well);
+    }
+
+    #[test]
+    fn powerdns_lives_as_long_as_it_answers_anything_over_either_transport() {
+        let failing = Heard::OnlyFailures(1);
+        let refused = Heard::Refused("Connection refused".into());
+        for (udp, tcp, alive) in [
+            (&Heard::Answer, &Heard::Nothing, true),
+            (&failing, &failing, true),
+            (&Heard::Nothing, &Heard::Answer, true),
+            (&Heard::Nothing, &Heard::Nothing, false),
+            (&Heard::Nothing, &refused, false),
+        ] {
+            assert_eq!(lives(udp, tcp).is_ok(), alive, "{udp:?} {tcp:?}");
+        }
     }
 
     #[test]

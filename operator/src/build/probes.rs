@@ -51,7 +51,7 @@ pub(super) fn powerdns_liveness() -> Probe {
         timeout_seconds: Some(5),
         failure_threshold: Some(6),
         termination_grace_period_seconds: Some(10),
-        ..get("/dns")
+        ..get("/dns/livez")
     }
 }
 

@@ -36,15 +36,16 @@ pub async fn keep(context: &Context, namespace: &str, name: &str) -> Result<(), 
     Ok(())
 }
 
-/// The pods that the Service leads to, as far as the nodes are told.
-pub(super) async fn endpoints(context: &Context, names: &Names) -> Result<Vec<String>, FetchError> {
+/// The pods that the Service leads to, as far as the nodes are told; None when that cannot be read.
+pub(super) async fn endpoints(context: &Context, names: &Names) -> Option<Vec<String>> {
     let api: Api<EndpointSlice> = Api::namespaced(context.client.clone(), &names.namespace);
     let selector = format!("{SERVICE_LABEL}={}", names.api_service());
-    let slices = api.list(&ListParams::default().labels(&selector)).await;
-    let slices = slices.map_err(|source| FetchError::Get {
-        what: "the EndpointSlices of Service",
-        name: names.api_service(),
-        source,
-    })?;
-    Ok(api_pod::reached(&slices.items))
+    match api.list(&ListParams::default().labels(&selector)).await {
+        Ok(slices) => Some(api_pod::reached(&slices.items)),
+        // All else goes on without.
+        Err(error) => {
+            tracing::warn!(service = names.api_service(), %error, "cannot read the EndpointSlices of a Service");
+            None
+        }
+    }
 }

@@ -56,6 +56,30 @@ pub(super) fn ready(
     }
 }
 
+/// When nobody looks after the keys that servers use: the spec names another source, or none that can be used. None without keys.
+pub(super) fn unattended(observed: Observed<'_>) -> Option<Verdict> {
+    let held = observed.held?;
+    let (reason, message) = if held.ended(observed.now) {
+        let message = format!(
+            "the keys have ended ({}), and are not renewed before the spec can be used",
+            end(held)
+        );
+        (Reason::KeysExpired, message)
+    } else {
+        let message = format!(
+            "the keys are not renewed before the spec can be used, or the pause is over: they are good until {}",
+            end(held)
+        );
+        (Reason::RenewalFailed, message)
+    };
+    Some(verdict(
+        ConditionType::CredentialsReady,
+        Status::False,
+        reason,
+        message,
+    ))
+}
+
 /// What is known of keys and bucket, on top of what was.
 pub(super) fn status(old: ObjectStoreStatus, plan: &Plan, store: Option<&StoreOutcome>) -> ObjectStoreStatus {
     // The endpoint may change, and then it is another bucket.

@@ -48,8 +48,8 @@ pub struct Fetched {
     /// The servers' `StatefulSet`, and the managed store's, where there are any.
     pub stateful_set: Option<StatefulSet>,
     pub store_stateful_set: Option<StatefulSet>,
-    /// The pods that the Service of the API leads to.
-    pub api_endpoints: Vec<String>,
+    /// The pods that the Service of the API leads to; None when that cannot be read.
+    pub api_endpoints: Option<Vec<String>>,
     /// What the API server says of pods that cannot be made.
     pub refusals: Refusals,
     pub secrets: Secrets,
@@ -116,8 +116,8 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
     ];
     Ok(Some(Fetched {
         kubernetes_uid: kubernetes_uid(context).await?,
-        refusals: refusals::fetch(context, namespace, lacking).await?,
-        api_endpoints: api_service::endpoints(context, &names).await?,
+        refusals: refusals::fetch(context, namespace, lacking).await,
+        api_endpoints: api_service::endpoints(context, &names).await,
         cluster,
         pods,
         store_pods,

@@ -160,8 +160,23 @@ async fn make(
 
 /// Whether servers have keys for the store that the plan says, as far as is known: the operator may be unable to ask.
 pub fn are_known(plan: &Plan, fetched: &Fetched) -> bool {
-    let kept = fetched.secrets.object_store.as_ref();
-    kept.is_some_and(|secret| renewal::source(secret) == Some(&plan.source_id()))
+    let Some(kept) = fetched.secrets.object_store.as_ref() else {
+        return false;
+    };
+    match renewal::source(kept) {
+        Some(source) => *source == plan.source_id(),
+        // From before it was written down for all keys.
+        None => {
+            let status = fetched.cluster.status.as_ref();
+            let known = status.and_then(|status| status.object_store.as_ref());
+            known.is_some_and(|known| {
+                let bucket = &plan.bucket;
+                (&known.endpoint, &known.bucket, &known.prefix)
+                    == (&bucket.endpoint, &bucket.name, &bucket.prefix)
+                    && known.source.as_deref() == plan.spec.object_store.source()
+            })
+        }
+    }
 }
 
 /// Whether every server that runs says that it uses these keys. Pods that do not run yet may have been given older ones, but read

@@ -182,7 +182,7 @@ async fn areas(
     let known = keys::are_known(plan, fetched);
     if known {
         match servers(context, plan, fetched, reports, done.paused).await {
-            Ok(applied) => done.stateful_set = applied.or(done.stateful_set.take()),
+            Ok(applied) => done.servers(applied),
             Err(error) => note(error),
         }
     }
@@ -191,8 +191,9 @@ async fn areas(
     {
         done.exposure_failed = Some(Error::from(error).describe());
     }
-    // What was never there is not made while paused; keys that servers use are renewed.
-    if known || !done.paused {
+    // What was never there is not made while paused; keys that servers use are renewed. Keys to another store are not for servers
+    // that cannot be sent there.
+    if known || (!done.paused && plan.servers.is_ok()) {
         match Box::pin(store::reconcile(context, plan, fetched, reports, done.paused)).await {
             Ok(store) => done.store = Some(store),
             Err(error) => note(error),
@@ -200,7 +201,7 @@ async fn areas(
     }
     if !known && matches!(done.store, Some(Ok(_))) {
         match servers(context, plan, fetched, reports, done.paused).await {
-            Ok(applied) => done.stateful_set = applied.or(done.stateful_set.take()),
+            Ok(applied) => done.servers(applied),
             Err(error) => note(error),
         }
     }
@@ -237,8 +238,8 @@ fn next(
         // Its StatefulSet and pod are watched.
         Some(Err(StoreError::Starting { .. })) => return Action::requeue(LOOK_SOON),
         Some(Err(_)) => return Action::requeue(context.backoff.failed(namespace, name)),
-        // Nothing can be done before the spec or the annotation changes, which are watched.
-        None => return Action::await_change(),
+        // Little can be done before the spec or the annotation changes, which are watched; keys may end meanwhile.
+        None => return Action::requeue(LOOK_AGAIN),
         Some(Ok(store)) => store,
     };
     context.backoff.worked(namespace, name);

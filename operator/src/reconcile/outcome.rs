@@ -38,6 +38,8 @@ pub struct Reconciled {
     pub store: Option<Result<StoreOutcome, StoreError>>,
     /// The servers' `StatefulSet`, as it was applied or found.
     pub stateful_set: Option<StatefulSet>,
+    /// The servers are as the plan says, or on their way.
+    pub applied: bool,
     /// Why the Ingresses are not as the spec says.
     pub exposure_failed: Option<String>,
     /// The first request to the API server that failed.
@@ -64,6 +66,14 @@ impl Outcome {
 }
 
 impl Reconciled {
+    /// What became of the servers; None: they were left alone.
+    pub(super) fn servers(&mut self, applied: Option<StatefulSet>) {
+        if let Some(stateful_set) = applied {
+            self.stateful_set = Some(stateful_set);
+            self.applied = true;
+        }
+    }
+
     /// What is wrong with the bucket or its keys.
     pub fn store_error(&self) -> Option<&StoreError> {
         self.store.as_ref()?.as_ref().err()
@@ -88,8 +98,8 @@ pub struct Observed<'a> {
     pub pods: &'a [Pod],
     /// Who takes API requests.
     pub api_pod: Option<&'a str>,
-    /// The pods that the Service of the API leads to.
-    pub api_endpoints: &'a [String],
+    /// The pods that the Service of the API leads to; None when that is not known.
+    pub api_endpoints: Option<&'a [String]>,
     /// What the pods' agents say.
     pub reports: &'a [AgentReport],
     /// What the API server says of pods that cannot be made.

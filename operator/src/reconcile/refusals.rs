@@ -3,7 +3,7 @@
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Event};
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::{fetch::FetchError, quote::quoted};
+use super::quote::quoted;
 use crate::context::Context;
 
 /// The newest refusal of each `StatefulSet` that has fewer pods than it wants.
@@ -18,31 +18,30 @@ pub(super) async fn fetch(
     context: &Context,
     namespace: &str,
     [servers, store]: [(&Option<StatefulSet>, usize); 2],
-) -> Result<Refusals, FetchError> {
-    Ok(Refusals {
-        servers: of(context, namespace, servers).await?,
-        store: of(context, namespace, store).await?,
-    })
+) -> Refusals {
+    Refusals {
+        servers: of(context, namespace, servers).await,
+        store: of(context, namespace, store).await,
+    }
 }
 
 async fn of(
     context: &Context,
     namespace: &str,
     (stateful_set, pods): (&Option<StatefulSet>, usize),
-) -> Result<Option<String>, FetchError> {
+) -> Option<String> {
     let lacking = stateful_set.as_ref().filter(|set| lacks_pods(set, pods));
-    let Some((set, uid)) = lacking.and_then(|set| Some((set, set.uid()?))) else {
-        return Ok(None);
-    };
+    let (set, uid) = lacking.and_then(|set| Some((set, set.uid()?)))?;
     let events: Api<Event> = Api::namespaced(context.client.clone(), namespace);
     let selector = format!("involvedObject.uid={uid},reason=FailedCreate");
-    let listed = events.list(&ListParams::default().fields(&selector)).await;
-    let listed = listed.map_err(|source| FetchError::Get {
-        what: "the Events of StatefulSet",
-        name: set.name_any(),
-        source,
-    })?;
-    Ok(newest(&listed.items))
+    match events.list(&ListParams::default().fields(&selector)).await {
+        Ok(listed) => newest(&listed.items),
+        // All else goes on without knowing why.
+        Err(error) => {
+            tracing::warn!(%namespace, name = set.name_any(), %error, "cannot read the Events of a StatefulSet");
+            None
+        }
+    }
 }
 
 fn lacks_pods(stateful_set: &StatefulSet, pods: usize) -> bool {

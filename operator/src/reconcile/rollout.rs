@@ -12,9 +12,13 @@ use super::{
 /// the last one on, each when those before it are ready. So a revision that does not get ready stops at one server, and
 /// another that is deleted or loses its node meanwhile comes back in the revision that works.
 pub(super) fn partition(replicas: i32, stateful_set: Option<&StatefulSet>, pods: &[Pod]) -> i32 {
-    let Some(stateful_set) = stateful_set.filter(|set| is_observed(set)) else {
+    let Some(stateful_set) = stateful_set else {
         return replicas;
     };
+    if !is_observed(stateful_set) {
+        // As it was asked for the last time: another value before that is seen would be one more thing to see.
+        return asked_for(stateful_set).unwrap_or(replicas);
+    }
     let done = |number: i32| {
         let name = format!("{}-{number}", stateful_set.name_any());
         let pod = pods.iter().find(|pod| pod.name_any() == name);
@@ -26,6 +30,11 @@ pub(super) fn partition(replicas: i32, stateful_set: Option<&StatefulSet>, pods:
         0 => replicas,
         first => first - 1,
     }
+}
+
+fn asked_for(stateful_set: &StatefulSet) -> Option<i32> {
+    let strategy = stateful_set.spec.as_ref()?.update_strategy.as_ref()?;
+    strategy.rolling_update.as_ref()?.partition
 }
 
 /// All servers are of the newest revision, and serve.
@@ -82,9 +91,20 @@ mod tests {
             3
         );
         assert_eq!(partition(3, None, &[]), 3);
+    }
+
+    #[test]
+    fn before_the_last_partition_is_seen_there_is_no_other() {
         let mut unseen = set();
         unseen.metadata.generation = Some(3);
-        assert_eq!(partition(3, Some(&unseen), &[]), 3);
+        assert_eq!(
+            partition(3, Some(&unseen), &[]),
+            3,
+            "from before there were partitions"
+        );
+        let strategy = serde_json::from_value(json!({"rollingUpdate": {"partition": 1}})).unwrap();
+        unseen.spec.as_mut().unwrap().update_strategy = Some(strategy);
+        assert_eq!(partition(3, Some(&unseen), &[]), 1);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub async fn report(
     let observed = Observed {
         pods: &fetched.pods,
         api_pod: api_pod.as_deref(),
-        api_endpoints: &fetched.api_endpoints,
+        api_endpoints: fetched.api_endpoints.as_deref(),
         reports,
         refusals: Some(&fetched.refusals),
         held: held.as_ref(),
@@ -112,7 +112,16 @@ pub fn compute(cluster: &DnsCluster, observed: Observed<'_>, outcome: &Outcome) 
     status.selector = Some(names.selector_text(Part::Dns));
     status.api_pod = observed.api_pod.map(str::to_owned);
 
-    let generation = cluster.metadata.generation;
+    let halted = outcome
+        .reconciled()
+        .is_some_and(|of| of.paused || of.failed.is_some());
+    // What was not carried out was not observed.
+    let observed_before = old.observed_generation.filter(|generation| *generation >= 0);
+    let generation = if halted {
+        observed_before
+    } else {
+        cluster.metadata.generation
+    };
     let known: Vec<ConditionType> = ALWAYS
         .into_iter()
         .filter(|type_| conditions::find(&status.conditions, *type_).is_some())
@@ -134,7 +143,7 @@ pub fn compute(cluster: &DnsCluster, observed: Observed<'_>, outcome: &Outcome) 
         observed.now,
     );
 
-    if !reconciled.is_some_and(|of| of.paused || of.failed.is_some()) {
+    if !halted {
         status.observed_generation = generation;
     }
     if let Some(plan) = outcome.plan() {

@@ -51,6 +51,9 @@ fn of_areas(reconciled: &Reconciled, observed: Observed<'_>) -> Vec<Verdict> {
             "servers and store are left as they are while the annotation zonetide.dev/paused is \"true\"; remove it to go on",
         ));
     }
+    if reconciled.store.is_none() && reconciled.failed.is_none() {
+        list.extend(credentials::unattended(observed));
+    }
     let Some(plan) = &reconciled.plan else {
         return list;
     };
@@ -81,6 +84,29 @@ fn serving(reconciled: &Reconciled, observed: Observed<'_>) -> Vec<Verdict> {
                 Status::False,
                 error.reason(),
                 "waiting for the spec or the Secret to be corrected",
+            ),
+        ];
+    }
+    if let (false, false, Some(error)) = (reconciled.applied, reconciled.paused, reconciled.store_error())
+        && reconciled.stateful_set.is_some()
+        && reconciled.failed.is_none()
+    {
+        let serve = serve(observed);
+        let message = format!(
+            "servers are sent to another store, and to what else is new, when it opens: {error}{serve}"
+        );
+        return vec![
+            verdict(
+                ConditionType::Ready,
+                Status::False,
+                Reason::ObjectStoreNotReady,
+                message,
+            ),
+            verdict(
+                ConditionType::Progressing,
+                Status::False,
+                error.reason(),
+                "waiting for the object store",
             ),
         ];
     }
@@ -259,7 +285,8 @@ fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> 
     let Some(api_pod) = observed.api_pod else {
         return not_yet(Reason::NoApiPod, "no server takes API requests yet".to_owned());
     };
-    if !observed.api_endpoints.iter().any(|pod| pod == api_pod) {
+    let reached = |endpoints: &[String]| endpoints.iter().any(|pod| pod == api_pod);
+    if !observed.api_endpoints.is_none_or(reached) {
         return not_yet(
             Reason::NoApiPod,
             format!("the Service for API requests does not lead to {api_pod} yet"),

@@ -37,7 +37,7 @@ fn of(outcome: &Outcome, pods: &[Pod], api_pod: Option<&str>, type_: ConditionTy
     let observed = Observed {
         pods,
         api_pod,
-        api_endpoints: &endpoints,
+        api_endpoints: Some(&endpoints),
         ..Observed::default()
     };
     verdicts(outcome, observed, &ALWAYS)
@@ -121,6 +121,7 @@ fn it_is_not_ready_before_the_service_for_api_requests_leads_to_its_pod() {
     let observed = Observed {
         pods: &pods,
         api_pod: Some("tide-0"),
+        api_endpoints: Some(&[]),
         ..Observed::default()
     };
     let mut all = verdicts(&applied(), observed, &ALWAYS).into_iter();

@@ -25,6 +25,7 @@ async fn a_powerdns_that_is_stopped_by_a_signal_is_seen_within_two_seconds() {
     assert!(took < Duration::from_secs(2), "{took:?}");
     let begin = Instant::now();
     assert_eq!(pod.probe("/dns").await.0, 503);
+    assert_eq!(pod.probe("/dns/livez").await.0, 503);
     assert!(begin.elapsed() < Duration::from_secs(1));
     send(dns, Signal::SIGCONT);
     pod.comes_to_answer("/dns", 200, "answers over UDP and answers over TCP")
@@ -47,7 +48,7 @@ async fn break_zone(pod: &Pod, zone: &str) {
 }
 
 #[tokio::test]
-async fn one_zone_that_fails_is_no_matter_and_a_server_that_fails_for_all_of_them_is_not_well() {
+async fn a_wildcard_that_fails_takes_no_server_away_not_even_in_every_zone() {
     let garage = Garage::start().await;
     let mut pod = Pod::new("a", &garage.bucket("zones").await);
     pod.node.dns.set("enable-lua-records=yes");
@@ -72,15 +73,13 @@ async fn one_zone_that_fails_is_no_matter_and_a_server_that_fails_for_all_of_the
     })
     .await;
 
-    for zone in &zones[..2] {
+    for zone in &zones {
         break_zone(&pod, zone).await;
+        for path in ["/dns", "/dns/livez"] {
+            pod.comes_to_answer(path, 200, "answers over UDP and answers over TCP")
+                .await;
+        }
     }
-    for _ in 0..3 {
-        pod.comes_to_answer("/dns", 200, "answers over UDP and answers over TCP")
-            .await;
-    }
-    break_zone(&pod, zones[2]).await;
-    pod.comes_to_answer("/dns", 503, "SERVFAIL for all 3 zones").await;
 
     // One that has gone meanwhile is refused, which is an answer.
     pod.node.api().delete_zone(zones[2]).await.unwrap();

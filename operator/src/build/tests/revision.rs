@@ -73,7 +73,7 @@ fn the_kubelet_asks_the_supervisor_and_powerdns_answers_until_nobody_asks() {
         "its death is no reason to answer nobody"
     );
     assert_eq!(asked(&powerdns.readiness_probe), at("/dns"));
-    assert_eq!(asked(&powerdns.liveness_probe), at("/dns"));
+    assert_eq!(asked(&powerdns.liveness_probe), at("/dns/livez"));
 
     let hook = |pod: &PodSpec| pod.containers[0].lifecycle.clone().unwrap().pre_stop.unwrap();
     assert!(hook(&pod).sleep.unwrap().seconds > 0 && hook(&pod).exec.is_none());

@@ -55,7 +55,14 @@ async fn servers_are_not_sent_to_another_store_before_it_opens() {
     scene.api.put(CLUSTER, cluster);
     scene.run().await;
     assert_eq!(scene.mounted_file("agent.yaml"), before);
-    assert_eq!(scene.condition("Ready")["status"], "True");
+    let ready = scene.condition("Ready");
+    assert_eq!(ready["reason"], "ObjectStoreNotReady");
+    let message = ready["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("; 2 of 2 servers serve, and are left as they are"),
+        "{message}"
+    );
+    assert_eq!(scene.condition("Progressing")["status"], "False");
     assert_eq!(scene.condition("ObjectStoreReady")["status"], "False");
     scene.store.state().trouble = None;
     scene.run().await;
@@ -143,4 +150,87 @@ async fn keys_that_nobody_confirms_are_looked_at_less_and_less_often_whatever_ch
         scene.api.put(CLUSTER, cluster);
     }
     assert_eq!(waits, [true; 7]);
+}
+
+#[tokio::test]
+async fn servers_that_cannot_be_sent_to_another_store_are_not_given_its_keys() {
+    let scene = Scene::new(&S3.replace(
+        "{objectStore",
+        "{powerdns: {apiKeySecretRef: {name: gate, key: k}}, objectStore",
+    ));
+    let gate = "/api/v1/namespaces/shore/secrets/gate";
+    scene.api.put(gate, json!({"data": {"k": "bG9uZy1lbm91Z2g="}}));
+    scene.api.put(
+        KEYS,
+        json!({"data": {"access-key-id": "aWQ=", "secret-access-key": "cw=="}}),
+    );
+    scene.run().await;
+    let keys = "/api/v1/namespaces/shore/secrets/tide-object-store";
+    let before = scene.api.get(keys);
+    scene.api.remove(gate);
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["spec"]["objectStore"]["s3"]["endpoint"] = json!("http://other");
+    scene.api.put(CLUSTER, cluster);
+    scene.run().await;
+    assert_eq!(scene.api.get(keys), before);
+    assert_eq!(scene.condition("Ready")["reason"], "SecretMissing");
+}
+
+#[tokio::test]
+async fn keys_that_nobody_looks_after_while_paused_are_said_to_end() {
+    let scene = Scene::new(&S3.replace(
+        "{secretRef: {name: moon-keys}}",
+        "{assumeRole: {secretRef: {name: admin}}}",
+    ));
+    scene.api.put(
+        "/api/v1/namespaces/shore/secrets/admin",
+        json!({"data": {"access-key-id": "aWQ=", "secret-access-key": "cw=="}}),
+    );
+    scene.run().await;
+    assert_eq!(scene.condition("CredentialsReady")["reason"], "CredentialsIssued");
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["metadata"]["annotations"] = json!({"zonetide.dev/paused": "true"});
+    cluster["spec"]["objectStore"]["s3"]["endpoint"] = json!("http://other");
+    scene.api.put(CLUSTER, cluster);
+    let action = scene.try_run().await.unwrap();
+    let condition = scene.condition("CredentialsReady");
+    assert_eq!(
+        (condition["status"].as_str(), condition["reason"].as_str()),
+        (Some("False"), Some("RenewalFailed"))
+    );
+    assert_eq!(action, Action::requeue(LOOK_AGAIN));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_events_and_endpoints_holds_up_nothing() {
+    let scene = Scene::new(MANAGED);
+    scene.api.hide("/endpointslices");
+    scene.api.hide("/events");
+    let changes = scene.run().await;
+    assert!(short(&changes).contains(&"statefulsets/tide".to_owned()));
+    assert_eq!(scene.condition("ObjectStoreReady")["status"], "True");
+}
+
+#[tokio::test]
+async fn keys_from_before_their_store_was_written_down_are_known_by_the_status() {
+    let scene = Scene::new(S3);
+    scene.api.put(
+        KEYS,
+        json!({"data": {"access-key-id": "aWQ=", "secret-access-key": "cw=="}}),
+    );
+    scene.run().await;
+    let path = "/api/v1/namespaces/shore/secrets/tide-object-store";
+    let mut kept = scene.api.get(path);
+    kept["metadata"]["annotations"] = json!({});
+    scene.api.put(path, kept);
+    scene.store.state().trouble = Some(StoreError::Unreachable {
+        endpoint: "http://s3.test:9000".into(),
+        cause: "refused".into(),
+    });
+    let mut cluster = scene.api.get(CLUSTER);
+    cluster["spec"]["service"] = json!({"port": 5353});
+    scene.api.put(CLUSTER, cluster);
+    scene.run().await;
+    let service = scene.api.get("/api/v1/namespaces/shore/services/tide-dns");
+    assert_eq!(service["spec"]["ports"][0]["port"], 5353);
 }

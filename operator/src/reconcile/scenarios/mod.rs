@@ -261,6 +261,7 @@ impl Scene {
             kubernetes_uid: tokio::sync::OnceCell::new(),
             backoff: Backoff::default(),
             handing_over: Backoff::default(),
+            choosing: Backoff::default(),
         };
         Self {
             api,
