@@ -9,7 +9,13 @@ use std::{
 use kube::Client;
 use tokio::sync::OnceCell;
 
-use crate::{agents::Agents, events::Events, metrics::Metrics, objectstore::Sources, settings::Settings};
+use crate::{
+    agents::{Agents, Silences},
+    events::Events,
+    metrics::Metrics,
+    objectstore::Sources,
+    settings::Settings,
+};
 
 pub struct Context {
     pub client: Client,
@@ -23,6 +29,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// Of looks at whether servers use new keys.
     pub handing_over: Backoff,
+    /// Which agents do not answer.
+    pub silences: Silences,
     /// Of attempts to choose a server for API requests.
     pub choosing: Backoff,
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use zonetide_crds::DnsCluster;
 
 use crate::{
-    agents::RealAgents,
+    agents::{RealAgents, Silences},
     args::{Args, LogFormat},
     context::{Backoff, Context},
     controller,
@@ -88,6 +88,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         backoff: Backoff::default(),
         handing_over: Backoff::default(),
         choosing: Backoff::default(),
+        silences: Silences::default(),
     });
     let mut stop_controller = stop.clone();
     let controller = controller::run(context, args.namespace, async move {

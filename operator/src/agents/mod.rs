@@ -1,5 +1,6 @@
 //! What the agents say of themselves: their `/status`, read by the operator.
 
+mod silence;
 mod status;
 
 use std::{net::IpAddr, time::Duration};
@@ -8,7 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-pub use self::status::AgentStatus;
+pub use self::{silence::Silences, status::AgentStatus};
 use crate::{error::root_cause, names::AGENT_PORT, reconcile::api_pod::is_ready};
 
 /// A thousand instances take a tenth of it. What listens in a pod may be anything.

@@ -1,5 +1,7 @@
 //! Which pod takes API requests. Pure.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::ResourceExt;
 
@@ -46,6 +48,23 @@ pub fn choose(pods: &[Pod]) -> (Option<String>, Vec<LabelChange>) {
         .filter(|pod| chosen.is_some() && is_active(pod) && Some(pod.name_any()) != chosen);
     changes.extend(others.map(|pod| LabelChange::Remove(pod.name_any())));
     (chosen, changes)
+}
+
+/// The changes that take the label from a server whose agent is silent to one whose agent answers: nobody else sees what is written to
+/// the first. None when nobody else answers, or who has the label does.
+pub fn away_from(silent: &BTreeSet<String>, answering: &BTreeSet<String>, pods: &[Pod]) -> Vec<LabelChange> {
+    let Some(active) = active(pods).filter(|pod| silent.contains(pod)) else {
+        return Vec::new();
+    };
+    let mut others: Vec<&Pod> = pods
+        .iter()
+        .filter(|pod| is_ready(pod) && answering.contains(&pod.name_any()))
+        .collect();
+    others.sort_by_key(|pod| ordinal(pod));
+    let other = others.first().map(|pod| pod.name_any());
+    other.map_or_else(Vec::new, |other| {
+        vec![LabelChange::Add(other), LabelChange::Remove(active)]
+    })
 }
 
 /// The pod that has the label and is ready.
@@ -159,6 +178,23 @@ mod tests {
         assert_eq!(choose(&pods), (None, vec![]));
         assert_eq!(active(&pods), None);
         assert_eq!(active(&[pod("a-0", true, true)]).as_deref(), Some("a-0"));
+    }
+
+    #[test]
+    fn the_label_leaves_a_server_whose_agent_is_silent_for_one_whose_agent_answers() {
+        let pods = [
+            pod("a-0", true, true),
+            pod("a-1", false, false),
+            pod("a-2", true, false),
+        ];
+        let set =
+            |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        assert_eq!(
+            away_from(&set(&["a-0"]), &set(&["a-1", "a-2"]), &pods),
+            [LabelChange::Add("a-2".into()), LabelChange::Remove("a-0".into())]
+        );
+        assert_eq!(away_from(&set(&["a-0", "a-2"]), &set(&[]), &pods), []);
+        assert_eq!(away_from(&set(&["a-2"]), &set(&["a-0"]), &pods), []);
     }
 
     #[test]

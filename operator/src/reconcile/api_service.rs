@@ -1,6 +1,8 @@
 //! Keeps the Service of the API on a server that is ready. It waits for nothing else of a reconcile: neither the store, nor agents,
 //! nor what is wrong with a spec, nor a pause keep API requests from a living server.
 
+use std::time::Instant;
+
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{Api, api::ListParams};
 
@@ -9,7 +11,12 @@ use super::{
     apply,
     fetch::FetchError,
 };
-use crate::{context::Context, error::Error, names::Names, names::Part};
+use crate::{
+    agents::AgentReport,
+    context::Context,
+    error::Error,
+    names::{Names, Part},
+};
 
 /// The label by which `EndpointSlice`s name their Service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -33,6 +40,32 @@ pub async fn keep(context: &Context, namespace: &str, name: &str) -> Result<(), 
         tracing::info!(%namespace, %name, pod = chosen.as_deref().unwrap_or("none"), "API requests go to another pod");
     }
     apply::api_labels(context, namespace, &changes).await?;
+    Ok(())
+}
+
+/// Takes API requests away from a server whose agent has been silent for too long: PowerDNS answers, and takes changes that nobody
+/// else gets.
+pub(super) async fn leave_silent(
+    context: &Context,
+    names: &Names,
+    pods: &[Pod],
+    reports: &[AgentReport],
+) -> Result<(), Error> {
+    let silent = context
+        .silences
+        .note(&names.namespace, &names.cluster, reports, Instant::now());
+    let answered = reports.iter().filter(|report| report.status.is_ok());
+    let answering = answered.map(|report| report.pod.clone()).collect();
+    let changes = api_pod::away_from(&silent, &answering, pods);
+    if !changes.is_empty() {
+        tracing::warn!(
+            namespace = names.namespace,
+            name = names.cluster,
+            ?changes,
+            "the agent of the API pod is silent"
+        );
+    }
+    apply::api_labels(context, &names.namespace, &changes).await?;
     Ok(())
 }
 

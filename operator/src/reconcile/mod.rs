@@ -51,6 +51,7 @@ use crate::{
     agents::{self, AgentReport},
     context::Context,
     error::Error,
+    names::Names,
     objectstore::StoreError,
 };
 
@@ -94,6 +95,7 @@ async fn run(context: &Context, namespace: &str, name: &str) -> Result<Action, E
     let Some(fetched) = Box::pin(fetch::fetch(context, namespace, name)).await? else {
         context.backoff.worked(namespace, name);
         context.handing_over.worked(namespace, name);
+        context.silences.forget(namespace, name);
         return Ok(Action::await_change());
     };
     // Also when it is paused: a deletion is an order of its own.
@@ -104,6 +106,11 @@ async fn run(context: &Context, namespace: &str, name: &str) -> Result<Action, E
         claims::keep(context, &fetched).await;
     }
     let reports = agents::ask(&*context.agents, &fetched.pods).await;
+    let names = Names {
+        namespace: namespace.to_owned(),
+        cluster: name.to_owned(),
+    };
+    api_service::leave_silent(context, &names, &fetched.pods, &reports).await?;
     let (reconciled, error) = Box::pin(converge(context, &fetched, &reports)).await;
     // The garbage collector will come for the DnsCluster too.
     if error.as_ref().is_some_and(Error::is_namespace_ending) {

@@ -24,7 +24,7 @@ use zonetide_crds::DnsCluster;
 
 use super::*;
 use crate::{
-    agents::{AgentStatus, Agents},
+    agents::{AgentStatus, Agents, Silences},
     context::Backoff,
     events::Events,
     fake_api::{Change, FakeApi},
@@ -262,6 +262,7 @@ impl Scene {
             backoff: Backoff::default(),
             handing_over: Backoff::default(),
             choosing: Backoff::default(),
+            silences: Silences::default(),
         };
         Self {
             api,
