@@ -30,7 +30,9 @@ Probes, all by GET:
   /startup          503 with the agent's words until it has merged what it starts with (its /readyz), or PowerDNS answers
   /livez            200 as long as the supervisor works, whatever the agent does; it says what that is
   /dns              503 when PowerDNS does not answer over UDP, refuses TCP, or fails for all of up to five of its zones
-  /drain?seconds=N  200 after N seconds, at most 30: for a preStop hook of PowerDNS' container")]
+  /dns/livez        503 when PowerDNS answers nothing at all
+  /drain?seconds=N  200 after N seconds, at most 30: for a preStop hook of PowerDNS' container
+  /draining         from then on /dns is 503: for a preStop hook of the agent's container, with the header Zonetide-Drain")]
 pub(super) struct Flags {
     /// Where to answer probes: an address of its own, apart from the agent's.
     #[arg(long, value_name = "ADDRESS", default_value = ":8501")]
@@ -48,6 +50,14 @@ pub(super) struct Flags {
     /// Start an agent anew that has not said for so long that it lives.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     patience: Span,
+    /// What the header Zonetide-Drain of /draining must hold. Without it that path is not there.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "ZONETIDE_DRAIN_TOKEN",
+        hide_env_values = true
+    )]
+    drain_token: Option<String>,
     /// The agent's own command line, behind `--`.
     #[arg(last = true, required = true, value_name = "AGENT")]
     agent_arguments: Vec<OsString>,
@@ -66,6 +76,7 @@ pub(super) async fn supervise(flags: Flags, config: &Path) -> anyhow::Result<Exi
         agent: flags.agent,
         socket_dir: flags.socket_dir,
         patience: flags.patience.0,
+        drain_token: flags.drain_token.filter(|token| !token.is_empty()),
         arguments: flags.agent_arguments,
         environment: vec![(super::CONFIG, config.into())],
     };

@@ -1,4 +1,4 @@
-//! What the supervisor answers: `/startup`, `/livez`, `/dns`, `/dns/livez`, `/drain`. Nothing can be changed by them.
+//! What the supervisor answers: `/startup`, `/livez`, `/dns`, `/dns/livez`, `/drain`, `/draining`. Nothing can be changed by them but that the pod ends, with a token.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::routing::get;
+use subtle::ConstantTimeEq as _;
 
 use super::Settings;
 use super::coalesced::Coalesced;
@@ -23,6 +24,9 @@ const FRESH: Duration = Duration::from_millis(500);
 /// Longest drain, seconds.
 const LONGEST_DRAIN: u64 = 30;
 
+/// What shows that the pod's own kubelet says that the pod ends.
+const DRAIN: HeaderName = HeaderName::from_static("zonetide-drain");
+
 type Words = Result<String, String>;
 
 /// The state behind the endpoints.
@@ -33,6 +37,10 @@ pub(super) struct Probes {
     startup: Startup,
     last_startup: Coalesced<Words>,
     last_dns: Coalesced<(Heard, Heard)>,
+    /// What whoever says that the pod ends has to show.
+    drain_token: Option<String>,
+    /// The pod ends.
+    draining: AtomicBool,
     /// What the log says of PowerDNS, so that it says it once.
     answered: AtomicBool,
 }
@@ -46,6 +54,8 @@ impl Probes {
             story,
             last_startup: Coalesced::new(FRESH),
             last_dns: Coalesced::new(FRESH),
+            drain_token: settings.drain_token.clone(),
+            draining: AtomicBool::new(false),
             answered: AtomicBool::new(true),
         })
     }
@@ -57,6 +67,7 @@ impl Probes {
             .route("/dns", get(dns))
             .route("/dns/livez", get(dns_livez))
             .route("/drain", get(drain))
+            .route("/draining", get(draining))
             .with_state(self)
     }
 
@@ -94,8 +105,26 @@ async fn livez(State(probes): State<Arc<Probes>>) -> String {
 
 /// 503 when PowerDNS does not answer as it should.
 async fn dns(State(probes): State<Arc<Probes>>) -> (StatusCode, String) {
+    if probes.draining.load(Ordering::Relaxed) {
+        return answer(Err("the pod ends: others are to be asked".to_owned()));
+    }
     let (udp, tcp) = probes.ask_powerdns().await;
     answer(judge(&udp, &tcp))
+}
+
+/// The pod is to end. PowerDNS still answers, but its address leaves the Service, and nodes forget who was sent there: only then may
+/// it end. Whoever says so must show the token, since it takes the server away.
+async fn draining(State(probes): State<Arc<Probes>>, headers: HeaderMap) -> StatusCode {
+    let Some(token) = &probes.drain_token else {
+        return StatusCode::NOT_FOUND;
+    };
+    let given = headers.get(DRAIN).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !bool::from(given.ct_eq(token.as_bytes())) {
+        return StatusCode::UNAUTHORIZED;
+    }
+    tracing::info!("the pod ends: its address leaves the Service");
+    probes.draining.store(true, Ordering::Relaxed);
+    StatusCode::OK
 }
 
 /// 503 when PowerDNS answers nothing.
@@ -122,6 +151,40 @@ async fn drain(RawQuery(query): RawQuery) -> (StatusCode, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn probes(drain_token: Option<&str>) -> Arc<Probes> {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        let settings = Settings {
+            listen: String::new(),
+            dns: nobody,
+            agent: nobody,
+            socket_dir: "/nonexistent".into(),
+            patience: Duration::from_secs(60),
+            drain_token: drain_token.map(str::to_owned),
+            arguments: vec![],
+            environment: vec![],
+        };
+        Probes::new(&settings, Arc::default())
+    }
+
+    #[tokio::test]
+    async fn only_who_has_the_token_can_say_that_the_pod_ends() {
+        let shown = |token: &str| HeaderMap::from_iter([(DRAIN, HeaderValue::from_str(token).unwrap())]);
+        let none = probes(None);
+        assert_eq!(draining(State(none), shown("")).await, StatusCode::NOT_FOUND);
+        let pod = probes(Some("right"));
+        for headers in [HeaderMap::new(), shown(""), shown("wrong")] {
+            assert_eq!(
+                draining(State(pod.clone()), headers).await,
+                StatusCode::UNAUTHORIZED
+            );
+            assert!(!pod.draining.load(Ordering::Relaxed));
+        }
+        assert_eq!(draining(State(pod.clone()), shown("right")).await, StatusCode::OK);
+        let (code, words) = dns(State(pod)).await;
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(words.contains("the pod ends"), "{words}");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_drain_takes_as_long_as_it_is_asked_to_and_half_a_minute_at_most() {

@@ -49,6 +49,8 @@ pub struct Settings {
     pub socket_dir: PathBuf,
     /// An agent that has not said that it lives for so long is started anew.
     pub patience: Duration,
+    /// What whoever says that the pod ends has to show; `None`: nobody can say so.
+    pub drain_token: Option<String>,
     /// What the agent is told on its command line.
     pub arguments: Vec<OsString>,
     /// What it is told in its environment besides.

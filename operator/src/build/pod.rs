@@ -93,6 +93,7 @@ fn agent(plan: &Plan) -> Container {
         startup_probe: Some(probes::agent_startup()),
         // None for readiness: an agent that is away keeps nobody from being answered.
         liveness_probe: Some(probes::agent_liveness()),
+        lifecycle: Some(probes::leaves_the_service(plan)),
         termination_message_policy: Some(LAST_WORDS.to_owned()),
         resources: Some(
             plan.spec
@@ -140,6 +141,11 @@ fn environment(plan: &Plan) -> Vec<EnvVar> {
             ..EnvVar::default()
         },
     ];
+    environment.push(EnvVar {
+        name: "ZONETIDE_DRAIN_TOKEN".to_owned(),
+        value: Some(probes::drain_token(plan)),
+        ..EnvVar::default()
+    });
     environment.extend(web_identity::environment(plan));
     environment
 }

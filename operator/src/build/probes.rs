@@ -2,14 +2,19 @@
 //! asks PowerDNS itself: the kernel answers a connection for a process that is stopped, and images need no program for it.
 
 use k8s_openapi::{
-    api::core::v1::{HTTPGetAction, Lifecycle, LifecycleHandler, Probe, SleepAction},
+    api::core::v1::{HTTPGetAction, HTTPHeader, Lifecycle, LifecycleHandler, Probe, SleepAction},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use crate::{names::PROBES_PORT, settings::Settings};
+use sha2::{Digest, Sha256};
 
-/// How long PowerDNS goes on answering when its pod is to end: until then its address is gone from every node. Seconds.
-const DRAIN: i64 = 5;
+use crate::{hex::hex, names::PROBES_PORT, reconcile::plan::Plan, settings::Settings};
+
+/// How long PowerDNS goes on answering when its pod is to end, seconds. Its readiness fails meanwhile, after 6 s, so that nodes forget
+/// whom they sent there too: until then they go on sending what comes from the same ports.
+const DRAIN: i64 = 10;
+/// By this the supervisor knows who says that the pod ends.
+const DRAIN_HEADER: &str = "Zonetide-Drain";
 
 /// Until the agent may let PowerDNS start. An hour for loading a large bucket.
 pub(super) fn agent_startup() -> Probe {
@@ -73,6 +78,30 @@ pub(super) fn answers_until_nobody_asks(settings: &Settings) -> Lifecycle {
         pre_stop: Some(handler),
         ..Lifecycle::default()
     }
+}
+
+/// Tells the supervisor that the pod ends, at the same time as PowerDNS' container is told.
+pub(super) fn leaves_the_service(plan: &Plan) -> Lifecycle {
+    let header = HTTPHeader {
+        name: DRAIN_HEADER.to_owned(),
+        value: drain_token(plan),
+    };
+    let get = get("/draining").http_get.map(|get| HTTPGetAction {
+        http_headers: Some(vec![header]),
+        ..get
+    });
+    Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            http_get: get,
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
+    }
+}
+
+/// What the kubelet shows the supervisor. Whoever may read the pod knows it, and nobody else on the network.
+pub(super) fn drain_token(plan: &Plan) -> String {
+    hex(&Sha256::digest(format!("drain {}", plan.owner.uid))[..16])
 }
 
 fn get(path: &str) -> Probe {

@@ -75,6 +75,28 @@ fn the_kubelet_asks_the_supervisor_and_powerdns_answers_until_nobody_asks() {
     assert_eq!(asked(&powerdns.readiness_probe), at("/dns"));
     assert_eq!(asked(&powerdns.liveness_probe), at("/dns/livez"));
 
+    let told = agent
+        .lifecycle
+        .clone()
+        .unwrap()
+        .pre_stop
+        .unwrap()
+        .http_get
+        .unwrap();
+    assert_eq!(
+        (told.path.as_deref(), &told.port),
+        (Some("/draining"), &IntOrString::Int(port))
+    );
+    let shown = &told.http_headers.unwrap()[0];
+    let expected = agent
+        .env
+        .as_ref()
+        .unwrap()
+        .iter()
+        .find(|of| of.name == "ZONETIDE_DRAIN_TOKEN");
+    assert_eq!(expected.unwrap().value.as_ref(), Some(&shown.value));
+    assert!(shown.value.len() == 32 && !shown.value.contains("cluster-uid"));
+
     let hook = |pod: &PodSpec| pod.containers[0].lifecycle.clone().unwrap().pre_stop.unwrap();
     assert!(hook(&pod).sleep.unwrap().seconds > 0 && hook(&pod).exec.is_none());
     let mut old = plan(MANAGED);
@@ -87,5 +109,5 @@ fn the_kubelet_asks_the_supervisor_and_powerdns_answers_until_nobody_asks() {
         .spec
         .unwrap();
     assert!(hook(&old).sleep.is_none());
-    assert_eq!(hook(&old).http_get.unwrap().path.unwrap(), "/drain?seconds=5");
+    assert_eq!(hook(&old).http_get.unwrap().path.unwrap(), "/drain?seconds=10");
 }
