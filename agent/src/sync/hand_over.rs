@@ -67,7 +67,7 @@ impl Replica {
             .await
             .map_err(|_| SyncError::Crashed("writing a snapshot"))?
             .map_err(SyncError::Dump)?;
-        Ok((word, dump))
+        Ok((word.said(), dump))
     }
 
     /// Merges the whole database of a peer, which has all that `word` says.

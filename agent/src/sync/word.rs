@@ -1,6 +1,7 @@
 //! What a server has, in a form that another one can compare with what it has itself: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +32,11 @@ impl Word {
         let told = state.stored.time.max(state.told.time);
         let beyond = state.heard.iter().filter_map(|(instance, told)| {
             let known = have.get(instance).copied().unwrap_or(0);
-            let newest: BTreeSet<_> = told.range(known + 1..).rev().take(MOST_BEYOND).copied().collect();
-            (instance != own && !newest.is_empty()).then(|| (instance.clone(), newest))
+            let beyond: BTreeSet<_> = told
+                .range((Bound::Excluded(known), Bound::Unbounded))
+                .copied()
+                .collect();
+            (instance != own && !beyond.is_empty()).then(|| (instance.clone(), beyond))
         });
         Self {
             beyond: beyond.collect(),
@@ -40,6 +44,16 @@ impl Word {
             own: told.max(stored).max(state.given_back),
             empty: false,
         }
+    }
+
+    /// What another server is told of it.
+    pub(super) fn said(mut self) -> Self {
+        for times in self.beyond.values_mut() {
+            while times.len() > MOST_BEYOND {
+                times.pop_first();
+            }
+        }
+        self
     }
 
     fn up_to(&self, own: &str, instance: &str) -> u64 {
@@ -142,6 +156,22 @@ mod tests {
         assert_eq!(Word::of(&state, "a").own, 9);
         state.given_back = 11;
         assert_eq!(Word::of(&state, "a").own, 11);
+    }
+
+    #[test]
+    fn only_what_is_said_is_cut() {
+        let mut mine = State::default();
+        for time in 1000..1100 {
+            mine.hear("c", time);
+        }
+        let mut theirs = State::default();
+        for time in 100..200 {
+            theirs.hear("c", time);
+        }
+        let said = Word::of(&theirs, "b").said();
+        assert!(Word::of(&mine, "a").lacks("a", &said, "b"));
+        mine.take_over("a", "b", &said);
+        assert!(!Word::of(&mine, "a").lacks("a", &said, "b"));
     }
 
     proptest! {

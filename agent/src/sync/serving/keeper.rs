@@ -1,6 +1,6 @@
 //! Looks again and again at what is known, asks the peers, and does what the rules say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Serving;
 use super::neighbours::{Neighbour, Neighbours, NotTaken};
+use super::peers::Peers;
 use super::rule::{FAILURE, MOST_FAILURES, PeerSeen, Seen, Step, step, step_while_serving};
 use crate::human::age;
 use crate::status::{Basis, Now};
@@ -30,93 +31,36 @@ const TAKING: Duration = Duration::from_secs(60);
 const SHARE: u32 = 20;
 /// What it counts that a peer is busy.
 const BUSY: u32 = FAILURE / 3;
-/// After this time a peer that failed is tried again.
-const FORGIVEN: Duration = Duration::from_secs(60);
-
-/// What is known of the peers.
+/// What one who decides keeps in mind.
 #[derive(Default)]
-struct Peers {
-    /// The last answers.
-    answers: Vec<Neighbour>,
-    /// Those before: what is told to all at once may be on its way while it is asked for.
-    before: Vec<Neighbour>,
-    asked: Option<Instant>,
-    /// By boot: what failed of taking it, and when last.
-    failures: BTreeMap<String, (u32, Instant)>,
-    /// Boots of which everything was taken once, for what no state tells of.
-    taken: BTreeSet<String>,
-    /// When one that is up to date had nothing that was not here, ns since the epoch, while the store is silent.
+struct Memory {
+    peers: Peers,
+    /// When a peer that is up to date had nothing that was not here, ns since the epoch, while the store is silent.
     caught_up: Option<u64>,
     /// Before this nothing is taken while serving.
     next_take: Option<Instant>,
 }
 
-impl Peers {
-    async fn ask(&mut self, neighbours: Option<&dyn Neighbours>) {
-        let answers = match neighbours {
-            Some(neighbours) => neighbours.ask().await,
-            None => Vec::new(),
-        };
-        self.before = std::mem::replace(&mut self.answers, answers);
-        self.asked = Some(Instant::now());
-        self.failures.retain(|_, (_, last)| last.elapsed() < FORGIVEN);
-    }
-
-    fn must_ask(&self, pause: Duration) -> bool {
-        self.asked.is_none_or(|asked| asked.elapsed() >= pause)
-    }
-
-    fn failed(&mut self, boot: &str, weight: u32) {
-        let failures = self
-            .failures
-            .entry(boot.to_owned())
-            .or_insert((0, Instant::now()));
-        *failures = (failures.0.saturating_add(weight), Instant::now());
-    }
-
-    /// What a peer that answered is worth to a server that has these words.
-    fn seen(&self, own: &str, mine: &BTreeMap<String, Word>, peer: &Neighbour) -> PeerSeen {
-        // One that lacks a database cannot say that nothing is missing in it.
-        let is_whole = mine.keys().all(|name| peer.says.databases.contains_key(name));
-        let has_more = mine
-            .iter()
-            .any(|(name, word)| self.has_more(own, word, name, peer));
-        let failures = self.failures.get(&peer.boot).map_or(0, |(failures, _)| *failures);
-        PeerSeen {
-            basis: peer.says.basis.filter(|_| is_whole),
-            has_more,
-            failures: if peer.says.gives { failures } else { MOST_FAILURES },
-        }
-    }
-
-    fn has_more(&self, own: &str, mine: &Word, database: &str, peer: &Neighbour) -> bool {
-        let Some(theirs) = peer.says.databases.get(database) else {
-            return false;
-        };
-        let untold = theirs.is_untold() && peer.says.gives && !self.taken.contains(&peer.boot);
-        untold || mine.lacks(own, theirs, &peer.instance)
-    }
-}
-
 impl Serving {
     /// Decides until `shutdown` is cancelled. Without `neighbours` nobody is asked.
     pub async fn keep(self: Arc<Self>, neighbours: Option<Arc<dyn Neighbours>>, shutdown: CancellationToken) {
-        let mut peers = Peers::default();
+        let mut memory = Memory::default();
         let deciding = async {
             loop {
                 let pause = match self.status.get().basis {
-                    None => self.start(&mut peers, neighbours.as_deref()).await,
-                    Some(basis) => self.go_on(basis, &mut peers, neighbours.as_deref()).await,
+                    None => self.start(&mut memory, neighbours.as_deref()).await,
+                    Some(basis) => self.go_on(basis, &mut memory, neighbours.as_deref()).await,
                 };
                 sleep(pause).await;
             }
         };
         let _: Option<()> = shutdown.run_until_cancelled(deciding).await;
-        self.members.note(peers.caught_up, true).await;
+        self.members.note(memory.caught_up, true).await;
     }
 
     /// One look of a server that does not serve yet. Returns the time until the next.
-    async fn start(&self, peers: &mut Peers, neighbours: Option<&dyn Neighbours>) -> Duration {
+    async fn start(&self, memory: &mut Memory, neighbours: Option<&dyn Neighbours>) -> Duration {
+        let peers = &mut memory.peers;
         let silent = self.members.silent();
         let words = match silent {
             Some(_) => self.members.words().await,
@@ -126,10 +70,9 @@ impl Serving {
         let own = self.own();
         let is_impatient = silent.is_some_and(|silent| silent >= self.rules.store_patience);
         if !is_impatient {
-            // What they said before is of another day.
-            peers.asked = None;
+            peers.forget_answers();
         }
-        let answers = peers.asked.is_some().then(|| {
+        let answers = peers.were_asked().then(|| {
             let answers = peers.answers.iter();
             answers.map(|peer| peers.seen(&own, &words, peer)).collect()
         });
@@ -179,19 +122,24 @@ impl Serving {
     }
 
     /// One look of a server that serves. Returns the time until the next.
-    async fn go_on(&self, basis: Basis, peers: &mut Peers, neighbours: Option<&dyn Neighbours>) -> Duration {
+    async fn go_on(
+        &self,
+        basis: Basis,
+        memory: &mut Memory,
+        neighbours: Option<&dyn Neighbours>,
+    ) -> Duration {
         if basis != Basis::Bucket && self.members.have_the_bucket() {
             self.serve(Basis::Bucket);
         }
         let silent = self.members.silent();
         let is_away = silent.is_some_and(|silent| silent >= self.rules.store_patience);
         if !is_away || self.rules.stale_for.is_zero() {
-            peers.caught_up = None;
-        } else if peers.must_ask(ASKING_WHILE_SERVING) {
-            peers.ask(neighbours).await;
-            self.follow(basis, peers, neighbours).await;
+            memory.caught_up = None;
+        } else if memory.peers.must_ask(ASKING_WHILE_SERVING) {
+            memory.peers.ask(neighbours).await;
+            self.follow(basis, memory, neighbours).await;
         }
-        self.members.note(peers.caught_up, false).await;
+        self.members.note(memory.caught_up, false).await;
         self.status.in_sync(self.members.last_in_sync());
         if basis == Basis::Bucket {
             SERVING
@@ -201,36 +149,36 @@ impl Serving {
     }
 
     /// Takes what peers have had for a while and is not here: it was lost on its way, and there is no store to find it in.
-    async fn follow(&self, basis: Basis, peers: &mut Peers, neighbours: Option<&dyn Neighbours>) {
+    async fn follow(&self, basis: Basis, memory: &mut Memory, neighbours: Option<&dyn Neighbours>) {
         let own = self.own();
         let words = self.members.words().await;
         if !self.members.are_in(&words) {
             return;
         }
-        let still_there = |peer: &&Neighbour| peers.answers.iter().any(|now| now.boot == peer.boot);
-        let before: Vec<_> = peers.before.iter().filter(still_there).cloned().collect();
+        let peers = &mut memory.peers;
+        let before = peers.said_before();
+        // Whoever writes tells of it: only states count here.
+        let has_more = |peer: &Neighbour| {
+            let mut words = words.iter();
+            words.any(|(name, word)| peers.has_more_states(&own, word, name, peer))
+        };
         let seen: Vec<_> = before
             .iter()
-            .map(|peer| {
-                let mut seen = peers.seen(&own, &words, peer);
-                // Whoever writes tells of it: only states count here.
-                seen.has_more = words.iter().any(|(name, word)| {
-                    let theirs = peer.says.databases.get(name);
-                    theirs.is_some_and(|theirs| word.lacks(&own, theirs, &peer.instance))
-                });
-                seen
+            .map(|peer| PeerSeen {
+                has_more: has_more(peer),
+                ..peers.seen(&own, &words, peer)
             })
             .collect();
         let is_level = |peer: &PeerSeen| peer.basis >= Some(Basis::Peers) && !peer.has_more;
         if seen.iter().any(is_level) {
-            peers.caught_up = Some(self.members.now());
+            memory.caught_up = Some(self.members.now());
         }
         match step_while_serving(basis, &seen) {
             Some(Step::Serve(basis)) => self.serve(basis),
-            Some(Step::Take(number)) if peers.next_take.is_none_or(|next| Instant::now() >= next) => {
+            Some(Step::Take(number)) if memory.next_take.is_none_or(|next| Instant::now() >= next) => {
                 let started = Instant::now();
                 self.take(&own, &words, peers, &before[number], neighbours).await;
-                peers.next_take = Some(Instant::now() + TAKING.max(started.elapsed() * SHARE));
+                memory.next_take = Some(Instant::now() + TAKING.max(started.elapsed() * SHARE));
             }
             _ => {}
         }
@@ -284,15 +232,14 @@ impl Serving {
             let mine = words.get(name);
             mine.is_some_and(|mine| peers.has_more(own, mine, name, peer))
         };
-        let wanted = |database: &str| lacks(database);
         let must_judge = members.iter().any(|member| {
             let replica = &member.replica;
-            wanted(replica.database()) && replica.must_ask_main(&peer.instance)
+            lacks(replica.database()) && replica.must_ask_main(&peer.instance)
         });
         let chosen: Vec<_> = members
             .iter()
             .map(|member| member.replica.clone())
-            .filter(|replica| wanted(replica.database()) || must_judge && replica.schemas.main)
+            .filter(|replica| lacks(replica.database()) || must_judge && replica.schemas.main)
             .collect();
         let is_young = self.status.get().basis.is_none() && self.members.is_young(&self.rules, words);
         for replica in chosen {
@@ -324,8 +271,11 @@ impl Serving {
             peers.failed(&peer.boot, weight);
             return false;
         }
-        peers.failures.remove(&peer.boot);
-        peers.taken.insert(peer.boot.clone());
+        peers.gave(&peer.boot);
         true
     }
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

@@ -136,7 +136,12 @@ impl Members {
         Says {
             basis,
             gives,
-            databases: self.words().await,
+            databases: self
+                .words()
+                .await
+                .into_iter()
+                .map(|(name, word)| (name, word.said()))
+                .collect(),
         }
     }
 

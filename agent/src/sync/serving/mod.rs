@@ -5,6 +5,7 @@
 mod keeper;
 mod members;
 mod neighbours;
+mod peers;
 mod rule;
 
 use std::sync::Arc;

@@ -1,0 +1,207 @@
+//! A real database that starts while its store is silent, among peers that do as a test wants; the time is the test's.
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use object_store::memory::InMemory;
+use tempfile::{SpooledTempFile, TempDir};
+
+use super::*;
+use crate::lmdb::{Environment, LmdbError, OpenOptions};
+use crate::status::{DatabaseStatus, Metrics, ServingStatus};
+use crate::store::ObjectBackend;
+use crate::sync::serving::{Rules, Says};
+use crate::sync::{Origin, Replica, in_sync};
+
+const SECOND: u64 = 1_000_000_000;
+const HOUR: u64 = 3600 * SECOND;
+/// When the tests begin.
+const START: u64 = 1_795_510_850 * SECOND;
+const STALE_FOR: Duration = Duration::from_secs(168 * 3600);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A database and its replica.
+struct Server {
+    replica: Arc<Replica>,
+    clock: Arc<AtomicU64>,
+    _dir: TempDir,
+}
+
+impl Server {
+    /// With an entry of its own.
+    fn new(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = OpenOptions {
+            map_size: 1 << 20,
+            max_dbs: 8,
+            create: true,
+            no_subdir: true,
+        };
+        let env = Environment::open(&dir.path().join("db"), &options).unwrap();
+        env.write::<_, LmdbError>(|writer| {
+            let dbi = writer.dbi("records_v5")?;
+            writer.put(&dbi, name.as_bytes(), START, false, b"value")
+        })
+        .unwrap();
+        let clock = Arc::new(AtomicU64::new(START));
+        let origin = Origin {
+            database: "main".into(),
+            instance: name.into(),
+            hostname: "test".into(),
+        };
+        let store = ObjectBackend::new(Arc::new(InMemory::new()), "");
+        let status = DatabaseStatus::new(Metrics::new().database("main"));
+        let now = clock.clone();
+        let replica = Replica::new(
+            Arc::new(env),
+            Arc::new(store),
+            Arc::new(status),
+            origin,
+            Arc::new(move || now.load(Ordering::Relaxed)),
+        );
+        replica.state().known.reached(name, START - HOUR);
+        Self {
+            replica: Arc::new(replica),
+            clock,
+            _dir: dir,
+        }
+    }
+
+    /// Its data was last in sync so long before the tests began, ns.
+    fn was_in_sync(self, ago: u64) -> Self {
+        in_sync::write(&self.replica.env, START - ago).unwrap();
+        self
+    }
+
+    /// It was told of these states of another one, and not of what came before them.
+    fn heard(self, instance: &str, times: RangeInclusive<u64>) -> Self {
+        for time in times {
+            self.replica.state().hear(instance, time);
+        }
+        self
+    }
+
+    /// Who decides for it.
+    fn serving(&self) -> (Arc<Serving>, ServingStatus) {
+        let status = ServingStatus::default();
+        let rules = Rules {
+            stale_for: STALE_FOR,
+            store_patience: PATIENCE,
+        };
+        let clock = self.clock.clone();
+        let now = Arc::new(move || clock.load(Ordering::Relaxed));
+        let serving = Serving::new(rules, ["main".to_owned()], false, status.clone(), now);
+        serving.join(self.replica.clone());
+        (Arc::new(serving), status)
+    }
+}
+
+/// What a peer does that is asked for its database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Conduct {
+    Gives,
+    /// It is told of one more state of another one before it does.
+    Grows,
+}
+
+struct Peer {
+    server: Server,
+    basis: Option<Basis>,
+    conduct: Conduct,
+    asked_for_it: AtomicU32,
+}
+
+impl Peer {
+    fn new(server: Server, basis: Option<Basis>, conduct: Conduct) -> Self {
+        Self {
+            server,
+            basis,
+            conduct,
+            asked_for_it: AtomicU32::new(0),
+        }
+    }
+
+    fn times(&self) -> u32 {
+        self.asked_for_it.load(Ordering::Relaxed)
+    }
+}
+
+struct Crowd(Vec<Peer>);
+
+#[async_trait]
+impl Neighbours for Crowd {
+    async fn ask(&self) -> Vec<Neighbour> {
+        let mut answers = Vec::new();
+        for peer in &self.0 {
+            let (serving, _) = peer.server.serving();
+            let says = serving.say().await.unwrap();
+            let instance = peer.server.replica.own.clone();
+            answers.push(Neighbour {
+                boot: instance.clone(),
+                address: instance.clone(),
+                instance,
+                says: Says {
+                    basis: peer.basis,
+                    ..says
+                },
+            });
+        }
+        answers
+    }
+
+    async fn take(
+        &self,
+        from: &Neighbour,
+        _database: &str,
+        _into: SpooledTempFile,
+        _most: u64,
+    ) -> Result<(Word, SpooledTempFile), NotTaken> {
+        let mut peers = self.0.iter();
+        let peer = peers
+            .find(|peer| peer.server.replica.own == from.instance)
+            .unwrap();
+        let times = peer.asked_for_it.fetch_add(1, Ordering::Relaxed);
+        assert!(times < 50, "it is asked again and again");
+        match peer.conduct {
+            Conduct::Gives => {}
+            Conduct::Grows => {
+                let mut state = peer.server.replica.state();
+                let next = state.heard["c"].last().unwrap() + 1;
+                state.hear("c", next);
+            }
+        }
+        let (word, dump) = peer.server.replica.hand_over().await.unwrap();
+        Ok((word, dump.object))
+    }
+}
+
+/// Lets a server decide for so long, among these.
+async fn decide(server: &Server, crowd: &Arc<Crowd>, seconds: u64) -> ServingStatus {
+    let (serving, status) = server.serving();
+    let deciding = serving.keep(Some(crowd.clone()), CancellationToken::new());
+    let _ = timeout(Duration::from_secs(seconds), deciding).await;
+    status
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_was_told_of_more_than_can_be_said_is_taken_from_once() {
+    for (own, conduct) in [(1000..=1070, Conduct::Gives), (1..=1, Conduct::Grows)] {
+        let server = Server::new("a").was_in_sync(HOUR).heard("c", own);
+        let giver = Server::new("b").heard("c", 100..=170);
+        let crowd = Arc::new(Crowd(vec![Peer::new(giver, Some(Basis::Bucket), conduct)]));
+        let status = decide(&server, &crowd, 15).await;
+        assert_eq!(status.get().basis, Some(Basis::Peers));
+        assert_eq!(crowd.0[0].times(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_serves_takes_nothing_again_from_a_peer_that_was_told_of_more_than_can_be_said() {
+    let server = Server::new("a").was_in_sync(HOUR).heard("c", 1000..=1070);
+    let giver = Server::new("b").heard("c", 100..=170);
+    let peer = Peer::new(giver, Some(Basis::Bucket), Conduct::Gives);
+    let crowd = Arc::new(Crowd(vec![peer]));
+    decide(&server, &crowd, 600).await;
+    assert_eq!(crowd.0[0].times(), 1);
+}

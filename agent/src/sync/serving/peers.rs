@@ -1,0 +1,105 @@
+//! What is known of the peers: what they said last, and how it went to take it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::neighbours::{Neighbour, Neighbours};
+use super::rule::{MOST_FAILURES, PeerSeen};
+use crate::sync::word::Word;
+
+/// After this time a peer that failed is tried again.
+const FORGIVEN: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(super) struct Peers {
+    /// The last answers.
+    pub(super) answers: Vec<Neighbour>,
+    /// Those before: what is told to all at once may be on its way while it is asked for.
+    before: Vec<Neighbour>,
+    asked: Option<Instant>,
+    /// By boot: what failed of taking it, and when last.
+    failures: BTreeMap<String, (u32, Instant)>,
+    /// Boots of which everything was taken since all were asked: whatever they said then is here.
+    taken: BTreeSet<String>,
+    /// Boots of which everything was taken once, for what no state tells of.
+    ever_taken: BTreeSet<String>,
+}
+
+impl Peers {
+    pub(super) async fn ask(&mut self, neighbours: Option<&dyn Neighbours>) {
+        let answers = match neighbours {
+            Some(neighbours) => neighbours.ask().await,
+            None => Vec::new(),
+        };
+        self.before = std::mem::replace(&mut self.answers, answers);
+        self.asked = Some(Instant::now());
+        self.taken.clear();
+        self.failures.retain(|_, (_, last)| last.elapsed() < FORGIVEN);
+    }
+
+    pub(super) fn were_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// What they said is of another day.
+    pub(super) fn forget_answers(&mut self) {
+        self.asked = None;
+    }
+
+    pub(super) fn must_ask(&self, pause: Duration) -> bool {
+        self.asked.is_none_or(|asked| asked.elapsed() >= pause)
+    }
+
+    /// What those said the time before the last who are still there.
+    pub(super) fn said_before(&self) -> Vec<Neighbour> {
+        let still_there = |peer: &&Neighbour| self.answers.iter().any(|now| now.boot == peer.boot);
+        self.before.iter().filter(still_there).cloned().collect()
+    }
+
+    pub(super) fn failed(&mut self, boot: &str, weight: u32) {
+        let failures = self
+            .failures
+            .entry(boot.to_owned())
+            .or_insert((0, Instant::now()));
+        *failures = (failures.0.saturating_add(weight), Instant::now());
+    }
+
+    /// All that one had is here.
+    pub(super) fn gave(&mut self, boot: &str) {
+        self.failures.remove(boot);
+        self.taken.insert(boot.to_owned());
+        self.ever_taken.insert(boot.to_owned());
+    }
+
+    /// What a peer that answered is worth to a server that has these words.
+    pub(super) fn seen(&self, own: &str, mine: &BTreeMap<String, Word>, peer: &Neighbour) -> PeerSeen {
+        // One that lacks a database cannot say that nothing is missing in it.
+        let is_whole = mine.keys().all(|name| peer.says.databases.contains_key(name));
+        let has_more = mine
+            .iter()
+            .any(|(name, word)| self.has_more(own, word, name, peer));
+        let failures = self.failures.get(&peer.boot).map_or(0, |(failures, _)| *failures);
+        PeerSeen {
+            basis: peer.says.basis.filter(|_| is_whole),
+            has_more,
+            failures: if peer.says.gives { failures } else { MOST_FAILURES },
+        }
+    }
+
+    /// It has something in a database that is not here, or may have.
+    pub(super) fn has_more(&self, own: &str, mine: &Word, database: &str, peer: &Neighbour) -> bool {
+        let is_untold =
+            |theirs: &Word| theirs.is_untold() && peer.says.gives && !self.ever_taken.contains(&peer.boot);
+        peer.says.databases.get(database).is_some_and(is_untold)
+            || self.has_more_states(own, mine, database, peer)
+    }
+
+    /// It told of a state that is not here. What it was told of since is not: whoever can be written to has always more.
+    pub(super) fn has_more_states(&self, own: &str, mine: &Word, database: &str, peer: &Neighbour) -> bool {
+        let theirs = peer.says.databases.get(database);
+        !self.taken.contains(&peer.boot)
+            && theirs.is_some_and(|theirs| mine.lacks(own, theirs, &peer.instance))
+    }
+}
