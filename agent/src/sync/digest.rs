@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
-use super::collect::Synced;
 use super::deltas::Deltas;
 use super::plan::{Next, sort_listing};
 use super::replica::Replica;
@@ -35,7 +34,7 @@ impl Replica {
                 state.silent_since = None;
             }
             if std::mem::take(&mut state.given) {
-                state.want_snapshot();
+                state.want_another_snapshot();
             }
             state.newest_seen = state.newest_seen.max(deltas.newest());
             state.listing = listing;
@@ -156,10 +155,10 @@ impl Replica {
             .iter()
             .any(|next| next.instance() == self.own);
         state.last_own_time = state.last_own_time.max(state.last_sign(&self.own));
-        state.own_merged = !own_left;
-        if state.own_merged && state.stored.time == 0 {
+        let is_news = !std::mem::replace(&mut state.own_merged, !own_left) && !own_left;
+        if is_news && state.stored.time == 0 && state.told.time != 0 {
             // What peers were told of until now began with no state that the store has: the first snapshot has it all.
-            state.told = Synced::default();
+            state.want_another_snapshot();
         }
         if state.ready {
             return;

@@ -1,6 +1,5 @@
 //! A whole database from one server to another, without the store: the merge is the same as of a snapshot.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tempfile::SpooledTempFile;
@@ -8,7 +7,6 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::SyncError;
-use super::collect::Synced;
 use super::dump::{Dump, TransferError, dump};
 use super::fetch::merge_error;
 use super::replica::{Received, Replica};
@@ -146,25 +144,15 @@ impl Replica {
     /// # Errors
     /// Those of LMDB: peers learn of the changes through the store.
     pub(super) fn begin_to_serve(&self, receive_only: bool) -> Result<(), TransferError> {
-        let (now, last) = (self.now_ns(), self.env.last_txn_id());
-        let reader = {
+        let may_store = {
             let mut state = self.state();
             state.serves = true;
-            let knows = state.told.time != 0 || state.own_merged;
-            if knows || receive_only || self.peers.is_none() || last == 0 {
-                return Ok(());
-            }
-            Arc::new(self.env.keep_reader()?)
+            state.own_merged
         };
-        let mut state = self.state();
-        if state.told.time == 0 && !state.own_merged {
-            state.told = Synced {
-                time: state.next_time(now),
-                txn: reader.txn_id(),
-                reader: Some(reader),
-            };
+        if may_store || receive_only {
+            return Ok(());
         }
-        Ok(())
+        self.begin_to_tell()
     }
 }
 

@@ -46,6 +46,15 @@ impl Replica {
     /// # Errors
     /// [`SyncError`] when the database cannot be read or the store not be written; the next call tries again.
     pub async fn send(&self, force: bool) -> Result<bool, SyncError> {
+        let sent = self.store_changes(force).await;
+        if sent.is_err() && self.state().own_merged {
+            // Whatever keeps it from the store, such as a full one, may do so for long.
+            self.begin_to_tell().map_err(SyncError::Dump)?;
+        }
+        sent
+    }
+
+    async fn store_changes(&self, force: bool) -> Result<bool, SyncError> {
         let last = self.env.last_txn_id();
         self.let_go_of_old_states(last);
         let (is_new, with_snapshot) = {
@@ -66,9 +75,7 @@ impl Replica {
             let _turn = self.turn.lock().await;
             // What the store lost, or a lost peer told of, is in no delta of ours: all must read the snapshot.
             let mut state = self.state();
-            if state.snapshot_wanted {
-                state.forget_own();
-            }
+            state.begin_anew();
             state.reasons
         };
         // The store gets the states that peers know, so that both mean the same by a time.
@@ -264,7 +271,11 @@ impl Replica {
             if let Some(peers) = &self.peers {
                 {
                     let mut state = self.state();
-                    state.told = state.stored.clone();
+                    state.told_last = Synced::default();
+                    // Unless they were told of later states meanwhile.
+                    if state.told.time <= time {
+                        state.told = state.stored.clone();
+                    }
                 }
                 peers.announce(self.database(), time);
             }
@@ -301,7 +312,12 @@ impl Replica {
     /// A state that cannot be stored for long is not kept for ever: its changes are then found by looking at every entry.
     fn let_go_of_old_states(&self, last: u64) {
         let mut state = self.state();
-        if state.stored.reader.is_some() && last.saturating_sub(state.stored.txn) > state.limits.kept {
+        let kept = state.limits.kept;
+        let is_old = |synced: &Synced| synced.reader.is_some() && last.saturating_sub(synced.txn) > kept;
+        if is_old(&state.told_last) {
+            state.told_last.reader = None;
+        }
+        if is_old(&state.stored) {
             state.stored.reader = None;
             tracing::warn!(
                 database = %self.database(), transactions = last - state.stored.txn,

@@ -53,6 +53,10 @@ pub(super) struct State {
     pub(super) stored: Synced,
     /// The state that the peers were told of.
     pub(super) told: Synced,
+    /// The one that they were told of before they were told nothing any more, until the next snapshot is stored.
+    pub(super) told_last: Synced,
+    /// How many reasons for a snapshot there were when `told` began; `None`: nothing was known of the own objects then.
+    pub(super) told_since: Option<u64>,
     pub(super) reach: Reach,
     pub(super) since_snapshot: SinceSnapshot,
     /// A snapshot is to be stored even if nothing changed, and deltas are to begin anew from it.
@@ -237,10 +241,15 @@ impl State {
         }
     }
 
-    /// What was stored may not be seen by readers any more, so it has to be stored again.
-    pub(super) fn mistrust_the_store(&mut self) {
+    /// The same, though one may be wanted already: what is known now is news.
+    pub(super) fn want_another_snapshot(&mut self) {
         self.snapshot_wanted = true;
         self.reasons += 1;
+    }
+
+    /// What was stored may not be seen by readers any more, so it has to be stored again.
+    pub(super) fn mistrust_the_store(&mut self) {
+        self.want_another_snapshot();
         self.stored_txn = 0;
     }
 
@@ -248,8 +257,31 @@ impl State {
     pub(super) fn forget_own(&mut self) {
         self.synced_txn = 0;
         self.stored = Synced::default();
-        self.told = Synced::default();
         self.since_snapshot = SinceSnapshot::default();
+        // What peers are told from now on must not join to what they know, or they would take the next snapshot for known.
+        let told = std::mem::take(&mut self.told);
+        if told.time != 0 {
+            self.told_last = told;
+        }
+    }
+
+    /// Forgets as much for the next snapshot, unless that was done for the same reasons and it could not be stored.
+    pub(super) fn begin_anew(&mut self) {
+        let began = self.told.time != 0 && self.stored.time == 0 && self.told_since == Some(self.reasons);
+        if self.snapshot_wanted && !began {
+            self.forget_own();
+        }
+    }
+
+    /// Peers are told from now on of what is written after the state that they were told of last, or after `newest`.
+    pub(super) fn begin_to_tell(&mut self, now: u64, newest: Synced) {
+        let last = std::mem::take(&mut self.told_last);
+        let from = if last.time == 0 { newest } else { last };
+        self.told = Synced {
+            time: self.next_time(now),
+            ..from
+        };
+        self.told_since = self.own_merged.then_some(self.reasons);
     }
 }
 

@@ -1,11 +1,13 @@
 //! Telling peers of changes at once, and taking what they tell.
 
 use std::io::{Read as _, Seek as _, Write as _};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::SyncError;
-use super::collect::Collected;
+use super::collect::{Collected, Synced};
+use super::dump::TransferError;
 use super::peer::Told;
 use super::replica::Replica;
 use super::schema::Verdict;
@@ -16,8 +18,8 @@ use crate::store::{StoreError, StoreErrorReason, spool};
 
 impl Replica {
     /// Tells the peers what was written here since they were told last. Nothing is told before the store has a snapshot to go
-    /// on from, nor while storing is on hold. A server that answers without the store does not keep its changes to itself: what
-    /// peers are told hides nothing in the store.
+    /// on from, or has refused it, nor while storing is on hold. A server that answers without the store does not keep its changes
+    /// to itself: what peers are told hides nothing in the store.
     ///
     /// # Errors
     /// [`SyncError`] when the database cannot be read; the next call tries again.
@@ -41,6 +43,27 @@ impl Replica {
         }
         let name = DeltaName::new(self.database(), &self.own, changes.from.time, changes.time)?;
         peers.tell(self.database(), &name, bytes_of(changes.collected)?);
+        Ok(())
+    }
+
+    /// Peers are told of changes from now on though the store has no snapshot to go on from.
+    ///
+    /// # Errors
+    /// Those of LMDB: peers learn of the changes through the store.
+    pub(super) fn begin_to_tell(&self) -> Result<(), TransferError> {
+        if self.peers.is_none() || self.state().told.time != 0 || self.env.last_txn_id() == 0 {
+            return Ok(());
+        }
+        let (now, reader) = (self.now_ns(), Arc::new(self.env.keep_reader()?));
+        let mut state = self.state();
+        if state.told.time == 0 {
+            let newest = Synced {
+                time: 0,
+                txn: reader.txn_id(),
+                reader: Some(reader),
+            };
+            state.begin_to_tell(now, newest);
+        }
         Ok(())
     }
 

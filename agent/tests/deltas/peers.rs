@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use zonetide_agent::lmdb::{LmdbError, Writer};
 use zonetide_agent::snapshot::DeltaName;
+use zonetide_agent::store::Store as _;
 use zonetide_agent::sync::peer::{Peers, Told};
 
 use crate::server::{SECOND, Server, Watched};
@@ -152,6 +153,110 @@ async fn a_change_that_only_a_peer_knows_survives_the_loss_of_its_server() {
     b.receive().await;
     b.send().await;
     assert_eq!(store.snapshots().await.len(), snapshots);
+}
+
+/// A server whose snapshot is to be stored anew, for one of another is gone from the store.
+async fn wants_a_snapshot(a: &Server, store: &Arc<Watched>) {
+    let of_b = store.snapshots().await.into_iter().map(|listed| listed.name);
+    for name in of_b.filter(|name| name.contains("__b__")) {
+        store.delete(&name).await.unwrap();
+    }
+    a.receive().await;
+}
+
+#[tokio::test]
+async fn peers_are_told_of_changes_while_a_snapshot_is_wanted_that_the_store_does_not_take() {
+    let store = Watched::new();
+    let (a, b, line) = pair(&store).await;
+    wants_a_snapshot(&a, &store).await;
+    // The marker before it is stored, and then the store is full.
+    store.holds.store(true, Ordering::Relaxed);
+    let mut sending = std::pin::pin!(a.replica.send(false));
+    tokio::select! {
+        biased;
+        _ = &mut sending => panic!("the upload does not wait"),
+        () = store.arrived.notified() => {}
+    }
+    a.write("during", "1");
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    store.released.notify_one();
+    assert!(sending.await.is_err());
+    for n in 0..3 {
+        a.write(&format!("after{n}"), "1");
+        a.replica.tell().await.unwrap();
+        a.receive().await;
+        a.write(&format!("before{n}"), "1");
+        assert!(a.replica.send(false).await.is_err());
+    }
+    for told in line.take() {
+        b.replica.take(told).await.unwrap();
+    }
+    assert_eq!(b.content(), a.content());
+
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    a.send().await;
+    b.receive().await;
+    b.send().await;
+    let c = Server::new("c", &store);
+    c.receive().await;
+    assert_eq!(c.content(), a.content());
+    // From here on everything joins again, and nothing is left to be stored by others.
+    a.write("later", "1");
+    a.replica.tell().await.unwrap();
+    for told in line.take() {
+        assert!(b.replica.take(told).await.unwrap());
+    }
+    assert_eq!(b.content(), a.content());
+}
+
+#[tokio::test]
+async fn who_knows_a_state_that_was_told_meanwhile_reads_the_snapshot_that_was_wanted_all_the_same() {
+    let store = Watched::new();
+    let (a, b, line) = pair(&store).await;
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    wants_a_snapshot(&a, &store).await;
+    assert!(a.replica.send(false).await.is_err());
+    for n in 0..3 {
+        a.write("key", &n.to_string());
+        a.replica.tell().await.unwrap();
+        let told = line.take();
+        assert_eq!(told.len(), 1);
+        for told in told {
+            assert!(
+                !b.replica.take(told).await.unwrap(),
+                "it would not read the snapshot"
+            );
+        }
+        assert!(a.replica.send(false).await.is_err());
+    }
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    a.send().await;
+    let snapshot = store.snapshots().await.pop().unwrap().name;
+    store.fetched();
+    b.receive().await;
+    assert!(store.fetched().contains(&snapshot), "{snapshot}");
+}
+
+#[tokio::test]
+async fn a_new_server_whose_first_snapshot_the_store_does_not_take_tells_of_its_changes() {
+    let store = Watched::new();
+    let (mut a, b) = (Server::new("a", &store), Server::new("b", &store));
+    let line = Arc::new(Line::default());
+    a.replica.set_peers(line.clone());
+    b.begin().await;
+    a.receive().await;
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    assert!(a.replica.send(false).await.is_err());
+    for n in 0..3 {
+        a.write(&format!("key{n}"), "1");
+        a.replica.tell().await.unwrap();
+        a.receive().await;
+        assert!(a.replica.send(false).await.is_err());
+    }
+    for told in line.take() {
+        b.replica.take(told).await.unwrap();
+    }
+    assert_eq!(b.content(), a.content());
 }
 
 #[tokio::test]
