@@ -10,9 +10,10 @@ use super::state::Now;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
-    /// It has been in sync not long ago, and nobody answers who knows more.
+    /// Nobody answers who is up to date. It has been in sync not long ago, or all within reach who are not up to date either gave
+    /// what they had.
     OwnData,
-    /// A peer that is up to date has nothing that it lacks, or all peers within reach gave what they had.
+    /// A peer that is up to date has nothing that it lacks.
     Peers,
     /// All that the bucket had at the start is merged.
     Bucket,

@@ -300,7 +300,7 @@ async fn when_all_are_too_old_they_put_together_what_they_have_and_serve_it() {
         node.dns.start().await;
     }
     for node in [&a, &b] {
-        serves_by(node, "peers").await;
+        serves_by(node, "own-data").await;
         for (label, address) in [("www", "192.0.2.1"), ("on-a", "192.0.2.2"), ("on-b", "192.0.2.3")] {
             node.comes_to_say(label, address).await;
         }

@@ -29,8 +29,6 @@ const HURRY: Duration = Duration::from_secs(30);
 /// After a server that serves has taken something, it takes nothing for this time, and for so many times as long as that took.
 const TAKING: Duration = Duration::from_secs(60);
 const SHARE: u32 = 20;
-/// What it counts that a peer is busy.
-const BUSY: u32 = FAILURE / 3;
 /// What one who decides keeps in mind.
 #[derive(Default)]
 struct Memory {
@@ -209,8 +207,11 @@ impl Serving {
                 "ready though the store does not answer: all that the peers within reach have is here"
             ),
             Basis::OwnData => tracing::warn!(
-                "ready though neither the store nor an up to date peer answers: own data was in sync {} ago",
-                last_in_sync.map_or_else(|| "?".to_owned(), |time| age(time, now.wall))
+                "ready though neither the store nor an up to date peer answers: {}",
+                last_in_sync.map_or_else(
+                    || "it is not known when own data was last in sync".to_owned(),
+                    |time| format!("own data was in sync {} ago", age(time, now.wall))
+                )
             ),
         }
     }
@@ -261,10 +262,12 @@ impl Serving {
                         (FAILURE, error.to_string())
                     }
                 },
-                Err(NotTaken::Busy) => (
-                    if is_young { FAILURE } else { BUSY },
-                    "it cannot hand it over now".to_owned(),
-                ),
+                Err(NotTaken::Busy) if !is_young => {
+                    tracing::info!(database, peer = %peer.instance, "a peer gives to somebody else first");
+                    peers.was_busy(&peer.boot);
+                    return false;
+                }
+                Err(NotTaken::Busy) => (FAILURE, "it cannot hand it over now".to_owned()),
                 Err(NotTaken::Failed(reason)) => (FAILURE, reason),
             };
             tracing::warn!(database, peer = %peer.instance, reason, "cannot take over what a peer has");

@@ -103,6 +103,8 @@ enum Conduct {
     Gives,
     /// It is told of one more state of another one before it does.
     Grows,
+    /// It gives to somebody else first, so often.
+    IsBusy(u32),
 }
 
 struct Peer {
@@ -164,7 +166,8 @@ impl Neighbours for Crowd {
         let times = peer.asked_for_it.fetch_add(1, Ordering::Relaxed);
         assert!(times < 50, "it is asked again and again");
         match peer.conduct {
-            Conduct::Gives => {}
+            Conduct::IsBusy(most) if times < most => return Err(NotTaken::Busy),
+            Conduct::Gives | Conduct::IsBusy(_) => {}
             Conduct::Grows => {
                 let mut state = peer.server.replica.state();
                 let next = state.heard["c"].last().unwrap() + 1;
@@ -204,4 +207,39 @@ async fn who_serves_takes_nothing_again_from_a_peer_that_was_told_of_more_than_c
     let crowd = Arc::new(Crowd(vec![peer]));
     decide(&server, &crowd, 600).await;
     assert_eq!(crowd.0[0].times(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_too_old_wait_for_an_up_to_date_peer_that_is_busy_whoever_else_has_old_data() {
+    let server = Server::new("a").was_in_sync(200 * HOUR);
+    // It is tried every two seconds.
+    let busy = Peer::new(Server::new("b"), Some(Basis::Bucket), Conduct::IsBusy(40));
+    let old = Peer::new(Server::new("c"), None, Conduct::Gives);
+    let crowd = Arc::new(Crowd(vec![busy, old]));
+    let status = decide(&server, &crowd, 75).await;
+    assert_eq!(status.get().basis, None, "{}", crowd.0[0].times());
+    let status = decide(&server, &crowd, 75).await;
+    assert_eq!(status.get().basis, Some(Basis::Peers));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_busy_is_left_for_another_one_who_is_not() {
+    let server = Server::new("a").was_in_sync(200 * HOUR);
+    let busy = Peer::new(Server::new("b"), Some(Basis::Bucket), Conduct::IsBusy(40));
+    let free = Peer::new(Server::new("c"), Some(Basis::Bucket), Conduct::Gives);
+    let crowd = Arc::new(Crowd(vec![busy, free]));
+    decide(&server, &crowd, 20).await;
+    assert_eq!(crowd.0[1].times(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_servers_with_old_data_put_together_gets_no_younger_by_it() {
+    for basis in [None, Some(Basis::OwnData)] {
+        let server = Server::new("a").was_in_sync(200 * HOUR);
+        let crowd = Arc::new(Crowd(vec![Peer::new(Server::new("b"), basis, Conduct::Gives)]));
+        let status = decide(&server, &crowd, 120).await;
+        let serving = status.get();
+        assert_eq!(serving.basis, Some(Basis::OwnData));
+        assert_eq!(serving.last_in_sync, Some(START - 200 * HOUR));
+    }
 }

@@ -12,6 +12,13 @@ use crate::sync::word::Word;
 /// After this time a peer that failed is tried again.
 const FORGIVEN: Duration = Duration::from_secs(60);
 
+/// What did not work of taking something.
+struct Trouble {
+    failures: u32,
+    busy: u32,
+    last: Instant,
+}
+
 #[derive(Default)]
 pub(super) struct Peers {
     /// The last answers.
@@ -19,8 +26,8 @@ pub(super) struct Peers {
     /// Those before: what is told to all at once may be on its way while it is asked for.
     before: Vec<Neighbour>,
     asked: Option<Instant>,
-    /// By boot: what failed of taking it, and when last.
-    failures: BTreeMap<String, (u32, Instant)>,
+    /// By boot.
+    troubles: BTreeMap<String, Trouble>,
     /// Boots of which everything was taken since all were asked: whatever they said then is here.
     taken: BTreeSet<String>,
     /// Boots of which everything was taken once, for what no state tells of.
@@ -36,7 +43,8 @@ impl Peers {
         self.before = std::mem::replace(&mut self.answers, answers);
         self.asked = Some(Instant::now());
         self.taken.clear();
-        self.failures.retain(|_, (_, last)| last.elapsed() < FORGIVEN);
+        self.troubles
+            .retain(|_, trouble| trouble.last.elapsed() < FORGIVEN);
     }
 
     pub(super) fn were_asked(&self) -> bool {
@@ -58,17 +66,33 @@ impl Peers {
         self.before.iter().filter(still_there).cloned().collect()
     }
 
+    fn trouble(&mut self, boot: &str) -> &mut Trouble {
+        let now = Instant::now();
+        let none = Trouble {
+            failures: 0,
+            busy: 0,
+            last: now,
+        };
+        let trouble = self.troubles.entry(boot.to_owned()).or_insert(none);
+        trouble.last = now;
+        trouble
+    }
+
+    /// Nothing could be taken from it; see [`super::rule::FAILURE`] for the weight.
     pub(super) fn failed(&mut self, boot: &str, weight: u32) {
-        let failures = self
-            .failures
-            .entry(boot.to_owned())
-            .or_insert((0, Instant::now()));
-        *failures = (failures.0.saturating_add(weight), Instant::now());
+        let trouble = self.trouble(boot);
+        trouble.failures = trouble.failures.saturating_add(weight);
+    }
+
+    /// It gives to somebody else now.
+    pub(super) fn was_busy(&mut self, boot: &str) {
+        let trouble = self.trouble(boot);
+        trouble.busy = trouble.busy.saturating_add(1);
     }
 
     /// All that one had is here.
     pub(super) fn gave(&mut self, boot: &str) {
-        self.failures.remove(boot);
+        self.troubles.remove(boot);
         self.taken.insert(boot.to_owned());
         self.ever_taken.insert(boot.to_owned());
     }
@@ -80,11 +104,13 @@ impl Peers {
         let has_more = mine
             .iter()
             .any(|(name, word)| self.has_more(own, word, name, peer));
-        let failures = self.failures.get(&peer.boot).map_or(0, |(failures, _)| *failures);
+        let trouble = self.troubles.get(&peer.boot);
+        let failures = trouble.map_or(0, |trouble| trouble.failures);
         PeerSeen {
             basis: peer.says.basis.filter(|_| is_whole),
             has_more,
             failures: if peer.says.gives { failures } else { MOST_FAILURES },
+            busy: trouble.map_or(0, |trouble| trouble.busy),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::human::span;
 use crate::status::Basis;
 
 /// Failures after which a peer counts as one that does not answer: whoever cannot hand anything over must not keep others from
-/// serving. One that is busy has failed by a third of that.
+/// serving. Who has nothing that could be served waits for one that is busy for as long as it takes.
 pub(super) const FAILURE: u32 = 10;
 pub(super) const MOST_FAILURES: u32 = 3 * FAILURE;
 
@@ -53,6 +53,8 @@ pub(super) struct PeerSeen {
     pub(super) has_more: bool,
     /// What failed of taking it lately, see [`FAILURE`].
     pub(super) failures: u32,
+    /// How often it was busy lately: others are asked first.
+    pub(super) busy: u32,
 }
 
 impl PeerSeen {
@@ -62,6 +64,11 @@ impl PeerSeen {
 
     fn answers(self) -> bool {
         !self.has_more || self.failures < MOST_FAILURES
+    }
+
+    /// The least first.
+    fn trouble(self) -> (u32, u32) {
+        (self.failures, self.busy)
     }
 }
 
@@ -102,7 +109,7 @@ pub(super) fn step(rules: &Rules, seen: &Seen) -> Step {
     let up_to_date = || answering().filter(|(_, peer)| peer.is_up_to_date());
     // The one that failed least, if one has more; one that was stopped may be up to date by what it knew yesterday.
     let more = up_to_date().filter(|(_, peer)| peer.has_more);
-    if let Some((number, _)) = more.min_by_key(|(_, peer)| peer.failures) {
+    if let Some((number, _)) = more.min_by_key(|(_, peer)| peer.trouble()) {
         return Step::Take(number);
     }
     if up_to_date().next().is_some() {
@@ -111,20 +118,33 @@ pub(super) fn step(rules: &Rules, seen: &Seen) -> Step {
     if is_young(rules, &seen.own) {
         return Step::Serve(Basis::OwnData);
     }
-    // Nobody is up to date: all that can be reached put together is the best there is.
-    if let Some((number, _)) = answering().find(|(_, peer)| peer.has_more) {
+    // Who is up to date has what is missing here, and may be able to hand it over soon.
+    if peers.iter().any(|peer| peer.is_up_to_date()) {
+        let somebody = "an up to date peer answers and has not handed over what it has";
+        return Step::Wait(in_vain(rules, &seen.own, somebody));
+    }
+    // Nobody is up to date: all that can be reached put together is the best there is. It gets no younger by that.
+    let more = answering().filter(|(_, peer)| peer.has_more);
+    if let Some((number, _)) = more.min_by_key(|(_, peer)| peer.trouble()) {
         return Step::Take(number);
     }
-    if answering().next().is_some() && !seen.own.blank && !seen.own.empty {
-        return Step::Serve(Basis::Peers);
+    let somebody = answering().next().is_some();
+    if somebody && !seen.own.blank && !seen.own.empty {
+        return Step::Serve(Basis::OwnData);
     }
-    Step::Wait(in_vain(rules, &seen.own, answering().next().is_some()))
+    let nobody = if somebody {
+        "no peer has more"
+    } else {
+        "no peer answers"
+    };
+    Step::Wait(in_vain(rules, &seen.own, nobody))
 }
 
 /// What a server does that serves already and whose store is silent.
 pub(super) fn step_while_serving(basis: Basis, peers: &[PeerSeen]) -> Option<Step> {
     let serving = || peers.iter().enumerate().filter(|(_, peer)| peer.basis.is_some());
-    if let Some((number, _)) = serving().find(|(_, peer)| peer.has_more && peer.answers()) {
+    let more = serving().filter(|(_, peer)| peer.has_more && peer.answers());
+    if let Some((number, _)) = more.min_by_key(|(_, peer)| peer.trouble()) {
         return Some(Step::Take(number));
     }
     let caught_up = serving().any(|(_, peer)| peer.is_up_to_date() && !peer.has_more);
@@ -149,8 +169,8 @@ fn patient(rules: &Rules, own: &OwnData, left: Duration) -> String {
     format!("the store does not answer yet; {then}")
 }
 
-/// Why nothing is served though it has ended.
-fn in_vain(rules: &Rules, own: &OwnData, somebody: bool) -> String {
+/// Why nothing is served though it has ended; `peers`: what is to be said of them.
+fn in_vain(rules: &Rules, own: &OwnData, peers: &str) -> String {
     let stale_for = span(rules.stale_for);
     let own_data = match own.in_sync {
         _ if own.empty => "the database is empty".to_owned(),
@@ -160,11 +180,6 @@ fn in_vain(rules: &Rules, own: &OwnData, somebody: bool) -> String {
             span(ago)
         ),
         None => "it is not known when own data was last in sync".to_owned(),
-    };
-    let peers = if somebody {
-        "no peer has more"
-    } else {
-        "no peer answers"
     };
     let remedy = match own.in_sync {
         Some(_) if !own.empty && !own.blank => {

@@ -28,6 +28,7 @@ fn peer(basis: Option<Basis>, has_more: bool) -> PeerSeen {
         basis,
         has_more,
         failures: 0,
+        busy: 0,
     }
 }
 
@@ -130,7 +131,10 @@ fn a_peer_that_hands_nothing_over_keeps_nobody_from_serving_own_data() {
         Step::Serve(Basis::OwnData)
     );
     let why = waits(&with(None, &[broken]));
-    assert!(why.contains("no peer answers"), "{why}");
+    assert!(
+        why.contains("an up to date peer answers and has not handed over"),
+        "{why}"
+    );
     // Another one is tried first.
     let (mut first, second) = (broken, peer(Some(Basis::Peers), true));
     first.failures = 1;
@@ -143,7 +147,12 @@ fn when_all_are_too_old_they_exchange_first_and_then_serve() {
     let seen = with(old, &[peer(None, false), peer(None, true)]);
     assert_eq!(step(&RULES, &seen), Step::Take(1));
     let seen = with(old, &[peer(None, false), peer(None, false)]);
-    assert_eq!(step(&RULES, &seen), Step::Serve(Basis::Peers));
+    assert_eq!(step(&RULES, &seen), Step::Serve(Basis::OwnData));
+    // Not as long as somebody answers who knows better, whether or not it could hand it over yet.
+    let mut broken = peer(Some(Basis::Bucket), true);
+    broken.failures = MOST_FAILURES;
+    waits(&with(old, &[broken, peer(None, true)]));
+    waits(&with(old, &[broken, peer(None, false)]));
 }
 
 #[test]
@@ -189,10 +198,11 @@ fn any_basis() -> impl Strategy<Value = Option<Basis>> {
 }
 
 fn any_peer() -> impl Strategy<Value = PeerSeen> {
-    (any_basis(), any::<bool>(), 0..50_u32).prop_map(|(basis, has_more, failures)| PeerSeen {
+    (any_basis(), any::<bool>(), 0..50_u32, 0..5_u32).prop_map(|(basis, has_more, failures, busy)| PeerSeen {
         basis,
         has_more,
         failures,
+        busy,
     })
 }
 
@@ -224,13 +234,13 @@ proptest! {
         match step(&RULES, &seen) {
             Step::Serve(Basis::Bucket) => prop_assert!(seen.bucket),
             Step::Serve(Basis::Peers) => {
-                prop_assert!(silent && seen.open);
-                let somebody = seen.peers.iter().flatten().next().is_some();
-                prop_assert!(up_to_date(false) || somebody && !seen.own.empty && !seen.own.blank);
+                prop_assert!(silent && seen.open && up_to_date(false));
             }
             Step::Serve(Basis::OwnData) => {
                 prop_assert!(silent && seen.open && !seen.own.empty && !seen.own.blank);
-                prop_assert!(seen.own.in_sync.is_some_and(|ago| ago <= RULES.stale_for));
+                let somebody = seen.peers.iter().flatten().next().is_some();
+                let put_together = somebody && !up_to_date(true);
+                prop_assert!(put_together || seen.own.in_sync.is_some_and(|ago| ago <= RULES.stale_for));
                 prop_assert!(!up_to_date(false));
             }
             Step::Take(number) => {
