@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Serving;
 use super::neighbours::{Neighbour, Neighbours, NotTaken};
 use super::peers::Peers;
-use super::rule::{FAILURE, MOST_FAILURES, PeerSeen, Seen, Step, step, step_while_serving};
+use super::rule::{FAILURE, MOST_FAILURES, PeerSeen, Seen, Step, is_young, step, step_while_serving};
 use crate::human::age;
 use crate::status::{Basis, Now};
 use crate::store::spool;
@@ -24,7 +24,7 @@ const SERVING: Duration = Duration::from_secs(5);
 const ASKING: Duration = Duration::from_secs(2);
 /// Between two rounds of one that serves while its store is silent.
 const ASKING_WHILE_SERVING: Duration = Duration::from_secs(10);
-/// Time that a peer has to hand a database over while the own data could be served.
+/// Time that all peers together have to hand databases over while the own data could be served.
 const HURRY: Duration = Duration::from_secs(30);
 /// After a server that serves has taken something, it takes nothing for this time, and for so many times as long as that took.
 const TAKING: Duration = Duration::from_secs(60);
@@ -33,6 +33,8 @@ const SHARE: u32 = 20;
 #[derive(Default)]
 struct Memory {
     peers: Peers,
+    /// Until when peers may hold back own data that could be served.
+    hurry: Option<Instant>,
     /// When a peer that is up to date had nothing that was not here, ns since the epoch, while the store is silent.
     caught_up: Option<u64>,
     /// Before this nothing is taken while serving.
@@ -69,7 +71,11 @@ impl Serving {
         let is_impatient = silent.is_some_and(|silent| silent >= self.rules.store_patience);
         if !is_impatient {
             peers.forget_answers();
+            memory.hurry = None;
         }
+        let own_data = self.members.own_data(&words);
+        let hurry = (is_impatient && is_young(&self.rules, &own_data))
+            .then(|| *memory.hurry.get_or_insert_with(|| Instant::now() + HURRY));
         let answers = peers.were_asked().then(|| {
             let answers = peers.answers.iter();
             answers.map(|peer| peers.seen(&own, &words, peer)).collect()
@@ -78,7 +84,8 @@ impl Serving {
             bucket: self.members.have_the_bucket(),
             open: self.members.are_in(&words),
             silent,
-            own: self.members.own_data(&words),
+            own: own_data,
+            late: hurry.is_some_and(|until| Instant::now() >= until),
             peers: answers,
         };
         let next = step(&self.rules, &seen);
@@ -105,7 +112,7 @@ impl Serving {
                 self.status.wait(format!(
                     "the store does not answer; taking over what {instance} has"
                 ));
-                if self.take(&own, &words, peers, &peer, neighbours).await {
+                if self.take(&words, peers, &peer, neighbours, hurry).await {
                     return Duration::ZERO;
                 }
                 return ASKING;
@@ -175,7 +182,7 @@ impl Serving {
             Some(Step::Serve(basis)) => self.serve(basis),
             Some(Step::Take(number)) if memory.next_take.is_none_or(|next| Instant::now() >= next) => {
                 let started = Instant::now();
-                self.take(&own, &words, peers, &before[number], neighbours).await;
+                self.take(&words, peers, &before[number], neighbours, None).await;
                 memory.next_take = Some(Instant::now() + TAKING.max(started.elapsed() * SHARE));
             }
             _ => {}
@@ -216,22 +223,23 @@ impl Serving {
         }
     }
 
-    /// Takes all databases over of which a peer has more. False: not all could be had.
+    /// Takes all databases over of which a peer has more, until `hurry` at most. False: not all could be had.
     async fn take(
         &self,
-        own: &str,
         words: &BTreeMap<String, Word>,
         peers: &mut Peers,
         peer: &Neighbour,
         neighbours: Option<&dyn Neighbours>,
+        hurry: Option<Instant>,
     ) -> bool {
+        let own = self.own();
         let Some(neighbours) = neighbours else {
             return false;
         };
         let members = self.members.all();
         let lacks = |name: &str| {
             let mine = words.get(name);
-            mine.is_some_and(|mine| peers.has_more(own, mine, name, peer))
+            mine.is_some_and(|mine| peers.has_more(&own, mine, name, peer))
         };
         let must_judge = members.iter().any(|member| {
             let replica = &member.replica;
@@ -242,15 +250,15 @@ impl Serving {
             .map(|member| member.replica.clone())
             .filter(|replica| lacks(replica.database()) || must_judge && replica.schemas.main)
             .collect();
-        let is_young = self.status.get().basis.is_none() && self.members.is_young(&self.rules, words);
         for replica in chosen {
             let (database, most) = (replica.database().to_owned(), replica.env.map_size());
             let taking = neighbours.take(peer, &database, spool(replica.env.folder()), most);
-            let taken = if is_young {
-                let late = Err(NotTaken::Failed("it takes too long".to_owned()));
-                timeout(HURRY, taking).await.unwrap_or(late)
-            } else {
-                taking.await
+            let taken = match hurry {
+                Some(until) => {
+                    let late = Err(NotTaken::Failed("it takes too long".to_owned()));
+                    timeout_at(until, taking).await.unwrap_or(late)
+                }
+                None => taking.await,
             };
             let (weight, reason) = match taken {
                 Ok((word, object)) => match replica.take_over(&peer.instance, &word, object).await {
@@ -262,7 +270,7 @@ impl Serving {
                         (FAILURE, error.to_string())
                     }
                 },
-                Err(NotTaken::Busy) if !is_young => {
+                Err(NotTaken::Busy) if hurry.is_none() => {
                     tracing::info!(database, peer = %peer.instance, "a peer gives to somebody else first");
                     peers.was_busy(&peer.boot);
                     return false;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use async_trait::async_trait;
 use object_store::memory::InMemory;
 use tempfile::{SpooledTempFile, TempDir};
+use tokio::time::timeout;
 
 use super::*;
 use crate::lmdb::{Environment, LmdbError, OpenOptions};
@@ -103,6 +104,8 @@ enum Conduct {
     Gives,
     /// It is told of one more state of another one before it does.
     Grows,
+    /// It begins and does not go on.
+    Stalls,
     /// It gives to somebody else first, so often.
     IsBusy(u32),
 }
@@ -167,6 +170,7 @@ impl Neighbours for Crowd {
         assert!(times < 50, "it is asked again and again");
         match peer.conduct {
             Conduct::IsBusy(most) if times < most => return Err(NotTaken::Busy),
+            Conduct::Stalls => std::future::pending().await,
             Conduct::Gives | Conduct::IsBusy(_) => {}
             Conduct::Grows => {
                 let mut state = peer.server.replica.state();
@@ -220,6 +224,17 @@ async fn data_too_old_wait_for_an_up_to_date_peer_that_is_busy_whoever_else_has_
     assert_eq!(status.get().basis, None, "{}", crowd.0[0].times());
     let status = decide(&server, &crowd, 75).await;
     assert_eq!(status.get().basis, Some(Basis::Peers));
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_that_stall_hold_young_data_back_for_half_a_minute_all_together() {
+    let server = Server::new("a").was_in_sync(HOUR);
+    let stalls = |name| Peer::new(Server::new(name), Some(Basis::Bucket), Conduct::Stalls);
+    let crowd = Arc::new(Crowd(vec![stalls("b"), stalls("c")]));
+    let status = decide(&server, &crowd, 35).await;
+    assert_eq!(status.get().basis, None);
+    let status = decide(&server, &crowd, 10 + 30 + 3).await;
+    assert_eq!(status.get().basis, Some(Basis::OwnData));
 }
 
 #[tokio::test(start_paused = true)]

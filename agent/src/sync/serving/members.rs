@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::neighbours::Says;
-use super::rule::{OwnData, Rules};
+use super::rule::OwnData;
 use crate::status::{Basis, ServingStatus};
 use crate::sync::replica::{Clock, Replica};
 use crate::sync::word::Word;
@@ -220,10 +220,5 @@ impl Members {
                 None
             }
         }
-    }
-
-    /// Whether the rules let the own data be served.
-    pub(super) fn is_young(&self, rules: &Rules, words: &BTreeMap<String, Word>) -> bool {
-        super::rule::is_young(rules, &self.own_data(words))
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Seen {
     /// For how long the store has not answered; `None`: it does.
     pub(super) silent: Option<Duration>,
     pub(super) own: OwnData,
+    /// Peers had their time to hand something over to one whose own data could be served.
+    pub(super) late: bool,
     /// Those who answered; `None`: nobody was asked yet.
     pub(super) peers: Option<Vec<PeerSeen>>,
 }
@@ -107,15 +109,18 @@ pub(super) fn step(rules: &Rules, seen: &Seen) -> Step {
     };
     let answering = || peers.iter().enumerate().filter(|(_, peer)| peer.answers());
     let up_to_date = || answering().filter(|(_, peer)| peer.is_up_to_date());
+    let is_young = is_young(rules, &seen.own);
     // The one that failed least, if one has more; one that was stopped may be up to date by what it knew yesterday.
     let more = up_to_date().filter(|(_, peer)| peer.has_more);
-    if let Some((number, _)) = more.min_by_key(|(_, peer)| peer.trouble()) {
+    if let Some((number, _)) = more.min_by_key(|(_, peer)| peer.trouble())
+        && !(is_young && seen.late)
+    {
         return Step::Take(number);
     }
-    if up_to_date().next().is_some() {
+    if up_to_date().any(|(_, peer)| !peer.has_more) {
         return Step::Serve(Basis::Peers);
     }
-    if is_young(rules, &seen.own) {
+    if is_young {
         return Step::Serve(Basis::OwnData);
     }
     // Who is up to date has what is missing here, and may be able to hand it over soon.

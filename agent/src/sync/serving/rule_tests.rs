@@ -19,6 +19,7 @@ fn alone(in_sync: Option<Duration>) -> Seen {
             empty: false,
             blank: false,
         },
+        late: false,
         peers: Some(Vec::new()),
     }
 }
@@ -142,6 +143,24 @@ fn a_peer_that_hands_nothing_over_keeps_nobody_from_serving_own_data() {
 }
 
 #[test]
+fn peers_that_had_their_time_keep_nobody_from_serving_own_data() {
+    let late = |in_sync, peers: &[PeerSeen]| Seen {
+        late: true,
+        ..with(in_sync, peers)
+    };
+    let (level, more) = (peer(Some(Basis::Peers), false), peer(Some(Basis::Bucket), true));
+    assert_eq!(
+        step(&RULES, &late(Some(HOUR), &[more])),
+        Step::Serve(Basis::OwnData)
+    );
+    assert_eq!(
+        step(&RULES, &late(Some(HOUR), &[more, level])),
+        Step::Serve(Basis::Peers)
+    );
+    assert_eq!(step(&RULES, &late(Some(200 * HOUR), &[more])), Step::Take(0));
+}
+
+#[test]
 fn when_all_are_too_old_they_exchange_first_and_then_serve() {
     let old = Some(200 * HOUR);
     let seen = with(old, &[peer(None, false), peer(None, true)]);
@@ -211,6 +230,7 @@ prop_compose! {
         (bucket, open, empty, blank) in any::<(bool, bool, bool, bool)>(),
         silent in proptest::option::of(0..60_u64),
         in_sync in proptest::option::of(0..400_u32),
+        late in any::<bool>(),
         peers in proptest::option::of(proptest::collection::vec(any_peer(), 0..4)),
     ) -> Seen {
         Seen {
@@ -218,6 +238,7 @@ prop_compose! {
             open,
             silent: silent.map(Duration::from_secs),
             own: OwnData { in_sync: in_sync.map(|hours: u32| HOUR * hours), empty, blank },
+            late,
             peers,
         }
     }
