@@ -179,8 +179,11 @@ impl Members {
     /// minute, and at the `end`. Not the present time: an agent that was stopped for a day knows what it knew the day before.
     pub(super) async fn note(&self, with_a_peer: Option<u64>, end: bool) {
         let mut due = Vec::new();
+        let now = self.now();
         for member in self.open().values_mut() {
-            let Some(time) = member.replica.was_in_sync().max(with_a_peer) else {
+            let times = [member.replica.was_in_sync(), with_a_peer].into_iter().flatten();
+            // The clock may have been ahead then, and be right again.
+            let Some(time) = times.filter(|time| in_sync::age(*time, now).is_some()).max() else {
                 continue;
             };
             member.in_sync = Some(time);
