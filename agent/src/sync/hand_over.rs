@@ -121,12 +121,11 @@ impl Replica {
         !self.schemas.main && self.schemas.guard.verdict(peer) == Verdict::Unknown
     }
 
-    /// What a look at the store came to.
-    pub(super) fn note_look(&self, received: &Result<Received, SyncError>) {
-        let now = self.now_ns();
+    /// What a look at the store came to that began at that time, ns since the epoch.
+    pub(super) fn note_look(&self, received: &Result<Received, SyncError>, began: u64) {
         let mut state = self.state();
-        if state.ready && matches!(received, Ok(Received::All | Received::Waiting)) {
-            state.saw_all = Some(now);
+        if state.ready && matches!(received, Ok(Received::All)) {
+            state.saw_all = Some(began);
         }
         match received {
             Ok(_) => state.silent_since = None,

@@ -77,7 +77,7 @@ impl Serving {
         let hurry = (is_impatient && is_young(&self.rules, &own_data))
             .then(|| *memory.hurry.get_or_insert_with(|| Instant::now() + HURRY));
         let answers = peers.were_asked().then(|| {
-            let answers = peers.answers.iter();
+            let answers = peers.answers().iter();
             answers.map(|peer| peers.seen(&own, &words, peer)).collect()
         });
         let seen = Seen {
@@ -92,7 +92,7 @@ impl Serving {
         // Only when there is nothing left to do with what they said: whoever writes has always more.
         let in_vain = seen.peers.is_some() && matches!(next, Step::Wait(_));
         if in_vain && peers.must_ask(ASKING) {
-            peers.ask(neighbours).await;
+            peers.ask(neighbours, self.members.now()).await;
             return Duration::ZERO;
         }
         match next {
@@ -103,11 +103,11 @@ impl Serving {
             Step::Ask => {
                 self.status
                     .wait("the store does not answer; asking peers".to_owned());
-                peers.ask(neighbours).await;
+                peers.ask(neighbours, self.members.now()).await;
                 return Duration::ZERO;
             }
             Step::Take(number) => {
-                let peer = peers.answers[number].clone();
+                let peer = peers.answers()[number].clone();
                 let instance = &peer.instance;
                 self.status.wait(format!(
                     "the store does not answer; taking over what {instance} has"
@@ -141,7 +141,7 @@ impl Serving {
         if !is_away || self.rules.stale_for.is_zero() {
             memory.caught_up = None;
         } else if memory.peers.must_ask(ASKING_WHILE_SERVING) {
-            memory.peers.ask(neighbours).await;
+            memory.peers.ask(neighbours, self.members.now()).await;
             self.follow(basis, memory, neighbours).await;
         }
         self.members.note(memory.caught_up, false).await;
@@ -168,6 +168,7 @@ impl Serving {
             words.any(|(name, word)| peers.has_more_states(&own, word, name, peer))
         };
         let seen: Vec<_> = before
+            .peers
             .iter()
             .map(|peer| PeerSeen {
                 has_more: has_more(peer),
@@ -176,13 +177,14 @@ impl Serving {
             .collect();
         let is_level = |peer: &PeerSeen| peer.basis >= Some(Basis::Peers) && !peer.has_more;
         if seen.iter().any(is_level) {
-            memory.caught_up = Some(self.members.now());
+            memory.caught_up = Some(before.asked);
         }
         match step_while_serving(basis, &seen) {
             Some(Step::Serve(basis)) => self.serve(basis),
             Some(Step::Take(number)) if memory.next_take.is_none_or(|next| Instant::now() >= next) => {
                 let started = Instant::now();
-                self.take(&words, peers, &before[number], neighbours, None).await;
+                self.take(&words, peers, &before.peers[number], neighbours, None)
+                    .await;
                 memory.next_take = Some(Instant::now() + TAKING.max(started.elapsed() * SHARE));
             }
             _ => {}

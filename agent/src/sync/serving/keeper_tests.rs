@@ -13,7 +13,7 @@ use crate::lmdb::{Environment, LmdbError, OpenOptions};
 use crate::status::{DatabaseStatus, Metrics, ServingStatus};
 use crate::store::ObjectBackend;
 use crate::sync::serving::{Rules, Says};
-use crate::sync::{Origin, Replica, in_sync};
+use crate::sync::{Origin, Received, Replica, in_sync};
 
 const SECOND: u64 = 1_000_000_000;
 const HOUR: u64 = 3600 * SECOND;
@@ -115,6 +115,8 @@ struct Peer {
     basis: Option<Basis>,
     conduct: Conduct,
     asked_for_it: AtomicU32,
+    /// The clock of who asks: a second passes until it answers.
+    slow_for: Option<Arc<AtomicU64>>,
 }
 
 impl Peer {
@@ -124,6 +126,7 @@ impl Peer {
             basis,
             conduct,
             asked_for_it: AtomicU32::new(0),
+            slow_for: None,
         }
     }
 
@@ -142,6 +145,9 @@ impl Neighbours for Crowd {
             let (serving, _) = peer.server.serving();
             let says = serving.say().await.unwrap();
             let instance = peer.server.replica.own.clone();
+            if let Some(clock) = &peer.slow_for {
+                clock.fetch_add(SECOND, Ordering::Relaxed);
+            }
             answers.push(Neighbour {
                 boot: instance.clone(),
                 address: instance.clone(),
@@ -266,4 +272,27 @@ async fn a_clock_that_was_ahead_is_forgotten_when_it_is_right_again() {
     let peer = Peer::new(Server::new("b"), Some(Basis::Bucket), Conduct::Gives);
     let status = decide(&server, &Arc::new(Crowd(vec![peer])), 60).await;
     assert_eq!(status.get().last_in_sync, Some(START));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lacks_nothing_is_as_young_as_what_the_peer_knew_when_it_was_asked() {
+    let server = Server::new("a").was_in_sync(HOUR);
+    let mut peer = Peer::new(Server::new("b"), Some(Basis::Bucket), Conduct::Gives);
+    peer.slow_for = Some(server.clock.clone());
+    // It is asked after 10 s and after 20 s: what it said first is here by then.
+    let status = decide(&server, &Arc::new(Crowd(vec![peer])), 25).await;
+    assert_eq!(status.get().last_in_sync, Some(START));
+}
+
+#[test]
+fn a_look_shows_what_was_there_when_it_began_if_nothing_of_it_waits() {
+    let server = Server::new("a");
+    server.replica.state().ready = true;
+    let look = |received| {
+        server.replica.note_look(&Ok(received), START - SECOND);
+        server.replica.was_in_sync()
+    };
+    assert_eq!(look(Received::Waiting), None);
+    assert_eq!(look(Received::Gap), None);
+    assert_eq!(look(Received::All), Some(START - SECOND));
 }

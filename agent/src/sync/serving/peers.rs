@@ -19,12 +19,19 @@ struct Trouble {
     last: Instant,
 }
 
+/// What all said at a time.
+#[derive(Default)]
+pub(super) struct Answers {
+    /// Before any was asked, ns since the epoch.
+    pub(super) asked: u64,
+    pub(super) peers: Vec<Neighbour>,
+}
+
 #[derive(Default)]
 pub(super) struct Peers {
-    /// The last answers.
-    pub(super) answers: Vec<Neighbour>,
+    last: Answers,
     /// Those before: what is told to all at once may be on its way while it is asked for.
-    before: Vec<Neighbour>,
+    before: Answers,
     asked: Option<Instant>,
     /// By boot.
     troubles: BTreeMap<String, Trouble>,
@@ -35,16 +42,22 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) async fn ask(&mut self, neighbours: Option<&dyn Neighbours>) {
-        let answers = match neighbours {
+    /// Asks all; `now` in ns since the epoch.
+    pub(super) async fn ask(&mut self, neighbours: Option<&dyn Neighbours>, now: u64) {
+        let peers = match neighbours {
             Some(neighbours) => neighbours.ask().await,
             None => Vec::new(),
         };
-        self.before = std::mem::replace(&mut self.answers, answers);
+        self.before = std::mem::replace(&mut self.last, Answers { asked: now, peers });
         self.asked = Some(Instant::now());
         self.taken.clear();
         self.troubles
             .retain(|_, trouble| trouble.last.elapsed() < FORGIVEN);
+    }
+
+    /// What they said last.
+    pub(super) fn answers(&self) -> &[Neighbour] {
+        &self.last.peers
     }
 
     pub(super) fn were_asked(&self) -> bool {
@@ -61,9 +74,13 @@ impl Peers {
     }
 
     /// What those said the time before the last who are still there.
-    pub(super) fn said_before(&self) -> Vec<Neighbour> {
-        let still_there = |peer: &&Neighbour| self.answers.iter().any(|now| now.boot == peer.boot);
-        self.before.iter().filter(still_there).cloned().collect()
+    pub(super) fn said_before(&self) -> Answers {
+        let still_there = |peer: &&Neighbour| self.last.peers.iter().any(|now| now.boot == peer.boot);
+        let before = self.before.peers.iter().filter(still_there);
+        Answers {
+            asked: self.before.asked,
+            peers: before.cloned().collect(),
+        }
     }
 
     fn trouble(&mut self, boot: &str) -> &mut Trouble {
