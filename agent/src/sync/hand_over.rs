@@ -98,7 +98,7 @@ impl Replica {
         };
         {
             let mut state = self.state();
-            state.take_over(&self.own, peer, word);
+            state.take_over(&self.own, peer, &word.clone().believed(self.now_ns()));
             state.given |= merged.written > 0;
         }
         self.absorb(&merged.txn_ids);

@@ -103,8 +103,9 @@ pub(super) struct State {
 impl State {
     /// A time for the next own object: later than every own one, and than those of others as far as it can be.
     pub(super) fn next_time(&mut self, now: u64) -> u64 {
-        let lifted = (self.newest_seen + 1).min(now.saturating_add(MOST_LIFTED));
-        self.last_own_time = now.max(self.last_own_time + 1).max(lifted);
+        let lifted = self.newest_seen.saturating_add(1);
+        let lifted = lifted.min(now.saturating_add(MOST_LIFTED));
+        self.last_own_time = now.max(self.last_own_time.saturating_add(1)).max(lifted);
         self.last_own_time
     }
 

@@ -9,6 +9,9 @@ use super::state::State;
 
 /// States beyond a gap that are told of each instance; older ones matter to nobody who lacks these.
 const MOST_BEYOND: usize = 64;
+/// How far ahead of the own clock a state may be that is believed, ns: with a clock so far off nobody can store anything. One that
+/// is farther ahead would hide all that is written until then.
+const FARTHEST: u64 = 900_000_000_000;
 
 /// What a server says of one of its databases.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,9 @@ pub struct Word {
     pub own: u64,
     /// There is nothing in the database.
     pub empty: bool,
+    /// It said more than can be believed.
+    #[serde(skip)]
+    pub(super) doubtful: bool,
 }
 
 impl Word {
@@ -42,8 +48,25 @@ impl Word {
             beyond: beyond.collect(),
             have,
             own: told.max(stored).max(state.given_back),
-            empty: false,
+            ..Self::default()
         }
+    }
+
+    /// What of it can be believed by a clock that says `now`, ns since the epoch.
+    pub(super) fn believed(mut self, now: u64) -> Self {
+        let most = now.saturating_add(FARTHEST);
+        let sound = |time: &u64| *time <= most;
+        let mut doubtful = !sound(&self.own);
+        self.own = Some(self.own).filter(sound).unwrap_or(0);
+        self.have.retain(|_, time| {
+            doubtful |= !sound(time);
+            sound(time)
+        });
+        for times in self.beyond.values_mut() {
+            doubtful |= times.last().is_some_and(|last| !sound(last));
+            times.retain(sound);
+        }
+        Self { doubtful, ..self }
     }
 
     /// What another server is told of it.
@@ -85,7 +108,7 @@ impl Word {
 
     /// It has something that no state tells of: only a look at all of it shows what.
     pub fn is_untold(&self) -> bool {
-        !self.empty && self.own == 0
+        !self.empty && (self.own == 0 || self.doubtful)
     }
 }
 
@@ -108,7 +131,7 @@ mod tests {
                 .collect(),
             beyond: told,
             own,
-            empty: false,
+            ..Word::default()
         }
     }
 
@@ -159,6 +182,35 @@ mod tests {
     }
 
     #[test]
+    fn times_that_no_clock_can_have_are_not_believed_and_only_a_look_at_all_shows_what_is_there() {
+        let now = 1_795_510_850_000_000_000;
+        let ahead = now + FARTHEST;
+        let theirs = word(ahead, &[("c", now), ("d", ahead)], &[("e", ahead)]);
+        assert_eq!(theirs.clone().believed(now), theirs);
+        let own = word(u64::MAX, &[("c", now)], &[]);
+        let of_others = word(now, &[("c", now), ("d", u64::MAX)], &[]);
+        let beyond = word(now, &[("c", now)], &[("e", now), ("e", ahead + 1)]);
+        for theirs in [own, of_others, beyond] {
+            let believed = theirs.believed(now);
+            assert!(believed.is_untold());
+            let mut state = State::default();
+            state.take_over("a", "b", &believed);
+            assert!(!Word::of(&state, "a").lacks("a", &believed, "b"));
+            assert_eq!(state.known.have("c"), now);
+            assert_eq!(state.known.have("d"), 0);
+            assert!(state.known.have("b") <= now);
+        }
+        let of_ours = word(now, &[("a", u64::MAX)], &[("a", u64::MAX)]).believed(now);
+        let mut state = State::default();
+        state.take_over("a", "b", &of_ours);
+        assert_eq!(state.next_time(now), now);
+        // Nor can one that is there already do harm.
+        state.last_own_time = u64::MAX;
+        state.newest_seen = u64::MAX;
+        assert_eq!(state.next_time(now), u64::MAX);
+    }
+
+    #[test]
     fn only_what_is_said_is_cut() {
         let mut mine = State::default();
         for time in 1000..1100 {
@@ -185,7 +237,7 @@ mod tests {
             for (instance, time) in &mine {
                 state.known.reached(instance, *time);
             }
-            let mut theirs = Word { own: theirs.get("b").copied().unwrap_or(0), have: theirs, beyond, empty: false };
+            let mut theirs = Word { own: theirs.get("b").copied().unwrap_or(0), have: theirs, beyond, ..Word::default() };
             theirs.have.remove("b");
             theirs.beyond.remove("b");
             state.take_over("a", "b", &theirs);

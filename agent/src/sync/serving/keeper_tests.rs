@@ -296,3 +296,16 @@ fn a_look_shows_what_was_there_when_it_began_if_nothing_of_it_waits() {
     assert_eq!(look(Received::Gap), None);
     assert_eq!(look(Received::All), Some(START - SECOND));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_with_states_that_no_clock_can_have_is_taken_from_once() {
+    let server = Server::new("a").was_in_sync(HOUR);
+    let giver = Server::new("b");
+    giver.replica.state().known.reached("c", u64::MAX);
+    let peer = Peer::new(giver, Some(Basis::Bucket), Conduct::Gives);
+    let crowd = Arc::new(Crowd(vec![peer]));
+    let status = decide(&server, &crowd, 600).await;
+    assert_eq!(status.get().basis, Some(Basis::Peers));
+    assert_eq!(crowd.0[0].times(), 1);
+    assert_eq!(server.replica.state().known.have("c"), 0);
+}

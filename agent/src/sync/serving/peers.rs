@@ -44,10 +44,13 @@ pub(super) struct Peers {
 impl Peers {
     /// Asks all; `now` in ns since the epoch.
     pub(super) async fn ask(&mut self, neighbours: Option<&dyn Neighbours>, now: u64) {
-        let peers = match neighbours {
+        let mut peers = match neighbours {
             Some(neighbours) => neighbours.ask().await,
             None => Vec::new(),
         };
+        for word in peers.iter_mut().flat_map(|peer| peer.says.databases.values_mut()) {
+            *word = std::mem::take(word).believed(now);
+        }
         self.before = std::mem::replace(&mut self.last, Answers { asked: now, peers });
         self.asked = Some(Instant::now());
         self.taken.clear();
