@@ -47,7 +47,8 @@ pub struct ReplicationSpec {
     ))]
     pub serve_stale_for: Option<String>,
 
-    /// CPU and memory of the agent, the container that replicates.
+    /// CPU and memory of the agent, the container that replicates. A limit of memory that is exceeded ends the container as a whole, and
+    /// the server is out of the Service until that runs again: leave room, or set none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 }
