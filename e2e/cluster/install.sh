@@ -33,6 +33,9 @@ install_chart() {
     show_operator
     die "the chart could not be installed"
   }
+  # Helm leaves alone what it did not change itself: an instrument that was interrupted may have left no operator.
+  k -n $NAMESPACE scale deployment/zonetide-operator --replicas=1 >/dev/null
+  k -n $NAMESPACE rollout status deployment/zonetide-operator --timeout 3m >/dev/null || { show_operator; die "the operator does not run"; }
   say "release $RELEASE is installed in namespace $NAMESPACE, and the operator runs"
 }
 
