@@ -1,7 +1,7 @@
 //! Step 5: tells users what came of it, in the status and, when something changed, in Events.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -11,7 +11,9 @@ use thiserror::Error;
 use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus};
 
 use super::{
-    api_pod, conditions, credentials, expose,
+    api_pod,
+    conditions::{self, Status},
+    credentials, expose,
     fetch::Fetched,
     instances,
     notices::{self, Notice},
@@ -115,13 +117,7 @@ pub fn compute(cluster: &DnsCluster, observed: Observed<'_>, outcome: &Outcome) 
     let halted = outcome
         .reconciled()
         .is_some_and(|of| of.paused || of.failed.is_some());
-    // What was not carried out was not observed.
-    let observed_before = old.observed_generation.filter(|generation| *generation >= 0);
-    let generation = if halted {
-        observed_before
-    } else {
-        cluster.metadata.generation
-    };
+    let generation = cluster.metadata.generation;
     let known: Vec<ConditionType> = ALWAYS
         .into_iter()
         .filter(|type_| conditions::find(&status.conditions, *type_).is_some())
@@ -142,6 +138,13 @@ pub fn compute(cluster: &DnsCluster, observed: Observed<'_>, outcome: &Outcome) 
         generation,
         observed.now,
     );
+    // Of a spec that was not carried out nobody is to believe that its servers are ready.
+    let ready = |condition: &&mut Condition| {
+        condition.type_ == ConditionType::Ready.as_str() && condition.status == Status::True.as_str()
+    };
+    if halted && let Some(ready) = status.conditions.iter_mut().find(ready) {
+        ready.observed_generation = old.observed_generation.filter(|generation| *generation >= 0);
+    }
 
     if !halted {
         status.observed_generation = generation;

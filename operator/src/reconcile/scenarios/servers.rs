@@ -270,6 +270,11 @@ async fn a_refused_object_is_named_in_a_condition_and_heals() {
     );
     assert!(events(&changes).contains(&"ReconcileFailed"));
     let condition = scene.condition("Progressing");
+    assert_eq!(
+        condition["observedGeneration"], 3,
+        "it is about the spec that failed"
+    );
+    assert_eq!(scene.condition("Ready")["observedGeneration"], 3);
     assert_eq!(condition["reason"], "ReconcileFailed");
     assert!(
         condition["message"]
