@@ -120,7 +120,7 @@ async fn an_exposed_minio_is_reached_by_its_names_and_no_longer_when_they_are_ta
         // That it leads nowhere could as well mean that the store is being started anew.
         eventually(CHANGED, "no Ingress is left", async || {
             let left = ingresses(bench).await;
-            left.is_empty().then_some(()).ok_or(left)
+            left.is_empty().then_some(()).ok_or_else(|| left.join(", "))
         })
         .await;
         gone(&ingress, &s3).await;
