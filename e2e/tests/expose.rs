@@ -117,12 +117,7 @@ async fn an_exposed_minio_is_reached_by_its_names_and_no_longer_when_they_are_ta
             .patch(&json!({"spec": {"objectStore": {"managed": {"expose": null}}}}))
             .await
             .unwrap();
-        // That it leads nowhere could as well mean that the store is being started anew.
-        eventually(CHANGED, "no Ingress is left", async || {
-            let left = ingresses(bench).await;
-            left.is_empty().then_some(()).ok_or_else(|| left.join(", "))
-        })
-        .await;
+        none_left(bench).await;
         gone(&ingress, &s3).await;
         eventually(CHANGED, "nothing is said of it any more", async || {
             let store = cluster.get().await.unwrap().status.unwrap().object_store.unwrap();
@@ -152,6 +147,15 @@ async fn ingresses(bench: &Bench) -> Vec<String> {
     let api: Api<Ingress> = Api::namespaced(bench.client.clone(), &bench.namespace);
     let list = api.list(&ListParams::default()).await.unwrap();
     list.iter().map(ResourceExt::name_any).collect()
+}
+
+/// That a name leads nowhere could as well mean that the store is being started anew.
+async fn none_left(bench: &Bench) {
+    eventually(CHANGED, "no Ingress is left", async || {
+        let left = ingresses(bench).await;
+        left.is_empty().then_some(()).ok_or_else(|| left.join(", "))
+    })
+    .await;
 }
 
 /// Lists the bucket with the servers' keys, as they are now.
