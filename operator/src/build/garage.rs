@@ -94,6 +94,8 @@ replication_factor = 1
 # There is no other node to repair this one from.
 metadata_fsync = true
 data_fsync = true
+# Compact copies of the metadata in meta/snapshots, of which Garage keeps the last two.
+metadata_auto_snapshot_interval = "6h"
 rpc_bind_addr = "{loopback}:{GARAGE_RPC_PORT}"
 rpc_public_addr = "{loopback}:{GARAGE_RPC_PORT}"
 
