@@ -52,12 +52,12 @@ LABEL org.opencontainers.image.title="Zonetide agent" \
 USER 953:953
 ENTRYPOINT ["/usr/local/bin/zonetide-agent"]
 
-# ---- PowerDNS with its LMDB backend, from Debian's packages, with the user ID of PowerDNS's own images
+# ---- PowerDNS with its LMDB backend, from Debian's packages, with the user ID of PowerDNS's own images, and an editor for `pdnsutil edit-zone`
 FROM ${DEBIAN_IMAGE} AS powerdns
 RUN groupadd --gid 953 pdns \
  && useradd --uid 953 --gid pdns --home-dir /var/lib/powerdns --shell /usr/sbin/nologin pdns \
  && apt-get update -qq \
- && apt-get install -y -qq --no-install-recommends pdns-server pdns-backend-lmdb pdns-tools \
+ && apt-get install -y -qq --no-install-recommends pdns-server pdns-backend-lmdb pdns-tools nano \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /etc/powerdns/pdns.d/* \
  && mkdir -p /var/lib/powerdns /run/pdns \
  && chown pdns:pdns /var/lib/powerdns /run/pdns

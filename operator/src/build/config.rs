@@ -18,6 +18,8 @@ use crate::{
 
 pub(super) const DATA_DIR: &str = "/var/lib/powerdns";
 pub(super) const CONFIG_DIR: &str = "/etc/zonetide";
+/// Where `pdnsutil` and `pdns_control` look by themselves, in Debian's packages and the official images.
+pub(super) const COMPILED_CONFIG_DIR: &str = "/etc/powerdns";
 pub(super) const API_DIR: &str = "/etc/zonetide-api";
 pub(super) const STORE_DIR: &str = "/etc/zonetide-store";
 pub(super) const PEERS_DIR: &str = "/etc/zonetide-peers";
@@ -30,6 +32,7 @@ pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
         ("webserver-allow-from", "0.0.0.0/0,::/0".to_owned()),
         // Nothing leaves the cluster unasked.
         ("security-poll-suffix", String::new()),
+        ("default-soa-content", default_soa(plan)),
     ]);
     for (name, value) in &plan.spec.powerdns.config {
         settings.insert(name, value.clone());
@@ -69,6 +72,16 @@ pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The SOA of zones that are made without one: the only name of its servers that the operator knows, and PowerDNS' own times.
+/// PowerDNS puts the zone in the place of `@`.
+fn default_soa(plan: &Plan) -> String {
+    let (names, service) = (&plan.names, plan.names.dns_service());
+    format!(
+        "{service}.{}.svc hostmaster.@ 0 10800 3600 604800 3600",
+        names.namespace
+    )
 }
 
 /// The file in PowerDNS' include-dir. It holds the API key, which must be neither an argument nor in a `ConfigMap`.

@@ -9,7 +9,9 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 
-use super::config::{API_DIR, CONFIG_DIR, DATA_DIR, PEERS_DIR, RETIRED_DIR, SOCKET_DIR, STORE_DIR};
+use super::config::{
+    API_DIR, COMPILED_CONFIG_DIR, CONFIG_DIR, DATA_DIR, PEERS_DIR, RETIRED_DIR, SOCKET_DIR, STORE_DIR,
+};
 use super::{probes, store_ca, volumes::volumes, web_identity};
 use crate::{
     names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, PROBES_PORT, Part},
@@ -171,6 +173,7 @@ fn powerdns(plan: &Plan) -> Container {
         ),
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         command: Some(command.map(str::to_owned).into()),
+        env: Some(editing()),
         ports: Some(vec![
             port("dns", DNS_PORT, "UDP"),
             port("dns-tcp", DNS_PORT, "TCP"),
@@ -185,11 +188,24 @@ fn powerdns(plan: &Plan) -> Container {
         volume_mounts: Some(vec![
             mount("data", DATA_DIR),
             read_only("config", CONFIG_DIR),
+            read_only("config", COMPILED_CONFIG_DIR),
             read_only("api-key", API_DIR),
             mount("run", SOCKET_DIR),
+            mount("tmp", "/tmp"),
         ]),
         ..Container::default()
     }
+}
+
+/// For a person who edits a zone by `pdnsutil`: our image has nano, and nobody may write to the image's home directory.
+fn editing() -> Vec<EnvVar> {
+    [("EDITOR", "nano"), ("HOME", "/tmp")]
+        .map(|(name, value)| EnvVar {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+            ..EnvVar::default()
+        })
+        .into()
 }
 
 /// What the Pod Security level `restricted` asks of a pod.

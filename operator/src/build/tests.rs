@@ -1,5 +1,6 @@
 //! What matters about the objects: that they fit together, and that a pod is as restricted as promised.
 
+mod by_hand;
 mod contact;
 mod ingress;
 mod minio;
@@ -156,7 +157,11 @@ fn settings_of_the_spec_reach_powerdns_and_replace_defaults() {
 #[test]
 fn no_setting_that_the_operator_writes_may_come_from_users_too() {
     let ours = file(&servers_of(MANAGED), "pdns.conf");
-    let overridable = ["webserver-allow-from", "security-poll-suffix"];
+    let overridable = [
+        "webserver-allow-from",
+        "security-poll-suffix",
+        "default-soa-content",
+    ];
     for line in ours.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split('=').next().unwrap();
         let owned = zonetide_crds::OWNED_SETTINGS
@@ -331,6 +336,11 @@ fn garage_runs_alone_on_one_node_with_its_secrets_in_the_environment() {
     let store = store(&plan(MANAGED)).unwrap();
     let toml = &store.config.as_ref().unwrap().data.as_ref().unwrap()["garage.toml"];
     assert!(toml.contains("replication_factor = 1"), "{toml}");
+    // A copy of the metadata to go back to, where a power loss has damaged it.
+    assert!(
+        toml.contains("\nmetadata_auto_snapshot_interval = \"6h\"\n"),
+        "{toml}"
+    );
     assert!(!toml.contains("secret") && !toml.contains("token"), "{toml}");
     let pod = store.stateful_set.spec.unwrap().template.spec.unwrap();
     let container = &pod.containers[0];

@@ -1,7 +1,8 @@
 //! What the pods of servers mount, but for what only some stores need.
 
-use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume,
+use k8s_openapi::{
+    api::core::v1::{ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume},
+    apimachinery::pkg::api::resource::Quantity,
 };
 
 use crate::names::{Names, PEERS_TOKEN};
@@ -25,6 +26,15 @@ pub(super) fn volumes(names: &Names, config: &str) -> Vec<Volume> {
         Volume {
             name: "run".to_owned(),
             empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        },
+        // For zones that a person edits. In memory, where a full one is an error for him: on disk it would evict the server.
+        Volume {
+            name: "tmp".to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                medium: Some("Memory".to_owned()),
+                size_limit: Some(Quantity("64Mi".to_owned())),
+            }),
             ..Volume::default()
         },
     ]
