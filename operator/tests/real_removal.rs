@@ -18,7 +18,10 @@ mod tests {
         },
         secret::SecretText,
     };
-    use zonetide_testbed::garage::{ADMIN_TOKEN, Garage};
+    use zonetide_testbed::{
+        fault_proxy::{Fault, FaultProxy, Refusal},
+        garage::{ADMIN_TOKEN, Garage},
+    };
 
     const PREFIX: &str = "shore/tide/schema-5/";
     const TIME: &str = "20261124-090051-000000000";
@@ -215,6 +218,36 @@ mod tests {
         // Keys and buckets of others stay.
         let info = garage.bucket("another").await;
         assert_eq!(info.name, "another");
+    }
+
+    #[tokio::test]
+    async fn objects_go_from_a_store_without_bulk_delete_and_one_that_refuses_is_quoted_with_the_remedy() {
+        let garage = Garage::start().await;
+        let given = garage.bucket("crater").await;
+        let proxy = FaultProxy::start(&given);
+        let keys = Keys {
+            access_key_id: given.access_key.clone(),
+            secret_access_key: SecretText::new(given.secret_key.clone()),
+            session_token: None,
+        };
+        put(&client(&given.endpoint, &keys), "crater", mine().take(20)).await;
+        let source = source(&SourceRequest::Given(GivenRequest {
+            bucket: bucket(&proxy.bucket(&given).endpoint, "crater"),
+            create_bucket: false,
+            keys: Ok(keys.clone()),
+            secret: "moon-keys".into(),
+        }));
+        proxy.plan(|request| (request.method == "DELETE").then_some(Fault::Refuse(Refusal::DENIED)));
+        let refused = source.remove_own(&keys, &own()).await.unwrap_err().to_string();
+        for part in [
+            "AccessDenied",
+            "Secret moon-keys to delete under shore/tide/schema-5/",
+        ] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        proxy.plan(|request| (request.method == "POST").then_some(Fault::Refuse(Refusal::NOT_IMPLEMENTED)));
+        let removed = source.remove_own(&keys, &own()).await.unwrap();
+        assert_eq!((removed.objects, removed.done), (20, true));
     }
 
     #[tokio::test]

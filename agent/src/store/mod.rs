@@ -78,6 +78,11 @@ pub struct StoreError {
 pub enum StoreErrorReason {
     #[error("the store refuses the keys: check the keys in storage.options, and what they may do ({0})")]
     Denied(#[source] object_store::Error),
+    #[error(
+        "the store does not let the keys remove it: let the keys in storage.options delete objects under the prefix, \
+         else the store grows without end ({0})"
+    )]
+    NotDeletable(#[source] object_store::Error),
     #[error("the store refuses requests because {clock}: set the clock right, with NTP ({refusal})")]
     Skewed {
         /// What is known of the difference, as a sentence.

@@ -159,6 +159,8 @@ impl ObjectBackend {
                 clock: clock_words(skew.as_ref()),
                 refusal: error.into(),
             },
+            // Who is let in looks at the store before anything is removed.
+            Some(Refusal::Keys) if operation == "remove" => StoreErrorReason::NotDeletable(error),
             Some(Refusal::Keys) => StoreErrorReason::Denied(error),
             None if matches!(error, Error::NotFound { .. }) || bucket_is_missing(&error) => {
                 StoreErrorReason::NoBucket(error)

@@ -50,6 +50,8 @@ pub fn open(options: &S3Options) -> Result<Arc<dyn Store>, OpenError> {
         .with_region(&options.region)
         .with_client_options(client_options(&options.endpoint_url))
         .with_http_connector(client.clone())
+        // One object at a time is what is asked for here, and what every store takes.
+        .with_disable_bulk_delete(true)
         .with_retry(retries());
     if !options.endpoint_url.is_empty() {
         builder = builder.with_endpoint(&options.endpoint_url);

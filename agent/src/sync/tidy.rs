@@ -6,15 +6,19 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::{Instant, sleep_until};
 
+use super::SyncError;
 use super::cleaner::Cleaner;
 use super::replica::Replica;
 use super::retired::RetiredFile;
 use super::run::Pace;
+use crate::status::Level;
 
 /// Between two looks at the list of retired instances, and at their objects while they are expected to go soon.
 const LOOK: Duration = Duration::from_secs(5);
 /// Time after a change of the list for which the objects of a retired instance are expected to go soon.
 const HURRY: Duration = Duration::from_secs(180);
+/// What is raised while objects that nobody needs cannot be removed.
+const CONDITION: &str = "cleanup";
 
 /// Cleans the store and sweeps the database.
 pub(super) async fn tidying(replica: &Replica, pace: &Pace) -> Infallible {
@@ -41,11 +45,7 @@ pub(super) async fn tidying(replica: &Replica, pace: &Pace) -> Infallible {
             } else {
                 cleaner.clean_own_deltas(replica, retention.must_keep, now).await
             };
-            // A cleaner that fails does no harm: the next run does its work.
-            if let Err(error) = outcome {
-                replica.status.failed(error.category(), &error);
-                tracing::warn!(database = %replica.database(), %error, "cannot clean up");
-            }
+            note(replica, &outcome);
             let hurries = cleaner.sees_retired() && Instant::now() < hurry;
             let pause = if hurries {
                 LOOK
@@ -69,6 +69,21 @@ pub(super) async fn tidying(replica: &Replica, pace: &Pace) -> Infallible {
             Some(next) => sleep_until(next).await,
             None => return std::future::pending().await,
         }
+    }
+}
+
+/// A cleaner that fails does no harm, since the next run does its work; objects that cannot be removed pile up.
+fn note(replica: &Replica, outcome: &Result<usize, SyncError>) {
+    let error = match outcome {
+        Ok(_) => return replica.status.clear(CONDITION),
+        Err(error) => error,
+    };
+    replica.status.failed(error.category(), error);
+    tracing::warn!(database = %replica.database(), %error, "cannot clean up");
+    if matches!(error, SyncError::Store(error) if error.operation == "remove") {
+        replica
+            .status
+            .raise(CONDITION, Level::Warning, &error.to_string());
     }
 }
 

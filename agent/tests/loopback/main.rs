@@ -8,6 +8,7 @@ mod cached_pair;
 mod caches;
 mod changed_entries;
 mod cold_start;
+mod deleting;
 mod faults;
 mod golden;
 mod identity;

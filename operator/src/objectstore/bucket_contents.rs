@@ -111,7 +111,23 @@ impl S3Bucket {
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if code_of(&error).as_deref() == Some("NoSuchKey") => Ok(()),
-            Err(error) => Err(self.explain(&error)),
+            Err(error) => Err(match self.explain(&error) {
+                // The same keys have just listed the bucket.
+                StoreError::AccessDenied {
+                    endpoint,
+                    bucket,
+                    prefix,
+                    code,
+                    secret,
+                } => StoreError::RemovalDenied {
+                    endpoint,
+                    bucket,
+                    prefix,
+                    code,
+                    secret,
+                },
+                error => error,
+            }),
         }
     }
 

@@ -50,6 +50,17 @@ pub enum StoreError {
     },
 
     #[error(
+        "{endpoint} does not let the keys delete objects in bucket {bucket} ({code}): allow the keys in the Secret {secret} to delete under {prefix}, or correct them"
+    )]
+    RemovalDenied {
+        endpoint: String,
+        bucket: String,
+        prefix: String,
+        code: String,
+        secret: String,
+    },
+
+    #[error(
         "{endpoint} does not accept the keys that were made for bucket {bucket} ({code}): check that spec.objectStore.s3.endpoint is the store for which spec.objectStore.s3.credentials makes keys"
     )]
     MadeKeysRefused {
@@ -315,6 +326,7 @@ impl StoreError {
             | Self::CaUnusable { .. } => Reason::SecretMissing,
             Self::WrongKeys { .. }
             | Self::AccessDenied { .. }
+            | Self::RemovalDenied { .. }
             | Self::MadeKeysRefused { .. }
             | Self::CreateDenied { .. }
             | Self::AdminKeysRefused { .. }

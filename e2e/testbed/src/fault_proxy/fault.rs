@@ -65,6 +65,10 @@ impl Refusal {
     pub const NO_KEY: Self = Self::new(403, "InvalidAccessKeyId", None);
     /// S3 answers this one with 400.
     pub const EXPIRED: Self = Self::new(400, "ExpiredToken", None);
+    pub const DENIED: Self = Self::new(403, "AccessDenied", None);
+    /// What stores say that do not know a request.
+    pub const NOT_IMPLEMENTED: Self = Self::new(501, "NotImplemented", None);
+    pub const NOT_ALLOWED: Self = Self::new(405, "MethodNotAllowed", None);
 
     const fn new(status: u16, code: &'static str, retry_after: Option<u32>) -> Self {
         Self {
