@@ -189,6 +189,9 @@ impl Cli {
             self.log_format.unwrap_or(config.log.format),
             self.log_timestamp.unwrap_or(config.log.timestamp),
         )?;
+        for note in &config.notes {
+            tracing::warn!("{note}");
+        }
         if let Some(ended) = pid::ensure(self.minimum_pid)? {
             return Ok(ended);
         }

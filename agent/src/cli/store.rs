@@ -106,6 +106,7 @@ fn client(options: &StorageOptions) -> ClientSettings {
     let Tls {
         ca_file,
         ca,
+        add_system_ca_pool,
         cert_file,
         cert,
         key_file,
@@ -124,6 +125,7 @@ fn client(options: &StorageOptions) -> ClientSettings {
         tls: TlsSettings {
             ca_file,
             ca,
+            add_system_ca_pool,
             cert_file,
             cert,
             key_file,

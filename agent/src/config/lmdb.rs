@@ -14,6 +14,7 @@ use crate::snapshot::is_database_name;
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lmdb {
+    #[serde(default)]
     pub path: PathBuf,
     #[serde(default)]
     pub schema_tracks_changes: bool,
@@ -106,6 +107,26 @@ impl Default for LmdbOptions {
             file_mask: Mode(0o660),
             map_size: Size::mebibytes(1024),
             max_dbs: 64,
+        }
+    }
+}
+
+impl LmdbOptions {
+    pub(super) fn take_zero_for_the_default(&mut self) {
+        let default = Self::default();
+        for (mode, default) in [
+            (&mut self.dir_mask, default.dir_mask),
+            (&mut self.file_mask, default.file_mask),
+        ] {
+            if mode.0 == 0 {
+                *mode = default;
+            }
+        }
+        if self.map_size.0 == 0 {
+            self.map_size = default.map_size;
+        }
+        if self.max_dbs == 0 {
+            self.max_dbs = default.max_dbs;
         }
     }
 }

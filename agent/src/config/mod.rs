@@ -8,13 +8,16 @@ mod log;
 mod options;
 mod peers;
 mod powerdns;
+mod read;
 mod secret;
 mod serving;
 mod storage;
 mod suggest;
 mod sweeper;
 mod tls;
+mod tree;
 mod units;
+mod without;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use expand::{ExpandError, expand};
+pub use expand::{ExpandError, Expanded, Unset, expand};
 pub use health::{Check, Health, Start};
 pub use identity::{Identity, environment};
 pub use lmdb::{DbiFlags, DbiOptions, Lmdb, LmdbOptions, Mode};
@@ -46,9 +49,11 @@ pub enum ConfigError {
     #[error("{}: {error}", path.display())]
     Expand { path: PathBuf, error: ExpandError },
     /// Without the lines around it, which may hold keys.
-    #[error("{}: {}{}", path.display(), error.without_snippet(), hint(error))]
+    #[error("{}: {key}{}{}", path.display(), error.without_snippet(), hint(error))]
     Parse {
         path: PathBuf,
+        /// Where the value is, with `: ` behind it, or nothing.
+        key: String,
         error: Box<serde_saphyr::Error>,
     },
     #[error("{key}: {reason}")]
@@ -86,6 +91,7 @@ pub struct Config {
     /// The name of this instance; no other agent may have it.
     #[serde(default)]
     pub instance: String,
+    #[serde(default)]
     pub lmdbs: BTreeMap<String, Lmdb>,
     #[serde(default = "one_second")]
     pub lmdb_poll_interval: Span,
@@ -132,6 +138,9 @@ pub struct Config {
     pub health: Health,
     #[serde(default)]
     pub log: Log,
+    /// What to tell who runs this, though it is no error: a variable that is not set.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -187,25 +196,15 @@ impl Config {
         text: &str,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let text = expand(text, lookup).map_err(|error| ConfigError::Expand {
-            path: path.to_owned(),
-            error,
-        })?;
-        let parse_error = |error| ConfigError::Parse {
-            path: path.to_owned(),
-            error: Box::new(error),
-        };
-        let mut config: Self = serde_saphyr::from_str(&text).map_err(parse_error)?;
-        if config.storage.options.root_path.as_os_str().is_empty() {
-            config.storage.options.root_path = std::mem::take(&mut config.storage.root_path);
-        }
-        // The typed form does not tell an option that was given from a default.
-        let plain: serde_json::Value = serde_saphyr::from_str(&text).map_err(parse_error)?;
-        let given = plain["storage"]["options"].as_object();
-        let given = given.into_iter().flatten().map(|(option, _)| option.as_str());
-        config.storage.check_given(given)?;
-        config.check()?;
-        Ok(config)
+        read::read(path, text, lookup)
+    }
+
+    /// Where 0 is the default in Lightning Stream, it is here.
+    fn take_zero_for_the_default(&mut self) {
+        self.lmdbs
+            .values_mut()
+            .for_each(|lmdb| lmdb.options.take_zero_for_the_default());
+        self.storage.options.take_zero_for_the_default();
     }
 
     fn check(&self) -> Result<(), ConfigError> {

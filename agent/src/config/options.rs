@@ -173,6 +173,37 @@ impl StorageOptions {
         }
     }
 
+    pub(super) fn take_zero_for_the_default(&mut self) {
+        let default = Self::default();
+        for (span, default) in [
+            (
+                &mut self.secrets_refresh_interval,
+                default.secrets_refresh_interval,
+            ),
+            (&mut self.init_timeout, default.init_timeout),
+            (&mut self.idle_conn_timeout, default.idle_conn_timeout),
+            (&mut self.dial_timeout, default.dial_timeout),
+            (&mut self.dial_keep_alive, default.dial_keep_alive),
+            (&mut self.tls_handshake_timeout, default.tls_handshake_timeout),
+            (&mut self.client_timeout, default.client_timeout),
+            (
+                &mut self.update_marker_force_list_interval,
+                default.update_marker_force_list_interval,
+            ),
+            (
+                &mut self.tls.watch_certs_poll_interval,
+                default.tls.watch_certs_poll_interval,
+            ),
+        ] {
+            if span.0.is_zero() {
+                *span = default;
+            }
+        }
+        if self.max_idle_conns == 0 {
+            self.max_idle_conns = default.max_idle_conns;
+        }
+    }
+
     /// What holds for every store in the network.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let key = |key: &str| format!("storage.options.{key}");
@@ -197,19 +228,6 @@ impl StorageOptions {
                 self.secrets_refresh_interval
             );
             return Err(value_error(key("secrets_refresh_interval"), reason));
-        }
-        for (name, timeout) in [
-            ("init_timeout", self.init_timeout),
-            ("dial_timeout", self.dial_timeout),
-            ("tls_handshake_timeout", self.tls_handshake_timeout),
-            ("client_timeout", self.client_timeout),
-        ] {
-            if timeout.0.is_zero() {
-                return Err(value_error(
-                    key(name),
-                    "0 leaves no time at all: remove it or set a longer one",
-                ));
-            }
         }
         self.tls.check()
     }

@@ -114,6 +114,10 @@ impl Storage {
                 .then_some(())
                 .ok_or_else(|| value_error(format!("storage.options.{key}"), reason))
         };
+        if self.cleanup.enabled && self.cleanup.interval.0.is_zero() {
+            let reason = "0 would clean without a break: remove it or set a longer one";
+            return Err(value_error("storage.cleanup.interval", reason));
+        }
         match self.kind {
             StorageType::Memory => return Ok(()),
             StorageType::Fs => return need("root_path", !options.root_path.as_os_str().is_empty()),

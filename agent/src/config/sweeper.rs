@@ -58,6 +58,17 @@ impl Sweeper {
             );
             return Err(value_error("sweeper.retention_days", reason));
         }
+        for (key, span) in [
+            ("sweeper.interval", self.interval),
+            ("sweeper.lock_duration", self.lock_duration),
+        ] {
+            if self.enabled && span.0.is_zero() {
+                return Err(value_error(
+                    key,
+                    "0 would never let go: remove it or set a longer one",
+                ));
+            }
+        }
         Ok(())
     }
 }

@@ -9,10 +9,14 @@ use super::{ConfigError, Secret, Span, value_error};
 /// TLS to the store.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
+// They are go-tlsconfig's keys.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Tls {
     /// Certificates (PEM) that are believed, instead of the system's.
     pub ca_file: PathBuf,
     pub ca: String,
+    /// The system's are believed all the same.
+    pub add_system_ca_pool: bool,
     /// The agent's own certificate (PEM), for stores that ask for one.
     pub cert_file: PathBuf,
     pub cert: String,
@@ -33,6 +37,7 @@ impl Default for Tls {
         Self {
             ca_file: PathBuf::new(),
             ca: String::new(),
+            add_system_ca_pool: false,
             cert_file: PathBuf::new(),
             cert: String::new(),
             key_file: PathBuf::new(),

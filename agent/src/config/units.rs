@@ -68,6 +68,11 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "{text} has no unit, and Lightning Stream takes it for nanoseconds: write {text}s if seconds are meant"
+        ));
+    }
     let wrong = || format!("{text:?} is not a duration such as 500ms, 1s or 1h30m");
     let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(signed).map_err(|_| wrong())
@@ -152,6 +157,7 @@ mod tests {
         for bad in ["", "-1s", "1", "soon"] {
             assert!(parse_duration(bad).unwrap_err().contains(bad), "{bad}");
         }
+        assert!(parse_duration("15").unwrap_err().contains("write 15s"));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct TlsSettings {
     /// Certificates (PEM) that are believed instead of the system's; a file goes before its text.
     pub ca_file: PathBuf,
     pub ca: String,
+    /// The system's are believed all the same.
+    pub add_system_ca_pool: bool,
     /// The own certificate and key (PEM).
     pub cert_file: PathBuf,
     pub cert: String,
@@ -110,7 +112,11 @@ impl ClientSettings {
                 let reason = "has no certificate in PEM form".to_owned();
                 return Err(OpenError::Option("tls.ca_file", reason));
             }
-            builder = builder.tls_certs_only(certificates);
+            builder = if self.tls.add_system_ca_pool {
+                builder.tls_certs_merge(certificates)
+            } else {
+                builder.tls_certs_only(certificates)
+            };
         }
         if !pems.cert.is_empty() {
             let both = [pems.key.as_slice(), b"\n", pems.cert.as_slice()].concat();

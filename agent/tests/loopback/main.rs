@@ -4,6 +4,7 @@
 // Helpers of tests count as tests, which clippy does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod authorities;
 mod cached_pair;
 mod caches;
 mod changed_entries;
