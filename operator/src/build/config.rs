@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) const DATA_DIR: &str = "/var/lib/powerdns";
 pub(super) const CONFIG_DIR: &str = "/etc/zonetide";
-/// Where `pdnsutil` and `pdns_control` look by themselves, in Debian's packages and the official images.
+/// Where `pdnsutil` and `pdns_control` look by themselves, as Debian builds them.
 pub(super) const COMPILED_CONFIG_DIR: &str = "/etc/powerdns";
 pub(super) const API_DIR: &str = "/etc/zonetide-api";
 pub(super) const STORE_DIR: &str = "/etc/zonetide-store";

@@ -18,7 +18,7 @@ use super::{
     garage::garage,
     metadata,
     minio::minio,
-    pod::{container_security, pod_security, requests},
+    pod::{LAST_WORDS, container_security, pod_security, requests},
     servers::{claim, keep_volumes},
 };
 use crate::{
@@ -128,6 +128,8 @@ pub(super) fn container_of(plan: &Plan, managed: &ManagedStore, default_image: &
                 .unwrap_or_else(|| requests("50m", "128Mi")),
         ),
         security_context: Some(container_security()),
+        // A store that does not start, as on damaged files, says why: conditions quote it.
+        termination_message_policy: Some(LAST_WORDS.to_owned()),
         ..Container::default()
     }
 }

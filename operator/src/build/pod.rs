@@ -29,7 +29,7 @@ const SUPERVISED_AGENT: [&str; 7] = [
     "sync",
 ];
 /// The last lines of its log are what a container ended with, so that a condition can quote them.
-const LAST_WORDS: &str = "FallbackToLogsOnError";
+pub(super) const LAST_WORDS: &str = "FallbackToLogsOnError";
 
 /// The user of Debian's and of the official PowerDNS image, and of the agent's: LMDB wants one for both.
 const POWERDNS_USER: i64 = 953;

@@ -344,6 +344,9 @@ fn garage_runs_alone_on_one_node_with_its_secrets_in_the_environment() {
     assert!(!toml.contains("secret") && !toml.contains("token"), "{toml}");
     let pod = store.stateful_set.spec.unwrap().template.spec.unwrap();
     let container = &pod.containers[0];
+    // What a damaged store says at its end is quoted.
+    let last_words = container.termination_message_policy.as_deref();
+    assert_eq!(last_words, Some("FallbackToLogsOnError"));
     assert_eq!(
         container.command.as_deref().unwrap(),
         ["/garage", "server", "--single-node"]
