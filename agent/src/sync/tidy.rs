@@ -74,9 +74,8 @@ pub(super) async fn tidying(replica: &Replica, pace: &Pace) -> Infallible {
 
 /// A cleaner that fails does no harm, since the next run does its work; objects that cannot be removed pile up.
 fn note(replica: &Replica, outcome: &Result<usize, SyncError>) {
-    let error = match outcome {
-        Ok(_) => return replica.status.clear(CONDITION),
-        Err(error) => error,
+    let Err(error) = outcome else {
+        return replica.status.clear(CONDITION);
     };
     replica.status.failed(error.category(), error);
     tracing::warn!(database = %replica.database(), %error, "cannot clean up");
