@@ -259,8 +259,14 @@ fn a_configuration_is_checked_without_showing_keys() {
         "{shown}"
     );
     assert!(!shown.contains("hush") && !shown.contains("AKIA1"), "{shown}");
-    std::fs::write(&file, "instance: a\n").unwrap();
-    assert!(desk.bad(&["config", "check"]).contains("lmdbs"));
+    for (text, lacks) in [
+        ("instance: a\n", "storage.type: is needed"),
+        ("storage: {type: memory}\n", "lmdbs: name at least one database"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let said = desk.bad(&["config", "check"]);
+        assert!(said.contains(lacks), "{said}");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Configuration files in the styles of the field: what comes out of each, or why it is refused.
 
+// Helpers of tests count as tests, which clippy does not see.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -8,10 +8,10 @@ pub enum ExpandError {
     #[error("line {line}: \"${{\" without its \"}}\": close it")]
     Open { line: usize },
     #[error(
-        "line {line}: ${{{text}}} is not supported: write ${{NAME}}, or ${{NAME:-default}} for a default when it is \
+        "line {line}: ${{{start}…}} is not supported: write ${{NAME}}, or ${{NAME:-default}} for a default when it is \
          empty or not set"
     )]
-    Operator { line: usize, text: String },
+    Operator { line: usize, start: String },
 }
 
 /// What stands around the name of a variable that is not set: nobody types these (Unicode's private use area).
@@ -97,23 +97,23 @@ fn braced(
         value(inside, set, line, out);
         return Ok(());
     }
-    let found = lookup(name);
-    if let Some(default) = operator.strip_prefix(":-") {
-        return match found.filter(|found| !found.is_empty()) {
-            Some(found) => Ok(out.text.push_str(&found)),
-            None => put_in(default, line, lookup, out),
-        };
+    let (found, default) = if let Some(default) = operator.strip_prefix(":-") {
+        (lookup(name).filter(|found| !found.is_empty()), default)
+    } else if let Some(default) = operator.strip_prefix('-') {
+        (lookup(name), default)
+    } else {
+        // What is behind it may be a key.
+        let operator = operator.chars().take_while(char::is_ascii_punctuation);
+        return Err(ExpandError::Operator {
+            line,
+            start: name.chars().chain(operator.take(2)).collect(),
+        });
+    };
+    match found {
+        Some(found) => out.text.push_str(&found),
+        None => put_in(default, line, lookup, out)?,
     }
-    if let Some(default) = operator.strip_prefix('-') {
-        return match found {
-            Some(found) => Ok(out.text.push_str(&found)),
-            None => put_in(default, line, lookup, out),
-        };
-    }
-    Err(ExpandError::Operator {
-        line,
-        text: inside.to_owned(),
-    })
+    Ok(())
 }
 
 fn value(name: &str, found: Option<String>, line: usize, out: &mut Expanded) {
@@ -214,13 +214,17 @@ mod tests {
         let open = Err(ExpandError::Open { line: 1 });
         assert_eq!(expand("a: ${NAME", lookup), open);
         assert_eq!(expand("a: ${OTHER:-${NAME}", lookup), open);
-        for written in ["${OTHER:?no}", "${OTHER:+x}", "${}", "${OTHER:x}", "${a.b}"] {
+        for (written, shown) in [
+            ("${OTHER:?hush}", "${OTHER:?…}"),
+            ("${OTHER:+hush}", "${OTHER:+…}"),
+            ("${OTHER:hush}", "${OTHER:…}"),
+            ("${a.hush}", "${a.…}"),
+            ("${}", "${…}"),
+        ] {
             let error = expand(&format!("a: 1\nb: {written}"), lookup).unwrap_err();
             let error = error.to_string();
-            assert!(
-                error.starts_with("line 2: ") && error.contains(written),
-                "{error}"
-            );
+            assert!(error.starts_with("line 2: ") && error.contains(shown), "{error}");
+            assert!(!error.contains("hush"), "{error}");
             assert!(error.contains("${NAME:-default}"), "{error}");
         }
     }

@@ -170,7 +170,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Without<'_, V> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, values: A) -> Result<V::Value, A::Error> {
         self.inner.visit_seq(Values {
-            values,
+            inner: values,
             next: 0,
             reading: self.reading,
         })
@@ -178,8 +178,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Without<'_, V> {
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
         self.inner.visit_map(Entries {
-            entries,
-            key: String::new(),
+            inner: entries,
+            current: String::new(),
             reading: self.reading,
         })
     }
@@ -195,7 +195,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Without<'_, S> {
 
 /// A list.
 struct Values<'r, A> {
-    values: A,
+    inner: A,
     next: usize,
     reading: &'r Reading,
 }
@@ -207,15 +207,15 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Values<'_, A> {
         let key = format!("[{}]", self.next);
         self.next += 1;
         let seed = Without::new(seed, self.reading);
-        self.reading.below(&key, || self.values.next_element_seed(seed))
+        self.reading.below(&key, || self.inner.next_element_seed(seed))
     }
 }
 
 /// A section.
 struct Entries<'r, A> {
-    entries: A,
+    inner: A,
     /// The one whose value comes next.
-    key: String,
+    current: String,
     reading: &'r Reading,
 }
 
@@ -223,7 +223,7 @@ struct Entries<'r, A> {
 /// line is known then.
 struct Key<'k, S> {
     seed: &'k mut Option<S>,
-    key: &'k mut String,
+    read: &'k mut String,
     reading: &'k Reading,
 }
 
@@ -231,11 +231,11 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Key<'_, S> {
     type Value = Option<S::Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        *self.key = String::deserialize(deserializer)?;
-        if self.reading.leaves_out(self.key) {
+        *self.read = String::deserialize(deserializer)?;
+        if self.reading.leaves_out(self.read) {
             return Ok(None);
         }
-        let key: StrDeserializer<'_, D::Error> = self.key.as_str().into_deserializer();
+        let key: StrDeserializer<'_, D::Error> = self.read.as_str().into_deserializer();
         self.seed.take().map(|seed| seed.deserialize(key)).transpose()
     }
 }
@@ -248,12 +248,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
         loop {
             let key = Key {
                 seed: &mut seed,
-                key: &mut self.key,
+                read: &mut self.current,
                 reading: self.reading,
             };
-            match self.entries.next_key_seed(key)? {
+            match self.inner.next_key_seed(key)? {
                 Some(Some(key)) => return Ok(Some(key)),
-                Some(None) => self.entries.next_value::<IgnoredAny>().map(drop)?,
+                Some(None) => self.inner.next_value::<IgnoredAny>().map(drop)?,
                 None => return Ok(None),
             }
         }
@@ -261,7 +261,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
         let seed = Without::new(seed, self.reading);
-        let entries = &mut self.entries;
-        self.reading.below(&self.key, || entries.next_value_seed(seed))
+        let inner = &mut self.inner;
+        self.reading.below(&self.current, || inner.next_value_seed(seed))
     }
 }
