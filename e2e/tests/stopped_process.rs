@@ -38,6 +38,16 @@ async fn harms_nobody(cluster: &Handle, what: &str, act: impl AsyncFnOnce()) {
     timeline.expect_always_ready().unwrap();
 }
 
+/// Asks the Service some questions, of which hardly any may be lost.
+async fn all_answered(cluster: &Handle, questions: u32) -> Result<(), String> {
+    let load = loads::questions(cluster)
+        .await
+        .map_err(|error| error.to_string())?;
+    load.goes_on(questions).await.map_err(|error| error.to_string())?;
+    let report = load.finish().await.map_err(|error| error.to_string())?;
+    report.expect_hardly_any_lost(1000)
+}
+
 /// Waits until another process of the program runs in the pod.
 async fn started_again(cluster: &Handle, pod: &str, program: Program, before: u32) {
     let what = format!("{program:?} of {pod} is started again");
@@ -116,10 +126,12 @@ async fn a_powerdns_that_is_stopped_leaves_the_service_and_comes_back() {
             "a stopped PowerDNS was out of the Service after {:?}",
             start.elapsed()
         );
-        let questions = loads::questions(&cluster).await.unwrap();
-        questions.goes_on(A_WHILE / 4).await.unwrap();
-        let report = questions.finish().await.unwrap();
-        report.expect_hardly_any_lost(1000).unwrap();
+        // The API server knows; kube-proxy learns of it, and collects what it learns for a second.
+        eventually(OUT, "nobody is sent to it", async || {
+            all_answered(&cluster, A_WHILE / 20).await
+        })
+        .await;
+        all_answered(&cluster, A_WHILE / 4).await.unwrap();
 
         processes::signal_process(&cluster, "dns-1", Program::PowerDns, stopped, Signal::Continue)
             .await
