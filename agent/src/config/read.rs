@@ -10,13 +10,12 @@ use super::tree::{Place, Tree, shown};
 use super::without::{Reading, Without};
 use super::{Config, ConfigError, ExpandError, value_error};
 
-/// Keys that are empty by default, where that means something: the name of the host, what the provider has, never.
-const EMPTY_BY_DEFAULT: [&str; 6] = [
+/// Keys that are empty by default, where that means something: the name of the host, what the store has, never. None of those that
+/// say where zones or keys are sent.
+const EMPTY_BY_DEFAULT: [&str; 4] = [
     "instance",
     "log.level",
     "storage_retry_count",
-    "storage.options.endpoint_url",
-    "storage.options.sts_endpoint",
     "storage.options.storage_class",
 ];
 
