@@ -5,7 +5,10 @@
 
 use std::time::Instant;
 
-use zonetide_e2e::{Bench, answers, exec};
+use zonetide_e2e::answers::{self, REPLICATED};
+use zonetide_e2e::{Bench, exec};
+use zonetide_testbed::dns::Type;
+use zonetide_testbed::eventually;
 
 const ZONE: &str = "hand.example.";
 
@@ -35,6 +38,16 @@ async fn a_zone_is_listed_edited_and_made_by_pdnsutil_and_every_server_answers_i
         let made = run(&["pdnsutil", "list-zone", "made.example"]).await;
         let soa = format!("dns-dns.{}.svc hostmaster.made.example", cluster.namespace);
         assert!(made.contains(&soa), "{made}");
+        run(&["pdns_control", "rediscover"]).await;
+        for pod in cluster.pod_names().await.unwrap() {
+            eventually(REPLICATED, &format!("{pod} answers the zone"), async || {
+                let answer = cluster.dns(&pod).ask("made.example.", Type::NS).await;
+                answer
+                    .map_err(|error| error.to_string())?
+                    .expect(&["ns1.example.net."])
+            })
+            .await;
+        }
         // The image that the project builds has the editor that the container's environment names.
         run(&["sh", "-c", "$EDITOR --version"]).await;
     })

@@ -20,6 +20,7 @@ pub(super) const DATA_DIR: &str = "/var/lib/powerdns";
 pub(super) const CONFIG_DIR: &str = "/etc/zonetide";
 /// Where `pdnsutil` and `pdns_control` look by themselves, as Debian builds them.
 pub(super) const COMPILED_CONFIG_DIR: &str = "/etc/powerdns";
+pub(super) const PDNS_CONF: &str = "pdns.conf";
 pub(super) const API_DIR: &str = "/etc/zonetide-api";
 pub(super) const STORE_DIR: &str = "/etc/zonetide-store";
 pub(super) const PEERS_DIR: &str = "/etc/zonetide-peers";
@@ -154,7 +155,7 @@ pub(super) fn agent_yaml(plan: &Plan, servers: &ServerPlan) -> String {
 /// The files of the `ConfigMap`, by name.
 pub(super) fn files(plan: &Plan, servers: &ServerPlan) -> BTreeMap<String, String> {
     [
-        ("pdns.conf", pdns_conf(plan, servers)),
+        (PDNS_CONF, pdns_conf(plan, servers)),
         ("agent.yaml", agent_yaml(plan, servers)),
     ]
     .map(|(name, text)| (name.to_owned(), text))

@@ -10,7 +10,8 @@ use k8s_openapi::{
 };
 
 use super::config::{
-    API_DIR, COMPILED_CONFIG_DIR, CONFIG_DIR, DATA_DIR, PEERS_DIR, RETIRED_DIR, SOCKET_DIR, STORE_DIR,
+    API_DIR, COMPILED_CONFIG_DIR, CONFIG_DIR, DATA_DIR, PDNS_CONF, PEERS_DIR, RETIRED_DIR, SOCKET_DIR,
+    STORE_DIR,
 };
 use super::{probes, store_ca, volumes::volumes, web_identity};
 use crate::{
@@ -188,7 +189,11 @@ fn powerdns(plan: &Plan) -> Container {
         volume_mounts: Some(vec![
             mount("data", DATA_DIR),
             read_only("config", CONFIG_DIR),
-            read_only("config", COMPILED_CONFIG_DIR),
+            // The file alone: an image may have scripts of its own beside it.
+            VolumeMount {
+                sub_path: Some(PDNS_CONF.to_owned()),
+                ..read_only("config", &format!("{COMPILED_CONFIG_DIR}/{PDNS_CONF}"))
+            },
             read_only("api-key", API_DIR),
             mount("run", SOCKET_DIR),
             mount("tmp", "/tmp"),

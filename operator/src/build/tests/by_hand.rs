@@ -7,8 +7,12 @@ fn commands_in_the_powerdns_container_find_its_settings_and_may_write_to_tmp() {
     let container = pod.containers.iter().find(|of| of.name == "powerdns").unwrap();
     let mounts = container.volume_mounts.as_ref().unwrap();
     let at = |path: &str| mounts.iter().find(|mount| mount.mount_path == path).unwrap();
-    assert_eq!(at("/etc/powerdns").name, at("/etc/zonetide").name);
-    assert_eq!(at("/etc/powerdns").read_only, Some(true));
+    let settings = at("/etc/powerdns/pdns.conf");
+    assert_eq!(settings.name, at("/etc/zonetide").name);
+    assert_eq!(settings.sub_path.as_deref(), Some("pdns.conf"));
+    assert_eq!(settings.read_only, Some(true));
+    // What an image has of its own there stays.
+    assert!(mounts.iter().all(|mount| mount.mount_path != "/etc/powerdns"));
     assert_eq!(at("/tmp").read_only, None);
     let volumes = pod.volumes.as_ref().unwrap();
     let tmp = volumes.iter().find(|of| of.name == at("/tmp").name).unwrap();
