@@ -230,7 +230,9 @@ mod tests {
             secret_access_key: SecretText::new(given.secret_key.clone()),
             session_token: None,
         };
-        put(&client(&given.endpoint, &keys), "crater", mine().take(20)).await;
+        let client = client(&given.endpoint, &keys);
+        // One only: of several requests under way, those that are given up at the first refusal may arrive when the store takes them.
+        put(&client, "crater", mine().take(1)).await;
         let source = source(&SourceRequest::Given(GivenRequest {
             bucket: bucket(&proxy.bucket(&given).endpoint, "crater"),
             create_bucket: false,
@@ -245,6 +247,7 @@ mod tests {
         ] {
             assert!(refused.contains(part), "{refused}");
         }
+        put(&client, "crater", mine().take(20)).await;
         proxy.plan(|request| (request.method == "POST").then_some(Fault::Refuse(Refusal::NOT_IMPLEMENTED)));
         let removed = source.remove_own(&keys, &own()).await.unwrap();
         assert_eq!((removed.objects, removed.done), (20, true));
