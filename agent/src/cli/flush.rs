@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::lmdb::Environment;
-use crate::powerdns::{Control, Flusher};
-use crate::status::DatabaseStatus;
+use crate::powerdns::{Control, Flusher, watch_version};
+use crate::status::{DatabaseStatus, PowerDnsStatus};
 use crate::sync::{Replica, Schemas};
 
 /// The task, if the configuration says where PowerDNS is.
@@ -22,11 +22,12 @@ pub(super) struct Flushing {
 }
 
 impl Flushing {
-    /// Starts the task. It reports with the main database.
+    /// Starts the task, which reports with the main database, and another that asks PowerDNS for its version.
     pub(super) fn start(
         config: &Config,
         schemas: &BTreeMap<String, Schemas>,
         statuses: &BTreeMap<String, Arc<DatabaseStatus>>,
+        powerdns: PowerDnsStatus,
         shutdown: &CancellationToken,
     ) -> Self {
         let socket = &config.powerdns.control_socket;
@@ -37,6 +38,7 @@ impl Flushing {
             .map(|status| (Flusher::default(), status));
         let task = flusher.clone().map(|(flusher, status)| {
             let control = Control::new(socket.clone());
+            tokio::spawn(watch_version(control.clone(), powerdns, shutdown.clone()));
             tokio::spawn(flusher.run(control, status.clone(), shutdown.clone()))
         });
         Self {

@@ -23,7 +23,9 @@ use crate::lmdb::Environment;
 use crate::powerdns::{Flusher, samples};
 use crate::serve::listen;
 use crate::smaps::Smaps;
-use crate::status::{DatabaseStatus, Identity, Metrics, ServingStatus, Status, census, serve, watch_health};
+use crate::status::{
+    DatabaseStatus, Identity, Metrics, PowerDnsStatus, ServingStatus, Status, census, serve, watch_health,
+};
 use crate::store::Store;
 use crate::sync::serving::Serving;
 use crate::sync::{Cleanup, Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, Ways, run};
@@ -77,7 +79,7 @@ pub(super) async fn replicate(
     }
     let statuses = statuses(&config, &metrics);
     let mut tasks = JoinSet::new();
-    let serving_status = ServingStatus::default();
+    let (serving_status, powerdns) = (ServingStatus::default(), PowerDnsStatus::default());
     let serving = (!config.only_once)
         .then(|| serving(&config, receive_only, &serving_status))
         .map(Arc::new);
@@ -98,6 +100,7 @@ pub(super) async fn replicate(
         let status = Status::new(identity, statuses.clone())
             .with_serving(serving_status.clone())
             .with_peers(peers.reporter())
+            .with_powerdns(powerdns.clone())
             .with_store(store.clone());
         let (stop, more) = (shutdown.clone(), peers.router());
         let store = store.clone();
@@ -112,7 +115,7 @@ pub(super) async fn replicate(
         poll: config.storage_poll_interval.0,
     };
     let schemas = schemas(&config.lmdbs);
-    let flushing = Flushing::start(&config, &schemas, &statuses, &shutdown);
+    let flushing = Flushing::start(&config, &schemas, &statuses, powerdns, &shutdown);
     let samples = directory_of_samples(&config);
     let stats_interval = config.lmdb_log_stats_interval.0;
     let pace = pace(&config, receive_only);

@@ -22,6 +22,8 @@ pub(super) enum Command {
     PurgeAll,
     /// Reads the list of zones.
     Rediscover,
+    /// Says which release it is.
+    Version,
 }
 
 impl Command {
@@ -30,6 +32,7 @@ impl Command {
             Self::Purge(names) => format!("PURGE {}", names.join(" ")),
             Self::PurgeAll => "PURGE".to_owned(),
             Self::Rediscover => "REDISCOVER".to_owned(),
+            Self::Version => "VERSION".to_owned(),
         }
     }
 
@@ -40,10 +43,11 @@ impl Command {
         }
     }
 
-    /// `PURGE` says how many answers were dropped, `REDISCOVER` begins with this word.
+    /// `PURGE` says how many answers were dropped, `REDISCOVER` begins with this word, `VERSION` has a word like `5.1.5`.
     fn is_done(&self, answer: &str) -> bool {
         match self {
             Self::Rediscover => answer.starts_with("Ok"),
+            Self::Version => !answer.trim().is_empty() && !answer.trim().contains(char::is_whitespace),
             _ => answer.trim().parse::<u64>().is_ok(),
         }
     }
@@ -88,6 +92,14 @@ impl Control {
     /// # Errors
     /// [`ControlError`]; whether PowerDNS has done it is not known then.
     pub(super) async fn send(&self, command: &Command) -> Result<(), ControlError> {
+        self.ask(command).await.map(drop)
+    }
+
+    /// The same, with the answer.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) async fn ask(&self, command: &Command) -> Result<String, ControlError> {
         let patience = command.patience();
         let answer = tokio::time::timeout(patience, self.exchange(command)).await;
         let answer = answer
@@ -100,13 +112,14 @@ impl Control {
                 error,
             })?;
         if command.is_done(&answer) {
-            return Ok(());
+            return Ok(answer.trim().to_owned());
         }
         Err(ControlError::Answer {
             path: self.path.clone(),
             command: match command {
                 Command::Rediscover => "REDISCOVER",
-                _ => "PURGE",
+                Command::Version => "VERSION",
+                Command::Purge(_) | Command::PurgeAll => "PURGE",
             },
             answer: answer.chars().take(200).collect(),
         })
@@ -161,16 +174,19 @@ pub(super) mod tests {
 
         let mut told = powerdns(UnixListener::bind(&path).unwrap(), |line| match line {
             "REDISCOVER" => "Ok".into(),
+            "VERSION" => "5.1.5".into(),
             "PURGE" => "Unknown command: 'PURGE'".into(),
             _ => "17\n".into(),
         });
         let purge = Command::Purge(vec!["a.example.".into(), "z.example.$".into()]);
         control.send(&purge).await.unwrap();
         control.send(&Command::Rediscover).await.unwrap();
+        assert_eq!(control.ask(&Command::Version).await.unwrap(), "5.1.5");
         let wrong = control.send(&Command::PurgeAll).await.unwrap_err();
         assert!(wrong.to_string().contains("Unknown command"), "{wrong}");
         assert_eq!(told.recv().await.unwrap(), "PURGE a.example. z.example.$");
         assert_eq!(told.recv().await.unwrap(), "REDISCOVER");
+        assert_eq!(told.recv().await.unwrap(), "VERSION");
         assert_eq!(told.recv().await.unwrap(), "PURGE");
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Pure: [`keys`] and `values` read what PowerDNS stores, `rules` says which cached answers an entry can change,
 //! [`Touched`] collects that in bounded memory, `settle` says what to send when. [`Control`] speaks to the socket and
-//! [`Flusher`] does all of it in time. `sync` knows of [`Touched`] only. [`samples`] names zones for a probe of PowerDNS.
+//! [`Flusher`] does all of it in time. `sync` knows of [`Touched`] only. [`samples`] names zones for a probe of PowerDNS, and
+//! [`watch_version`] asks it which release it is.
 
 mod control;
 mod flusher;
@@ -12,9 +13,11 @@ pub mod samples;
 mod settle;
 mod touched;
 mod values;
+mod version;
 mod zones;
 
 pub use control::Control;
 pub use flusher::Flusher;
 pub use rules::Change;
 pub use touched::Touched;
+pub use version::watch_version;

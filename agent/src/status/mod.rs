@@ -7,6 +7,7 @@ mod http;
 mod metrics;
 mod page;
 mod peers;
+mod powerdns;
 mod report;
 mod reporter;
 mod serving;
@@ -27,6 +28,7 @@ pub use health::{HealthRules, Level, Limits};
 pub use http::serve;
 pub use metrics::{DatabaseMetrics, Metrics};
 pub use peers::{Ago, PeerContact, PeerLink, PeersReport, PeersReporter, RefusedPeer};
+pub use powerdns::PowerDnsStatus;
 pub use reporter::DatabaseStatus;
 pub use serving::{Basis, Serving, ServingStatus};
 pub use state::{Clock, DatabaseState, Now, Way};
@@ -53,6 +55,7 @@ pub struct Status {
     peers: Option<PeersReporter>,
     store: Option<Arc<dyn Store>>,
     serving: ServingStatus,
+    powerdns: PowerDnsStatus,
     clock: Clock,
     started: Now,
 }
@@ -74,6 +77,7 @@ impl Status {
             peers: None,
             store: None,
             serving: ServingStatus::default(),
+            powerdns: PowerDnsStatus::default(),
             started: clock(),
             clock,
         }
@@ -97,6 +101,13 @@ impl Status {
     #[must_use]
     pub fn with_serving(mut self, serving: ServingStatus) -> Self {
         self.serving = serving;
+        self
+    }
+
+    /// Shows which PowerDNS runs beside it.
+    #[must_use]
+    pub fn with_powerdns(mut self, powerdns: PowerDnsStatus) -> Self {
+        self.powerdns = powerdns;
         self
     }
 

@@ -8,6 +8,7 @@ use super::Status;
 use super::events::Event;
 use super::health::{Check, Level};
 use super::peers::PeersReport;
+use super::powerdns::PowerDnsReport;
 use super::serving::{Basis, Serving};
 use super::state::{DatabaseState, Now};
 use crate::human::age;
@@ -61,6 +62,7 @@ pub(super) struct Report {
     pub store_clock: Option<ClockReport>,
     /// The fingerprint of the key that the store accepted last; null without such keys.
     pub store_key: Option<String>,
+    pub powerdns: PowerDnsReport,
     pub databases: BTreeMap<String, DatabaseReport>,
     /// Null where no peers are configured.
     pub peers: Option<PeersReport>,
@@ -293,6 +295,7 @@ impl Status {
                 .max_by_key(|skew| skew.measured)
                 .map(ClockReport::from),
             store_key: self.store.as_ref().and_then(|store| store.key()),
+            powerdns: self.powerdns.report(),
             databases: states
                 .into_iter()
                 .map(|(name, state)| (name, database(&state, &self.identity.instance, now)))
