@@ -2,9 +2,13 @@
 #
 #   docker build --target operator --tag zonetide/operator .
 #   buildah bud  --target operator --tag zonetide/operator .
+#
+# Which PowerDNS it is follows from the Debian below it: 5.1 or newer from unstable, 4.9 with
+# --build-arg POWERDNS_DEBIAN_IMAGE=docker.io/library/debian:trixie-slim
 
 ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-trixie
 ARG DEBIAN_IMAGE=docker.io/library/debian:trixie-slim
+ARG POWERDNS_DEBIAN_IMAGE=docker.io/library/debian:sid-slim
 
 # ---- the two programs, from source
 FROM ${RUST_IMAGE} AS build
@@ -53,7 +57,7 @@ USER 953:953
 ENTRYPOINT ["/usr/local/bin/zonetide-agent"]
 
 # ---- PowerDNS with its LMDB backend, from Debian's packages, with the user ID of PowerDNS's own images, and an editor for `pdnsutil edit-zone`
-FROM ${DEBIAN_IMAGE} AS powerdns
+FROM ${POWERDNS_DEBIAN_IMAGE} AS powerdns
 RUN groupadd --gid 953 pdns \
  && useradd --uid 953 --gid pdns --home-dir /var/lib/powerdns --shell /usr/sbin/nologin pdns \
  && apt-get update -qq \

@@ -57,7 +57,7 @@ unit: ## All tests but the cluster's
 	@$(STEP) "unit tests" cargo nextest run --workspace --exclude zonetide-e2e
 
 .PHONY: e2e
-e2e: e2e-tools install run-e2e ## The tests on the cluster, which is brought up and given this checkout's images
+e2e: e2e-tools install test-images run-e2e ## The tests on the cluster, which is brought up and given this checkout's images
 
 # Before the images are loaded, of which MinIO's is one where it cannot be pulled.
 .PHONY: e2e-tools
@@ -68,6 +68,10 @@ e2e-tools:
 images: ## Build this checkout's images and load them into the cluster
 	@$(STEP) "images" e2e/cluster/images.sh build $(IMAGES) $(TAG)
 	@$(STEP) "loading images" e2e/cluster/images.sh load $(IMAGES) $(TAG)
+
+.PHONY: test-images
+test-images: ## Build and load the images of PowerDNS that only tests run
+	@$(STEP) "test images" e2e/cluster/images.sh test $(IMAGES) $(TAG)
 
 .PHONY: cluster-up
 cluster-up: ## Bring up the cluster that tests and demo run on

@@ -55,6 +55,13 @@ pub const PAUSED_ANNOTATION: &str = "zonetide.dev/paused";
         description = "Why the cluster is ready or not; kubectl describe says more"
     ),
     printcolumn(
+        name = "PowerDNS",
+        type_ = "string",
+        json_path = ".status.powerdnsVersion",
+        description = "The release series of PowerDNS that the servers' data are of",
+        priority = 1
+    ),
+    printcolumn(
         name = "Source",
         type_ = "string",
         json_path = ".status.objectStore.source",

@@ -49,6 +49,8 @@ pub enum Reason {
     Scaling,
     /// Not ready: no server takes API requests yet.
     NoApiPod,
+    /// Not ready: servers run another PowerDNS than they should, or a release with known faults.
+    PowerDnsNotSupported,
     /// Not progressing: everything is as the spec says.
     UpToDate,
     /// The annotation zonetide.dev/paused is set.
@@ -115,6 +117,7 @@ impl Reason {
             Self::ServersStarting => "ServersStarting",
             Self::Scaling => "Scaling",
             Self::NoApiPod => "NoApiPod",
+            Self::PowerDnsNotSupported => "PowerDNSNotSupported",
             Self::UpToDate => "UpToDate",
             Self::PausedByAnnotation => "PausedByAnnotation",
             Self::InvalidSpec => "InvalidSpec",

@@ -32,7 +32,7 @@ pub use credentials::{
 pub use expose::{ExposeSpec, ExposedHost};
 pub use object_store::{CaSecretRef, Engine, ManagedStorageSpec, ManagedStore, ObjectStoreSpec, S3Store};
 pub use owned_settings::OWNED_SETTINGS;
-pub use powerdns::{ApiKeySecretRef, ImagePullPolicy, PowerDnsSpec};
+pub use powerdns::{ApiKeySecretRef, ImagePullPolicy, PowerDnsSpec, PowerDnsVersion};
 pub use replication::ReplicationSpec;
 pub use scheduling::SchedulingSpec;
 pub use service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceSpec, ServiceType};

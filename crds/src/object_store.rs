@@ -207,13 +207,14 @@ pub struct S3Store {
     ))]
     pub bucket: String,
 
-    /// Where in the bucket this cluster's objects are; the database schema is appended (`PREFIX/schema-5/`).
-    /// DnsClusters with the same bucket and prefix serve the same zones, in different Kubernetes clusters too.
-    /// Default: `NAMESPACE/NAME`.
+    /// What the names of this cluster's objects start with, as written here: usually it ends in `/`, and may be empty.
+    /// DnsClusters with the same bucket and prefix serve the same zones, in different Kubernetes clusters too, and so do Lightning
+    /// Streams; their databases must be of the same schema. To DnsClusters that an older release made, `/schema-5/` is appended for ever.
+    /// Default: `NAMESPACE/NAME/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
-        length(min = 1, max = 256),
-        regex(pattern = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/?$")
+        length(max = 256),
+        regex(pattern = r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/?)?$")
     )]
     pub prefix: Option<String>,
 

@@ -10,6 +10,9 @@ use crate::setting_values::REFUSED;
 const BACKEND: &str = "the servers keep zones in LMDB, which is what is replicated: remove it";
 const MAP_SIZE: &str = "it follows from the volume: set spec.storage.size instead";
 const REPLICATION: &str = "replication depends on its value: remove it";
+const NOTIFICATION: &str =
+    "with \"no\" PowerDNS 5.1 forgets changes of a zone's kind, account, catalog and primaries: remove it";
+const VERSION: &str = "it follows from spec.powerdns.version: remove it";
 const DNS_PORT: &str = "the servers listen on every address at a high port: set spec.service.port instead";
 const API: &str = "the operator configures the API and the Service NAME-api in front of it: remove it";
 const API_KEY: &str = "settings are readable by many: name a Secret in spec.powerdns.apiKeySecretRef instead";
@@ -24,11 +27,14 @@ pub const OWNED_SETTINGS: &[(&str, &str)] = &[
     ("module-dir", BACKEND),
     ("lmdb-filename", BACKEND),
     ("lmdb-map-size", MAP_SIZE),
+    ("lmdb-shards-map-size", MAP_SIZE),
     ("lmdb-shards", REPLICATION),
     ("lmdb-lightning-stream", REPLICATION),
     ("lmdb-random-ids", REPLICATION),
     ("lmdb-flag-deleted", REPLICATION),
-    ("lmdb-schema-version", REPLICATION),
+    ("lmdb-schema-version", VERSION),
+    ("lmdb-split-domains-table", REPLICATION),
+    ("lmdb-write-notification-update", NOTIFICATION),
     ("local-address", DNS_PORT),
     ("local-address-nonexist-fail", DNS_PORT),
     ("local-port", DNS_PORT),

@@ -11,8 +11,15 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PowerDnsSpec {
-    /// The image with `pdns_server` and its LMDB backend, version 4.8 or 4.9 (database schema 5).
-    /// Default: the image that the operator was installed with.
+    /// The release series of PowerDNS, `"5.1"` or `"4.9"`, in quotes. It decides the default image, the settings that the operator
+    /// writes, and the schema of the databases, so it cannot change once there are volumes.
+    /// Default: "5.1" for a new DnsCluster; one whose volumes have data keeps what these are of, see `status.powerdnsVersion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<PowerDnsVersion>,
+
+    /// An image of that version with `pdns_server` and its LMDB backend: 5.1.4 or a later 5.1, 4.9.7 or a later 4.9. It is asked for its
+    /// version when it runs, and the condition Ready says what does not fit.
+    /// Default: the image for the version that the operator was installed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
@@ -34,6 +41,36 @@ pub struct PowerDnsSpec {
     /// CPU and memory of the PowerDNS container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+}
+
+/// A release series of PowerDNS that servers can run.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerDnsVersion {
+    #[serde(rename = "5.1")]
+    V5_1,
+    #[serde(rename = "4.9")]
+    V4_9,
+}
+
+impl PowerDnsVersion {
+    /// All that there are.
+    pub const ALL: [Self; 2] = [Self::V5_1, Self::V4_9];
+
+    /// As in a spec.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V5_1 => "5.1",
+            Self::V4_9 => "4.9",
+        }
+    }
+
+    /// The schema of its LMDB databases.
+    pub fn schema(self) -> u32 {
+        match self {
+            Self::V5_1 => 6,
+            Self::V4_9 => 5,
+        }
+    }
 }
 
 /// A key of a Secret in the namespace of the DnsCluster.

@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::PowerDnsVersion;
+
 /// What `status.observedGeneration` is before the operator has looked at an object for the first time: no generation.
 pub const NEVER_OBSERVED: i64 = -1;
 
@@ -52,6 +54,10 @@ pub struct DnsClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub retiring_instances: Vec<String>,
+
+    /// The release series of PowerDNS that the servers' data are of. It stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub powerdns_version: Option<PowerDnsVersion>,
 
     /// The pod that the Service `NAME-api` sends API requests to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

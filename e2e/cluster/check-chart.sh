@@ -7,12 +7,15 @@ render() { helm template zonetide charts/zonetide --namespace zonetide-system --
 fail() { echo "$*" >&2; exit 1; }
 render >/dev/null
 render --set image.repository=registry.test/operator --set image.tag=dev --set agent.image=registry.test/agent:dev \
-  --set powerdns.image=registry.test/powerdns:dev >/dev/null
+  --set 'powerdns.images.5\.1=registry.test/powerdns:dev' >/dev/null
 render --set watchNamespace=dns --set metrics.service=true --set crds.install=false --set replicas=2 >/dev/null
 refused() {
   if render "$@" >/dev/null 2>&1; then fail "charts/zonetide/values.schema.json lets a wrong value pass: $*"; fi
 }
 refused --set noSuchValue=1
+refused --set powerdns.image=registry.test/powerdns:dev
+render --set powerdns.image=registry.test/powerdns:dev 2>&1 | grep -qF 'powerdns.images."4.9"' ||
+  fail "the chart does not say where powerdns.image has gone"
 refused --set 'expose.domains={*.example.org}'
 
 render | grep -A 3 'resources: \[persistentvolumeclaims\]' | grep -qF 'verbs: [list, patch, delete]' ||

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The chart in the cluster.
 #
-#   install.sh install PREFIX TAG   install or upgrade it with the images PREFIX/{operator,agent,powerdns}:TAG
+#   install.sh install PREFIX TAG   install or upgrade it with the images PREFIX/{operator,agent,powerdns,powerdns-4.9}:TAG
 #   install.sh remove               from a cluster of the user's own: take away the example and the chart
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -26,7 +26,7 @@ install_chart() {
   id=$("$HERE/images.sh" id "$1/operator:$2")
   "$BIN/helm" upgrade --install "$RELEASE" "$ROOT/charts/zonetide" --namespace $NAMESPACE --create-namespace \
     --set "image.repository=$1/operator,image.tag=$2,image.pullPolicy=$pull" \
-    --set "agent.image=$1/agent:$2,powerdns.image=$1/powerdns:$2" \
+    --set "agent.image=$1/agent:$2,powerdns.images.5\.1=$1/powerdns:$2,powerdns.images.4\.9=$1/powerdns-4.9:$2" \
     --set-json 'expose.domains=["{namespace}.zonetide.test"]' \
     --set-string "podAnnotations.zonetide\\.dev/image-id=$id" --wait --timeout 3m >"$LOGS/helm.log" 2>&1 || {
     cat "$LOGS/helm.log" >&2

@@ -31,7 +31,7 @@ step() {
 step tools
 step check
 step unit
-step cluster-up && step images && step install-only && step run-e2e
+step cluster-up && step images && step test-images && step install-only && step run-e2e
 if [ "${ZONETIDE_TEST_DOWN:-}" = 1 ]; then "$HERE/cluster.sh" down --wipe; fi
 
 echo

@@ -6,6 +6,8 @@ use kube::{Api, Client};
 
 use crate::names::{OPERATOR_DEPLOYMENT, OPERATOR_NAMESPACE};
 
+/// The image for servers of 5.1 whose spec names none.
+pub const POWERDNS_51_IMAGE: &str = "ZONETIDE_POWERDNS_51_IMAGE";
 /// The images for stores whose spec names none.
 pub const GARAGE_IMAGE: &str = "ZONETIDE_GARAGE_IMAGE";
 pub const MINIO_IMAGE: &str = "ZONETIDE_MINIO_IMAGE";

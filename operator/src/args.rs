@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use clap::{Parser, ValueEnum};
 use zonetide_crds::ImagePullPolicy;
 
-use crate::settings::{ExposeDomain, ExposeSettings, Settings};
+use crate::settings::{ExposeDomain, ExposeSettings, PowerDnsImages, Settings};
 
 const EXAMPLE: &str = "\
 Install it with the Helm chart: that brings the definition of DnsCluster, the permissions and the images together.
@@ -28,13 +28,21 @@ pub struct Args {
     #[arg(long, env = "ZONETIDE_AGENT_IMAGE", default_value = concat!("docker.io/zonetide/agent:", env!("CARGO_PKG_VERSION")))]
     pub agent_image: String,
 
-    /// Image of PowerDNS for clusters that name none; version 4.8 or 4.9
+    /// Image of PowerDNS 5.1 for clusters that name none; 5.1.4 or newer
     #[arg(
         long,
-        env = "ZONETIDE_POWERDNS_IMAGE",
+        env = "ZONETIDE_POWERDNS_51_IMAGE",
+        default_value = "docker.io/powerdns/pdns-auth-51:5.1.5"
+    )]
+    pub powerdns_51_image: String,
+
+    /// Image of PowerDNS 4.9 for clusters of that version that name none; 4.9.7 or newer
+    #[arg(
+        long,
+        env = "ZONETIDE_POWERDNS_49_IMAGE",
         default_value = "docker.io/powerdns/pdns-auth-49:4.9.18"
     )]
-    pub powerdns_image: String,
+    pub powerdns_49_image: String,
 
     /// Image of Garage for managed object stores that name none
     #[arg(
@@ -129,7 +137,10 @@ impl Args {
     pub fn settings(&self, ipv6_first: bool, kubelet_sleeps: bool) -> Settings {
         Settings {
             agent_image: self.agent_image.clone(),
-            powerdns_image: self.powerdns_image.clone(),
+            powerdns_images: PowerDnsImages {
+                v5_1: self.powerdns_51_image.clone(),
+                v4_9: self.powerdns_49_image.clone(),
+            },
             garage_image: self.garage_image.clone(),
             cloudflare_api: self.cloudflare_api.clone(),
             minio_image: self.minio_image.clone(),

@@ -14,6 +14,9 @@ pub const API_ACTIVE: &str = "active";
 /// On the pods: a change of what they read only once replaces them.
 pub const CHECKSUM_ANNOTATION: &str = "zonetide.dev/config-checksum";
 
+/// On servers' `StatefulSets` and on volumes' claims: the PowerDNS that the data are of. What releases before this one made has none.
+pub const VERSION_ANNOTATION: &str = "zonetide.dev/powerdns-version";
+
 /// On the pods, while servers take over new keys: the fingerprint of those.
 pub const KEYS_ANNOTATION: &str = "zonetide.dev/keys";
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use zonetide_crds::ImagePullPolicy;
+use zonetide_crds::{ImagePullPolicy, PowerDnsVersion};
 
 /// Images and defaults for every `DnsCluster`.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub agent_image: String,
-    pub powerdns_image: String,
+    pub powerdns_images: PowerDnsImages,
     pub garage_image: String,
     /// Where Cloudflare's API is. Tokens of Cloudflare's go there and nowhere else.
     pub cloudflare_api: String,
@@ -26,6 +26,22 @@ impl Settings {
     /// The address that means all of the pod's, for programs that take a single one.
     pub fn any_address(&self) -> &'static str {
         if self.ipv6_first { "[::]" } else { "0.0.0.0" }
+    }
+}
+
+/// PowerDNS for clusters that name no image, by version.
+#[derive(Clone, Debug)]
+pub struct PowerDnsImages {
+    pub v5_1: String,
+    pub v4_9: String,
+}
+
+impl PowerDnsImages {
+    pub fn of(&self, version: PowerDnsVersion) -> &str {
+        match version {
+            PowerDnsVersion::V5_1 => &self.v5_1,
+            PowerDnsVersion::V4_9 => &self.v4_9,
+        }
     }
 }
 

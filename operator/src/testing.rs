@@ -21,7 +21,7 @@ use crate::{
         validate::validate,
     },
     secret::SecretText,
-    settings::{ExposeSettings, Settings},
+    settings::{ExposeSettings, PowerDnsImages, Settings},
 };
 
 pub(crate) const MANAGED: &str = "{objectStore: {managed: {}}}";
@@ -40,7 +40,10 @@ pub(crate) fn cluster(spec: &str) -> DnsCluster {
 pub(crate) fn settings() -> Settings {
     Settings {
         agent_image: "agent:test".into(),
-        powerdns_image: "powerdns:test".into(),
+        powerdns_images: PowerDnsImages {
+            v5_1: "powerdns-5.1:test".into(),
+            v4_9: "powerdns-4.9:test".into(),
+        },
         garage_image: "garage:test".into(),
         cloudflare_api: "http://cloudflare.test/v4".into(),
         minio_image: "minio:test".into(),
@@ -62,6 +65,7 @@ pub(crate) fn fetched(spec: &str) -> Fetched {
         store_pods: vec![],
         stateful_set: None,
         store_stateful_set: None,
+        claims: vec![],
         api_endpoints: None,
         refusals: Refusals::default(),
         secrets: Secrets {

@@ -199,6 +199,8 @@ mod tests {
         let name = format!("{PREFIX}{}", snapshot("0a1b2c3d-shore-tide-0", 1));
         put(&client, "shore.zones", [name]).await;
         assert_eq!(source.remove_bucket(&keys).await, Ok(BucketRemoval::NotEmpty));
+        assert_eq!(source.has_objects(&keys, PREFIX).await, Ok(true));
+        assert_eq!(source.has_objects(&keys, "shore/tide/schema-6/").await, Ok(false));
 
         assert_eq!(source.remove_own(&keys, &own()).await.unwrap().objects, 1);
         assert_eq!(source.remove_bucket(&keys).await, Ok(BucketRemoval::Removed));

@@ -14,7 +14,7 @@ mod tests {
             refusals::Refusals,
             validate::validate,
         },
-        settings::{ExposeSettings, Settings},
+        settings::{ExposeSettings, PowerDnsImages, Settings},
     };
     use zonetide_testbed::Version;
 
@@ -39,6 +39,7 @@ mod tests {
             store_pods: vec![],
             stateful_set: None,
             store_stateful_set: None,
+            claims: vec![],
             api_endpoints: None,
             refusals: Refusals::default(),
             secrets: Secrets {
@@ -52,7 +53,10 @@ mod tests {
         };
         let settings = Settings {
             agent_image: "agent".into(),
-            powerdns_image: "powerdns".into(),
+            powerdns_images: PowerDnsImages {
+                v5_1: "powerdns".into(),
+                v4_9: "powerdns".into(),
+            },
             garage_image: "garage".into(),
             cloudflare_api: String::new(),
             minio_image: "minio".into(),

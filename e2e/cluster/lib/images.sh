@@ -40,19 +40,24 @@ image_of_program() {
   rm -rf "$dir"
 }
 
-debian_tree() {
+# debian_base RELEASE FILE. Mirrors of unstable may lag behind the date that its index is good until.
+debian_base() {
   # shellcheck disable=SC2046  # nothing, or one word
-  mmdebstrap --quiet --variant=minbase --include=ca-certificates \
-    --aptopt='APT::Install-Recommends "false"' "$DEBIAN_RELEASE" "$1" $(debian_mirror)
+  mmdebstrap --quiet --variant=minbase --include=ca-certificates --aptopt='APT::Install-Recommends "false"' \
+    --aptopt='Acquire::Check-Valid-Until "false"' "$1" "$2" $(debian_mirror)
 }
 
-# Stands in for Debian's own image: the same packages, from Debian's mirror.
-debian_image() {
-  local version="$DEBIAN_RELEASE 1" tar=$CACHE/images/debian-$DEBIAN_RELEASE.tar
-  image_is "$DEBIAN_IMAGE" "$version" && return
+# Stand in for Debian's own images: the same packages, from Debian's mirror.
+debian_image() { debian_image_of "$DEBIAN_IMAGE" "$DEBIAN_RELEASE"; }
+debian_5_image() { debian_image_of "$POWERDNS_5_DEBIAN_IMAGE" "$POWERDNS_5_DEBIAN_RELEASE"; }
+
+# debian_image_of IMAGE RELEASE
+debian_image_of() {
+  local image=$1 release=$2 version="$2 1" tar=$CACHE/images/debian-$2.tar
+  image_is "$image" "$version" && return
   rm -f "$tar"
-  logged debian-image "making $DEBIAN_IMAGE from Debian packages" debian_tree "$tar"
-  image_from_tree "$DEBIAN_IMAGE" "$version" "$tar" --cmd /bin/bash
+  logged "debian-image-$release" "making $image from Debian packages" debian_base "$release" "$tar"
+  image_from_tree "$image" "$version" "$tar" --cmd /bin/bash
   rm -f "$tar"
 }
 

@@ -9,7 +9,10 @@ use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-pub use self::{silence::Silences, status::AgentStatus};
+pub use self::{
+    silence::Silences,
+    status::{AgentStatus, PowerDns},
+};
 use crate::{error::root_cause, names::AGENT_PORT, reconcile::api_pod::is_ready};
 
 /// A thousand instances take a tenth of it. What listens in a pod may be anything.

@@ -36,7 +36,18 @@ pub struct AgentStatus {
     #[serde(deserialize_with = "lenient")]
     pub health: Health,
     #[serde(deserialize_with = "lenient")]
+    pub powerdns: PowerDns,
+    #[serde(deserialize_with = "lenient")]
     pub databases: BTreeMap<String, Database>,
+}
+
+/// The PowerDNS beside it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PowerDns {
+    /// What it said of itself last, like `5.1.5`.
+    #[serde(deserialize_with = "lenient")]
+    pub version: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

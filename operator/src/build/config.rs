@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use zonetide_crds::PowerDnsVersion;
 
 use super::store_ca;
 use crate::{
@@ -45,12 +46,14 @@ pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
     };
     let web_address = if plan.settings.ipv6_first { "::" } else { "0.0.0.0" };
     // No cache is among them: they stay on, and the agent flushes what it has merged.
-    let owned: [(&str, String); 16] = [
+    let owned: [(&str, String); 17] = [
         ("launch", "lmdb".to_owned()),
         ("lmdb-filename", format!("{DATA_DIR}/pdns.lmdb")),
         ("lmdb-shards", "1".to_owned()),
         ("lmdb-lightning-stream", "yes".to_owned()),
         ("lmdb-map-size", servers.map_size_mb.to_string()),
+        // No image upgrades databases by itself.
+        ("lmdb-schema-version", plan.origin.version.schema().to_string()),
         ("local-address", addresses.to_owned()),
         // Nodes without IPv6 have no [::].
         ("local-address-nonexist-fail", "no".to_owned()),
@@ -65,6 +68,13 @@ pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
         ("setgid", String::new()),
     ];
     settings.extend(owned);
+    // What 4.9 does not know ends it.
+    if plan.origin.version == PowerDnsVersion::V5_1 {
+        settings.insert("lmdb-shards-map-size", servers.map_size_mb.to_string());
+        settings.insert("lmdb-split-domains-table", "no".to_owned());
+        // With `no` 5.1.5 takes changes of a zone's kind, account, catalog and primaries over the API, and forgets them.
+        settings.insert("lmdb-write-notification-update", "yes".to_owned());
+    }
     let mut text = String::from("# Written by the Zonetide operator: change spec.powerdns.config instead.\n");
     for (name, value) in settings {
         text.push_str(name);

@@ -91,6 +91,7 @@ pub(super) fn stateful_set(plan: &Plan, managed: &ManagedStore, node: Node) -> S
                 spec: Some(pod(plan, node)),
             },
             volume_claim_templates: Some(vec![claim(
+                plan.origin,
                 &managed.storage.size,
                 managed.storage.storage_class_name.clone(),
             )]),

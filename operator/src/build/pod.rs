@@ -170,7 +170,7 @@ fn powerdns(plan: &Plan) -> Container {
         image: Some(
             spec.image
                 .clone()
-                .unwrap_or_else(|| plan.settings.powerdns_image.clone()),
+                .unwrap_or_else(|| plan.settings.powerdns_images.of(plan.origin.version).to_owned()),
         ),
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         command: Some(command.map(str::to_owned).into()),

@@ -23,6 +23,7 @@ use crate::{
     objectstore::renewal::source_annotation,
     reconcile::{
         keys::Access,
+        origin::Origin,
         plan::{Plan, ServerPlan},
     },
     secret::SecretText,
@@ -120,7 +121,10 @@ pub fn object_store(plan: &Plan, access: &Access) -> Secret {
 fn stateful_set(plan: &Plan, template: PodTemplateSpec, partition: i32) -> StatefulSet {
     let storage = &plan.spec.storage;
     StatefulSet {
-        metadata: metadata(plan, Part::Dns, plan.names.cluster.clone()),
+        metadata: ObjectMeta {
+            annotations: plan.origin.annotation().map(|annotation| [annotation].into()),
+            ..metadata(plan, Part::Dns, plan.names.cluster.clone())
+        },
         spec: Some(StatefulSetSpec {
             replicas: Some(plan.spec.replicas),
             selector: plan.names.label_selector(Part::Dns),
@@ -137,7 +141,11 @@ fn stateful_set(plan: &Plan, template: PodTemplateSpec, partition: i32) -> State
             }),
             persistent_volume_claim_retention_policy: Some(keep_volumes()),
             template,
-            volume_claim_templates: Some(vec![claim(&storage.size, storage.storage_class_name.clone())]),
+            volume_claim_templates: Some(vec![claim(
+                plan.origin,
+                &storage.size,
+                storage.storage_class_name.clone(),
+            )]),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
@@ -153,10 +161,11 @@ pub(super) fn keep_volumes() -> StatefulSetPersistentVolumeClaimRetentionPolicy 
 }
 
 /// The volume `data` of each pod. Without labels: they could never be changed again.
-pub(super) fn claim(size: &str, storage_class_name: Option<String>) -> PersistentVolumeClaim {
+pub(super) fn claim(origin: Origin, size: &str, storage_class_name: Option<String>) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some("data".to_owned()),
+            annotations: origin.annotation().map(|annotation| [annotation].into()),
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeClaimSpec {

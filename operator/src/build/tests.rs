@@ -6,6 +6,7 @@ mod ingress;
 mod minio;
 mod revision;
 mod store_ca;
+mod version;
 mod web_identity;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
@@ -108,7 +109,7 @@ fn the_agents_file_is_yaml_with_the_bucket_and_where_its_keys_are_mounted() {
     let options = &config["storage"]["options"];
     assert_eq!(options["endpoint_url"], "http://s3.test:9000");
     assert_eq!(options["bucket"], "crater");
-    assert_eq!(options["global_prefix"], "shore/tide/schema-5/");
+    assert_eq!(options["global_prefix"], "shore/tide/");
     let mounts = agent_of(
         &resources
             .stateful_set
@@ -323,7 +324,7 @@ fn spread_constraints_without_a_selector_get_that_of_the_pods() {
 #[test]
 fn images_come_from_the_spec_or_else_from_the_installation() {
     let pod = pod_of(MANAGED);
-    assert_eq!(pod.containers[0].image.as_deref(), Some("powerdns:test"));
+    assert_eq!(pod.containers[0].image.as_deref(), Some("powerdns-5.1:test"));
     assert_eq!(agent_of(&pod).image.as_deref(), Some("agent:test"));
     let own = pod_of("{objectStore: {managed: {}}, powerdns: {image: mine, imagePullPolicy: Never}}");
     assert_eq!(own.containers[0].image.as_deref(), Some("mine"));

@@ -131,6 +131,20 @@ impl S3Bucket {
         }
     }
 
+    /// Whether there is an object whose name starts so.
+    pub async fn has_objects(&self, keys: &Keys, prefix: &str) -> Result<bool, StoreError> {
+        let client = self.client(keys);
+        let listing = client
+            .list_objects_v2()
+            .bucket(&self.bucket.name)
+            .prefix(prefix)
+            .max_keys(1);
+        match listing.send().await {
+            Ok(page) => Ok(!page.contents().is_empty()),
+            Err(error) => Err(self.explain(&error)),
+        }
+    }
+
     /// Whether nothing at all is in the bucket. One that is gone is empty.
     pub async fn is_empty(&self, keys: &Keys) -> Result<bool, StoreError> {
         let listing = self

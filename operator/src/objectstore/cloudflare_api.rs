@@ -234,13 +234,16 @@ impl CloudflareApi {
         parent: &str,
         scope: Scope<'_>,
     ) -> Result<TemporaryKeys, CloudflareError> {
-        let body = json!({
+        let mut body = json!({
             "bucket": scope.bucket,
             "parentAccessKeyId": parent,
             "permission": "object-read-write",
             "ttlSeconds": scope.ttl_seconds,
-            "prefixes": [scope.prefix],
         });
+        // Without one they are for the whole bucket.
+        if !scope.prefix.is_empty() {
+            body["prefixes"] = json!([scope.prefix]);
+        }
         let request = self.account_request(Method::POST, "r2/temp-access-credentials");
         self.send("CreateTemporaryCredentials", request.json(&body)).await
     }

@@ -69,6 +69,11 @@ pub enum StoreError {
         code: String,
     },
 
+    #[error(
+        "bucket {bucket} has objects under {prefix}, where earlier releases of Zonetide kept the zones of servers with PowerDNS 4.9: to serve these zones delete this DnsCluster, which has stored nothing yet, and apply it again with {prefix:?} as spec.objectStore.s3.prefix and \"4.9\" as spec.powerdns.version; to begin without them, with another prefix"
+    )]
+    OlderObjects { bucket: String, prefix: String },
+
     #[error("{endpoint} has no bucket {bucket}: create it, or set spec.objectStore.s3.createBucket to true")]
     BucketMissing { endpoint: String, bucket: String },
 
@@ -355,7 +360,7 @@ impl StoreError {
             | Self::Sts { .. }
             | Self::NoTls { .. }
             | Self::NotRemovable => Reason::StoreError,
-            Self::Spec { .. } => Reason::InvalidSpec,
+            Self::Spec { .. } | Self::OlderObjects { .. } => Reason::InvalidSpec,
             Self::CaNotGranted
             | Self::NotGranted { .. }
             | Self::PrefixNotGranted { .. }

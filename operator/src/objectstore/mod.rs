@@ -47,7 +47,7 @@ pub struct Bucket {
     pub endpoint: String,
     pub region: String,
     pub name: String,
-    /// What object names start with; ends in the database schema and a slash.
+    /// What object names start with. It may be empty.
     pub prefix: String,
 }
 
@@ -112,6 +112,14 @@ pub trait Source: Send + Sync {
     /// The bucket over S3. None where the operator has no keys to it.
     fn s3(&self) -> Option<&S3Bucket> {
         None
+    }
+
+    /// Whether there is an object whose name starts so. False where the operator has no keys.
+    fn has_objects<'a>(&'a self, keys: &'a Keys, prefix: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        match self.s3() {
+            Some(s3) => s3.has_objects(keys, prefix).boxed(),
+            None => std::future::ready(Ok(false)).boxed(),
+        }
     }
 
     /// Removes the objects of the cluster's own servers, for a while, and what they have not uploaded to the end.

@@ -18,22 +18,27 @@ use crate::{
 
 const PARTS: [Part; 3] = [Part::Dns, Part::Garage, Part::Minio];
 
-/// Annotates the claims of servers and managed store that lack the annotation. Another value is somebody's choice and stays. Servers
-/// do not wait for this: what goes wrong is logged, and tried again by the next reconcile.
+/// A claim without what it asks for.
+pub type Claim = PartialObjectMeta<PersistentVolumeClaim>;
+
+/// The claims of the cluster's servers and managed store.
+pub(super) async fn list(context: &Context, names: &Names) -> Result<Vec<Claim>, kube::Error> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &names.namespace);
+    let params = ListParams::default().labels(&selector(names));
+    let claims = api.list_metadata(&params).await?;
+    Ok(claims
+        .items
+        .into_iter()
+        .filter(|claim| is_ours(claim, names))
+        .collect())
+}
+
+/// Annotates the claims that lack the annotation. Another value is somebody's choice and stays. Servers do not wait for this: what
+/// goes wrong is logged, and tried again by the next reconcile.
 pub(super) async fn keep(context: &Context, fetched: &Fetched) {
     let namespace = fetched.cluster.namespace().unwrap_or_default();
-    let cluster = fetched.cluster.name_any();
     let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
-    let names = Names { namespace, cluster };
-    let params = ListParams::default().labels(&selector(&names));
-    let claims = match api.list_metadata(&params).await {
-        Ok(claims) => claims,
-        Err(error) => {
-            tracing::warn!(%error, "cannot look at the PersistentVolumeClaims: Argo CD may prune them");
-            return;
-        }
-    };
-    for claim in claims.iter().filter(|claim| is_unprotected(claim, &names)) {
+    for claim in fetched.claims.iter().filter(|claim| is_unprotected(claim)) {
         annotate(&api, claim).await;
     }
 }
@@ -51,18 +56,19 @@ fn selector(names: &Names) -> String {
     )
 }
 
-fn is_unprotected(claim: &PartialObjectMeta<PersistentVolumeClaim>, names: &Names) -> bool {
+fn is_ours(claim: &Claim, names: &Names) -> bool {
     let labels = claim.labels();
-    let is_ours = PARTS.iter().any(|part| {
+    PARTS.iter().any(|part| {
         let mut wanted = names.selector(*part).into_iter();
         wanted.all(|(key, value)| labels.get(&key) == Some(&value))
-    });
-    is_ours
-        && claim.metadata.deletion_timestamp.is_none()
-        && !claim.annotations().contains_key(ARGO_CD_ANNOTATION)
+    })
 }
 
-async fn annotate(api: &Api<PersistentVolumeClaim>, claim: &PartialObjectMeta<PersistentVolumeClaim>) {
+fn is_unprotected(claim: &Claim) -> bool {
+    claim.metadata.deletion_timestamp.is_none() && !claim.annotations().contains_key(ARGO_CD_ANNOTATION)
+}
+
+async fn annotate(api: &Api<PersistentVolumeClaim>, claim: &Claim) {
     let name = claim.name_any();
     // Not over a value that somebody has set since.
     let patch = json!({"metadata": {

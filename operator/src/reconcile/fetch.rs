@@ -12,7 +12,9 @@ use zonetide_crds::{DnsCluster, DnsClusterSpec, Engine};
 
 use super::{
     admin, api_service,
+    claims::{self, Claim},
     grant::Foreign,
+    origin,
     ownership::{Taken, claim},
     refusals::{self, Refusals},
 };
@@ -48,6 +50,8 @@ pub struct Fetched {
     /// The servers' `StatefulSet`, and the managed store's, where there are any.
     pub stateful_set: Option<StatefulSet>,
     pub store_stateful_set: Option<StatefulSet>,
+    /// The claims of volumes, which stay when a DnsCluster is deleted.
+    pub claims: Vec<Claim>,
     /// The pods that the Service of the API leads to; None when that cannot be read.
     pub api_endpoints: Option<Vec<String>>,
     /// What the API server says of pods that cannot be made.
@@ -110,6 +114,20 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
     });
     let stateful_set = own_set(context, &cluster, Some(&names.cluster)).await?;
     let store_stateful_set = own_set(context, &cluster, store_name.as_ref()).await?;
+    let claims = match claims::list(context, &names).await {
+        Ok(claims) => claims,
+        Err(error) if origin::is_known_without_claims(&cluster, stateful_set.as_ref()) => {
+            tracing::warn!(%error, "cannot look at the PersistentVolumeClaims: Argo CD may prune them");
+            Vec::new()
+        }
+        Err(source) => {
+            return Err(FetchError::Get {
+                what: "the PersistentVolumeClaims of DnsCluster",
+                name: name.to_owned(),
+                source,
+            });
+        }
+    };
     let lacking = [
         (&stateful_set, pods.len()),
         (&store_stateful_set, store_pods.len()),
@@ -123,6 +141,7 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
         store_pods,
         stateful_set,
         store_stateful_set,
+        claims,
         secrets,
         taken,
     }))

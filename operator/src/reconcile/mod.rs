@@ -6,7 +6,7 @@ pub mod admin;
 pub mod api_pod;
 pub mod api_service;
 pub mod apply;
-mod claims;
+pub mod claims;
 pub mod conditions;
 mod credentials;
 pub mod expose;
@@ -15,6 +15,7 @@ pub mod grant;
 mod instances;
 pub mod keys;
 pub mod notices;
+pub mod origin;
 pub mod outcome;
 pub mod ownership;
 pub mod plan;
@@ -32,6 +33,7 @@ mod sts_store;
 mod trouble;
 pub mod validate;
 pub mod verdict;
+mod version;
 
 use std::{sync::Arc, time::Duration};
 
@@ -186,7 +188,8 @@ async fn areas(
         }
     };
     // Servers that have keys wait for nothing. Others are made once there are some.
-    let known = keys::are_known(plan, fetched);
+    // But for a new one it is looked first whether its place in the bucket is free.
+    let known = keys::are_known(plan, fetched) && !plan.origin.is_new;
     if known {
         match servers(context, plan, fetched, reports, done.paused).await {
             Ok(applied) => done.servers(applied),

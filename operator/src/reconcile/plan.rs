@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use zonetide_crds::{DnsClusterSpec, Reason, WebIdentity};
+use zonetide_crds::{DnsClusterSpec, PowerDnsVersion, Reason, WebIdentity};
 
-use super::{expose::Exposure, sts_store};
+use super::{expose::Exposure, origin::Origin, sts_store};
 use crate::{
     hex::hex,
     map_size::SizeError,
@@ -29,6 +29,18 @@ pub enum ValidateError {
     SettingOwned(String),
     #[error("the value of {0} in spec.powerdns.config {1}")]
     SettingValue(String, &'static str),
+    #[error(
+        "spec.powerdns.version is {:?}, but the servers' data are of PowerDNS {}, and this release does not move them: write {:?}, or remove the field",
+        wanted.as_str(), made.as_str(), made.as_str()
+    )]
+    VersionChanged {
+        wanted: PowerDnsVersion,
+        made: PowerDnsVersion,
+    },
+    #[error(
+        "the volumes are of PowerDNS {0}, which this release of Zonetide does not know: upgrade Zonetide to the release that made them"
+    )]
+    VersionUnknown(String),
     #[error("spec.storage.size {size}: {source}")]
     Size { size: String, source: SizeError },
     #[error("spec.objectStore needs exactly one of managed and s3")]
@@ -74,6 +86,8 @@ pub struct Plan {
     pub owner: OwnerReference,
     pub spec: DnsClusterSpec,
     pub settings: Settings,
+    /// What it was made as.
+    pub origin: Origin,
     /// What instance IDs start with, up to the pod's name.
     pub instance_prefix: String,
     pub bucket: Bucket,

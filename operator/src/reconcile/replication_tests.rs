@@ -53,10 +53,7 @@ fn namesake(object: &str) -> Value {
 fn servers_whose_agents_have_nothing_to_complain_of_are_in_sync() {
     let (status, reason, message) = of(&ready(2), &[says(0, &json!({})), says(1, &json!({}))]);
     assert_eq!((status, reason), (Status::True, Reason::InSync));
-    assert!(
-        message.contains("bucket crater under shore/tide/schema-5/"),
-        "{message}"
-    );
+    assert!(message.contains("bucket crater under shore/tide/"), "{message}");
 }
 
 #[test]

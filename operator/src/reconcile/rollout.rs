@@ -10,8 +10,14 @@ use super::{
 
 /// How many servers, from the first on, keep the revision that they have: the `StatefulSet`'s partition. Servers are replaced from
 /// the last one on, each when those before it are ready. So a revision that does not get ready stops at one server, and
-/// another that is deleted or loses its node meanwhile comes back in the revision that works.
-pub(super) fn partition(replicas: i32, stateful_set: Option<&StatefulSet>, pods: &[Pod]) -> i32 {
+/// another that is deleted or loses its node meanwhile comes back in the revision that works. One that runs what it should not, by
+/// `fits`, stops it as well.
+pub(super) fn partition(
+    replicas: i32,
+    stateful_set: Option<&StatefulSet>,
+    pods: &[Pod],
+    fits: impl Fn(&str) -> bool,
+) -> i32 {
     let Some(stateful_set) = stateful_set else {
         return replicas;
     };
@@ -22,7 +28,7 @@ pub(super) fn partition(replicas: i32, stateful_set: Option<&StatefulSet>, pods:
     let done = |number: i32| {
         let name = format!("{}-{number}", stateful_set.name_any());
         let pod = pods.iter().find(|pod| pod.name_any() == name);
-        pod.is_some_and(|pod| is_ready(pod) && is_updated(pod, stateful_set))
+        pod.is_some_and(|pod| is_ready(pod) && is_updated(pod, stateful_set) && fits(&name))
     };
     let first_done = (0..replicas).rev().take_while(|number| done(*number)).last();
     match first_done.unwrap_or(replicas) {
@@ -68,7 +74,7 @@ mod tests {
             .iter()
             .map(|(name, ready, revision)| pod(name, *ready, revision))
             .collect();
-        partition(3, Some(&set()), &pods)
+        partition(3, Some(&set()), &pods, |_| true)
     }
 
     #[test]
@@ -90,7 +96,18 @@ mod tests {
             of(&[("a-0", true, "new"), ("a-1", true, "new"), ("a-2", true, "new")]),
             3
         );
-        assert_eq!(partition(3, None, &[]), 3);
+        assert_eq!(partition(3, None, &[], |_| true), 3);
+    }
+
+    #[test]
+    fn a_server_that_runs_what_it_should_not_is_the_last_that_is_replaced() {
+        let pods = [
+            pod("a-0", true, "old"),
+            pod("a-1", true, "old"),
+            pod("a-2", true, "new"),
+        ];
+        assert_eq!(partition(3, Some(&set()), &pods, |name| name != "a-2"), 3 - 1);
+        assert_eq!(partition(3, Some(&set()), &pods, |_| true), 1);
     }
 
     #[test]
@@ -98,13 +115,13 @@ mod tests {
         let mut unseen = set();
         unseen.metadata.generation = Some(3);
         assert_eq!(
-            partition(3, Some(&unseen), &[]),
+            partition(3, Some(&unseen), &[], |_| true),
             3,
             "from before there were partitions"
         );
         let strategy = serde_json::from_value(json!({"rollingUpdate": {"partition": 1}})).unwrap();
         unseen.spec.as_mut().unwrap().update_strategy = Some(strategy);
-        assert_eq!(partition(3, Some(&unseen), &[]), 1);
+        assert_eq!(partition(3, Some(&unseen), &[], |_| true), 1);
     }
 
     #[test]

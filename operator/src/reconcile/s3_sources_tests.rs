@@ -27,7 +27,7 @@ fn the_keys_of_an_existing_garage_have_a_name_that_no_other_cluster_has() {
     assert_eq!(request.admin_token.expose(), "t");
     assert_eq!(request.key_lifetime, SignedDuration::from_hours(2));
     assert!(request.create_bucket && !request.managed);
-    assert_eq!(request.bucket.prefix, "shore/tide/schema-5/");
+    assert_eq!(request.bucket.prefix, "shore/tide/");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{
     instances,
     outcome::Observed,
     plan::{Plan, ServerPlan},
-    retire, rollout,
+    retire, rollout, version,
 };
 use crate::{agents::AgentReport, build, context::Context, error::Error};
 
@@ -29,7 +29,10 @@ pub(super) async fn reconcile(
     let known = fetched.cluster.status.clone().unwrap_or_default();
     let retiring = instances::retiring(&known, plan, observed);
     retire::tell(context, plan, fetched, &retiring).await?;
-    let partition = rollout::partition(plan.spec.replicas, fetched.stateful_set.as_ref(), &fetched.pods);
+    let misfits = version::misfits(plan.origin.version, observed);
+    let fits = |name: &str| misfits.iter().all(|(pod, _)| pod != name);
+    let stateful_set = fetched.stateful_set.as_ref();
+    let partition = rollout::partition(plan.spec.replicas, stateful_set, &fetched.pods, fits);
     let servers = build::servers(plan, servers, partition);
     let config = servers.config.name_any();
     let stateful_set = Box::pin(apply::servers(context, servers)).await?.stateful_set;

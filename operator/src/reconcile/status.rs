@@ -157,6 +157,10 @@ pub fn compute(cluster: &DnsCluster, observed: Observed<'_>, outcome: &Outcome) 
             store.exposed = urls;
         }
         status.object_store = Some(store);
+        // Before there are servers another may be chosen yet.
+        if reconciled.is_some_and(|of| of.stateful_set.is_some()) {
+            status.powerdns_version = Some(plan.origin.version);
+        }
         status.instances = instances::own(&old, plan, observed);
         status.other_instances = instances::others(&old, plan, observed);
         status.retiring_instances = instances::retiring(&old, plan, observed);

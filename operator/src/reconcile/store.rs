@@ -11,6 +11,7 @@ use super::{
     apply,
     fetch::Fetched,
     keys::{self, Access},
+    origin,
     outcome::StoreOutcome,
     plan::Plan,
     trouble,
@@ -53,6 +54,20 @@ pub(super) async fn reconcile(
         Err(error) => return Ok(Err(error)),
     };
     apply::secret(context, build::object_store(plan, &obtained.access)).await?;
+    if plan.origin.is_new
+        && let (Some(keys), Some(older)) = (obtained.access.keys(), older_prefix(plan))
+    {
+        match source.has_objects(keys, &older).await {
+            Ok(false) => {}
+            Ok(true) => {
+                return Ok(Err(StoreError::OlderObjects {
+                    bucket: plan.bucket.name.clone(),
+                    prefix: older,
+                }));
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+    }
     let settled = match &obtained.access {
         Access::Made(held) => keys::hand_over(context, plan, &*source, fetched, held, reports).await?,
         Access::Given(_) | Access::ServiceAccount => true,
@@ -67,6 +82,14 @@ pub(super) async fn reconcile(
         settled,
         warnings,
     }))
+}
+
+/// Where an earlier release would have stored for this spec. In a managed store that is new nothing can be.
+fn older_prefix(plan: &Plan) -> Option<String> {
+    plan.spec.object_store.s3.as_ref()?;
+    let (new, older) = (&plan.bucket.prefix, origin::older_prefix(&plan.bucket.prefix));
+    // Whoever names that place means it.
+    (!new.is_empty() && older != *new).then_some(older)
 }
 
 /// The address of a pod that is ready and made from the newest template.

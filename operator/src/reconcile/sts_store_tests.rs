@@ -19,7 +19,7 @@ fn request(plan: &Plan, ip: Option<&str>) -> AssumeRoleRequest {
 fn the_managed_minio_is_reached_through_its_service_and_by_the_operator_at_its_pod() {
     let plan = plan(MANAGED_MINIO);
     assert_eq!(plan.bucket.endpoint, "http://tide-minio.shore.svc:9000");
-    assert_eq!(plan.bucket.prefix, "shore/tide/schema-5/");
+    assert_eq!(plan.bucket.prefix, "shore/tide/");
     let at = request(&plan, Some("fd00::7"));
     assert_eq!(at.bucket.endpoint, "http://[fd00::7]:9000");
     assert_eq!(at.sts_endpoint, at.bucket.endpoint);

@@ -104,10 +104,20 @@ fn last_words(container: &ContainerStatus) -> Option<String> {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let telling = |line: &&str| {
         let line = line.to_ascii_lowercase();
-        line.contains("error") || line.contains("fatal")
+        line.contains("error") || line.contains("fatal") || line.contains("exception")
     };
     let words = lines().rfind(telling).or_else(|| lines().next_back());
-    Some(words.map_or_else(|| format!("exit code {}", ended.exit_code), quoted))
+    let Some(words) = words else {
+        return Some(format!("exit code {}", ended.exit_code));
+    };
+    let of_another_version = container.name == "powerdns" && words.contains("schema version");
+    let remedy = if of_another_version {
+        "; its image is of another PowerDNS than the servers' data: name one of status.powerdnsVersion in spec.powerdns.image, or \
+         remove the field"
+    } else {
+        ""
+    };
+    Some(format!("{}{remedy}", quoted(words)))
 }
 
 fn unready(containers: &[&ContainerStatus]) -> String {
@@ -182,6 +192,20 @@ mod tests {
             summary(&[pod("a-0", &image)]),
             ": a-0 (agent: ErrImagePull: not found)"
         );
+    }
+
+    /// As PowerDNS 5.1 says on data of 4.9.
+    #[test]
+    fn an_image_of_another_schema_is_told_with_the_remedy() {
+        let ended = json!({"containerStatuses": [{
+            "name": "powerdns", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+            "state": {"terminated": {"exitCode": 1, "message": "STL Exception while filling the zone cache: This version of the \
+                lmdbbackend only supports schema version 6. Configuration demands a lower version. Not starting up.\n"}},
+        }]});
+        let told = summary(&[pod("a-0", &ended)]);
+        for part in ["only supports schema version 6", "spec.powerdns.image"] {
+            assert!(told.contains(part), "{told}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use zonetide_crds::{DnsClusterSpec, Engine, OWNED_SETTINGS, misread};
 use super::{
     expose::Exposure,
     fetch::Fetched,
+    origin::Origin,
     plan::{MANAGED_BUCKET, MANAGED_REGION, Plan, ServerPlan, StorePlan, ValidateError},
     s3_sources, sts_store,
 };
@@ -21,10 +22,6 @@ use crate::{
     settings::Settings,
 };
 
-/// The database schema of PowerDNS 4.8 and 4.9, the versions that this release runs. It ends every prefix: servers of
-/// different schemas must never share one.
-pub const SCHEMA: u32 = 5;
-
 /// Turns what was found into a plan.
 ///
 /// # Errors
@@ -35,11 +32,13 @@ pub fn validate(fetched: &Fetched, settings: &Settings) -> Result<Plan, Validate
         namespace: cluster.namespace().unwrap_or_default(),
         cluster: cluster.name_any(),
     };
-    let (bucket, store) = store(fetched, settings, &names)?;
+    let origin = Origin::of(fetched)?;
+    let (bucket, store) = store(fetched, settings, &names, origin)?;
     Ok(Plan {
         owner: cluster.controller_owner_ref(&()).unwrap_or_default(),
         instance_prefix: format!("{}-{}-", site(fetched), names.namespace),
-        servers: servers(fetched, &names),
+        servers: servers(fetched, &names, origin),
+        origin,
         bucket,
         store,
         exposure: Exposure::of(&cluster.spec, &names, &settings.expose),
@@ -50,8 +49,12 @@ pub fn validate(fetched: &Fetched, settings: &Settings) -> Result<Plan, Validate
     })
 }
 
-fn servers(fetched: &Fetched, names: &Names) -> Result<ServerPlan, ValidateError> {
+fn servers(fetched: &Fetched, names: &Names, origin: Origin) -> Result<ServerPlan, ValidateError> {
     let spec = &fetched.cluster.spec;
+    if let Some(wanted) = spec.powerdns.version.filter(|wanted| *wanted != origin.version) {
+        let made = origin.version;
+        return Err(ValidateError::VersionChanged { wanted, made });
+    }
     check_config(spec)?;
     let size = &spec.storage.size;
     let map_size_mb = map_size::from_volume(size).map_err(|source| ValidateError::Size {
@@ -127,12 +130,13 @@ fn store(
     fetched: &Fetched,
     settings: &Settings,
     names: &Names,
+    origin: Origin,
 ) -> Result<(Bucket, StorePlan), ValidateError> {
     let object_store = &fetched.cluster.spec.object_store;
-    let default_prefix = format!("{}/{}", names.namespace, names.cluster);
+    let default_prefix = format!("{}/{}/", names.namespace, names.cluster);
     match (&object_store.managed, &object_store.s3) {
         (Some(managed), None) if managed.engine == Engine::MinIO => {
-            sts_store::minio(fetched, names, managed, with_schema(&default_prefix))
+            sts_store::minio(fetched, names, managed, origin.prefix(&default_prefix))
         }
         (Some(managed), None) => {
             let own = fetched.secrets.garage.as_ref();
@@ -141,7 +145,7 @@ fn store(
                 endpoint: format!("http://{}:{}", names.garage_host(), names::GARAGE_S3_PORT),
                 region: MANAGED_REGION.to_owned(),
                 name: MANAGED_BUCKET.to_owned(),
-                prefix: with_schema(&default_prefix),
+                prefix: origin.prefix(&default_prefix),
             };
             let plan = StorePlan::Garage {
                 rpc_secret: keep(names::GARAGE_RPC_SECRET)?,
@@ -155,7 +159,7 @@ fn store(
                 endpoint: s3.endpoint.trim_end_matches('/').to_owned(),
                 region: s3.region.clone(),
                 name: s3.bucket.clone(),
-                prefix: with_schema(s3.prefix.as_deref().unwrap_or(&default_prefix)),
+                prefix: origin.prefix(s3.prefix.as_deref().unwrap_or(&default_prefix)),
             };
             let plan = s3_sources::plan(fetched, settings, names, s3, &bucket)?;
             Ok((bucket, plan))
@@ -196,10 +200,6 @@ pub(super) fn kept(
 pub(super) fn value(secret: &Secret, key: &str) -> Option<String> {
     let bytes = secret.data.as_ref()?.get(key)?;
     Some(String::from_utf8(bytes.0.clone()).ok()?.trim().to_owned())
-}
-
-fn with_schema(prefix: &str) -> String {
-    format!("{}/schema-{SCHEMA}/", prefix.trim_end_matches('/'))
 }
 
 #[cfg(test)]

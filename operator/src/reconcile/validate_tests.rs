@@ -1,4 +1,5 @@
-use zonetide_crds::Reason;
+use serde_json::json;
+use zonetide_crds::{PowerDnsVersion, Reason};
 
 use super::*;
 use crate::objectstore::{GivenRequest, SourceRequest};
@@ -27,7 +28,7 @@ fn the_managed_bucket_is_reached_through_the_stores_service() {
     let bucket = plan(MANAGED).bucket;
     assert_eq!(bucket.endpoint, "http://tide-garage.shore.svc:3900");
     assert_eq!(bucket.region, "garage");
-    assert_eq!(bucket.prefix, "shore/tide/schema-5/");
+    assert_eq!(bucket.prefix, "shore/tide/");
 }
 
 #[test]
@@ -42,12 +43,31 @@ fn the_operator_itself_goes_to_the_address_of_the_stores_pod() {
 }
 
 #[test]
-fn a_given_bucket_is_used_as_given_but_for_the_schema_at_the_end_of_the_prefix() {
+fn a_given_bucket_and_its_prefix_are_used_as_given() {
     let spec = S3.replace("bucket: crater", "bucket: crater, prefix: some/where/");
     let bucket = plan(&spec).bucket;
     assert_eq!(bucket.endpoint, "http://s3.test:9000");
     assert_eq!((bucket.region.as_str(), bucket.name.as_str()), ("moon", "crater"));
-    assert_eq!(bucket.prefix, "some/where/schema-5/");
+    assert_eq!(bucket.prefix, "some/where/");
+    let bare = plan(&S3.replace("bucket: crater", "bucket: crater, prefix: ''"));
+    assert_eq!(bare.bucket.prefix, "");
+}
+
+#[test]
+fn a_version_other_than_the_datas_leaves_the_servers_as_they_are_and_the_store_goes_on() {
+    let mut changed = fetched("{objectStore: {managed: {}}, powerdns: {version: '5.1'}}");
+    changed.cluster.status = Some(serde_json::from_value(json!({"powerdnsVersion": "4.9"})).unwrap());
+    let plan = validate(&changed, &settings()).unwrap();
+    let error = plan.servers.expect_err("another version");
+    assert_eq!(error.reason(), Reason::InvalidSpec);
+    assert_eq!(
+        error.to_string(),
+        "spec.powerdns.version is \"5.1\", but the servers' data are of PowerDNS 4.9, and this release does not move them: write \"4.9\", or remove the field"
+    );
+    changed.cluster.spec.powerdns.version = None;
+    let plan = validate(&changed, &settings()).unwrap();
+    assert!(plan.servers.is_ok());
+    assert_eq!(plan.origin.version, PowerDnsVersion::V4_9);
 }
 
 #[test]

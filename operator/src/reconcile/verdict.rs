@@ -9,7 +9,7 @@ use super::{
     credentials, expose,
     outcome::{Observed, Outcome, Reconciled},
     plan::{Plan, StorePlan},
-    replication, trouble,
+    replication, trouble, version,
 };
 use crate::objectstore::StoreError;
 
@@ -113,7 +113,14 @@ fn serving(reconciled: &Reconciled, observed: Observed<'_>) -> Vec<Verdict> {
     // Before there is a server, what failed is why.
     let failed = reconciled.failed.is_some() && observed.pods.is_empty();
     let mut list = match &reconciled.stateful_set {
-        Some(stateful_set) if !failed => servers(wanted(reconciled, stateful_set), stateful_set, observed),
+        Some(stateful_set) if !failed => {
+            let misfits = reconciled
+                .plan
+                .as_ref()
+                .map(|plan| version::misfits(plan.origin.version, observed));
+            let desired = wanted(reconciled, stateful_set);
+            servers(desired, stateful_set, observed, &misfits.unwrap_or_default())
+        }
         _ => no_servers(reconciled),
     };
     let halted = if let Some(message) = &reconciled.failed {
@@ -234,7 +241,12 @@ fn store_not_ready(error: &StoreError) -> Verdict {
     )
 }
 
-fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> Vec<Verdict> {
+fn servers(
+    desired: i32,
+    stateful_set: &StatefulSet,
+    observed: Observed<'_>,
+    misfits: &[(String, String)],
+) -> Vec<Verdict> {
     let desired = usize::try_from(desired).unwrap_or_default();
     let existing = observed.pods.len();
     let ready = observed.ready();
@@ -261,6 +273,23 @@ fn servers(desired: i32, stateful_set: &StatefulSet, observed: Observed<'_>) -> 
             verdict(ConditionType::Progressing, Status::True, progress, message),
         ]
     };
+    if !misfits.is_empty() {
+        let progress = "waiting for an image that fits";
+        return vec![
+            verdict(
+                ConditionType::Ready,
+                Status::False,
+                Reason::PowerDnsNotSupported,
+                version::told(misfits),
+            ),
+            verdict(
+                ConditionType::Progressing,
+                Status::False,
+                Reason::PowerDnsNotSupported,
+                progress,
+            ),
+        ];
+    }
     if existing != desired {
         return not_yet(
             Reason::Scaling,

@@ -9,6 +9,7 @@ mod keys;
 mod ownership;
 mod removal;
 mod servers;
+mod versions;
 
 use std::{
     net::IpAddr,
@@ -62,6 +63,8 @@ struct FakeStore {
     bucket: bool,
     /// What it says of the bucket.
     warnings: Vec<String>,
+    /// Names of objects.
+    stored: Vec<String>,
 }
 
 impl Default for FakeStore {
@@ -77,6 +80,7 @@ impl Default for FakeStore {
             batch: 1000,
             bucket: true,
             warnings: vec![],
+            stored: vec![],
         }
     }
 }
@@ -198,6 +202,15 @@ impl Source for FakeSource {
         }
         store.bucket = false;
         ready(Ok(BucketRemoval::Removed))
+    }
+
+    fn has_objects<'a>(
+        &'a self,
+        _keys: &'a Keys,
+        prefix: &'a str,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let store = self.store.state();
+        ready(Ok(store.stored.iter().any(|name| name.starts_with(prefix))))
     }
 
     fn warnings<'a>(&'a self, _keys: &'a Keys) -> BoxFuture<'a, Vec<String>> {
