@@ -35,8 +35,9 @@ pub struct AgentStatus {
     pub time: Option<Time>,
     #[serde(deserialize_with = "lenient")]
     pub health: Health,
+    /// None: an agent of before.
     #[serde(deserialize_with = "lenient")]
-    pub powerdns: PowerDns,
+    pub powerdns: Option<PowerDns>,
     #[serde(deserialize_with = "lenient")]
     pub databases: BTreeMap<String, Database>,
 }

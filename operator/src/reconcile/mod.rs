@@ -47,7 +47,7 @@ use self::{
     apply::ApplyError,
     fetch::Fetched,
     keys::{Access, Obtained},
-    outcome::{Outcome, Reconciled},
+    outcome::{Observed, Outcome, Reconciled},
 };
 use crate::{
     agents::{self, AgentReport},
@@ -59,6 +59,8 @@ use crate::{
 
 /// Watches tell us of changes; this is for what happens outside of Kubernetes, like a bucket that vanishes.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
+/// For what a server says a moment after it is ready.
+const LOOK_AT_ONCE: Duration = Duration::from_secs(2);
 /// For what watches should tell us, in case they do not, and while something that they cannot tell is not as it should be.
 const LOOK_SOON: Duration = Duration::from_secs(15);
 
@@ -143,6 +145,11 @@ async fn converge(
     let mut done = Reconciled {
         paused: is_paused(&fetched.cluster),
         stateful_set: fetched.stateful_set.clone(),
+        awaits_version: version::is_awaited(Observed {
+            pods: &fetched.pods,
+            reports,
+            ..Observed::default()
+        }),
         ..Reconciled::default()
     };
     let plan = match validate::validate(fetched, &context.settings) {
@@ -258,6 +265,9 @@ fn next(
         return Action::requeue(context.handing_over.failed(namespace, name));
     }
     context.handing_over.worked(namespace, name);
+    if reconciled.awaits_version {
+        return Action::requeue(LOOK_AT_ONCE);
+    }
     // No watch tells of what is in the bucket, and of what agents see.
     let replicating = conditions::find(&status.conditions, ConditionType::Replicating);
     let in_sync = replicating.is_some_and(|condition| condition.status == "True");

@@ -40,6 +40,8 @@ pub struct Reconciled {
     pub stateful_set: Option<StatefulSet>,
     /// The servers are as the plan says, or on their way.
     pub applied: bool,
+    /// A server has not said yet which PowerDNS it runs.
+    pub awaits_version: bool,
     /// Why the Ingresses are not as the spec says.
     pub exposure_failed: Option<String>,
     /// The first request to the API server that failed.

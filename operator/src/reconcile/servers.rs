@@ -29,8 +29,7 @@ pub(super) async fn reconcile(
     let known = fetched.cluster.status.clone().unwrap_or_default();
     let retiring = instances::retiring(&known, plan, observed);
     retire::tell(context, plan, fetched, &retiring).await?;
-    let misfits = version::misfits(plan.origin.version, observed);
-    let fits = |name: &str| misfits.iter().all(|(pod, _)| pod != name);
+    let fits = |pod: &str| version::fits(plan.origin.version, pod, observed);
     let stateful_set = fetched.stateful_set.as_ref();
     let partition = rollout::partition(plan.spec.replicas, stateful_set, &fetched.pods, fits);
     let servers = build::servers(plan, servers, partition);

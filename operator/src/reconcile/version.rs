@@ -1,8 +1,9 @@
 //! Whether the PowerDNS that runs is one that the servers may be. Pure.
 
+use kube::ResourceExt;
 use zonetide_crds::PowerDnsVersion;
 
-use super::outcome::Observed;
+use super::{api_pod::is_ready, outcome::Observed};
 
 /// More than these would hide the first.
 const NAMED: usize = 3;
@@ -12,11 +13,37 @@ pub(super) fn misfits(version: PowerDnsVersion, observed: Observed<'_>) -> Vec<(
     observed
         .reported()
         .filter_map(|(pod, status)| {
-            let found = status.powerdns.version.as_deref()?;
+            let found = status.powerdns.as_ref()?.version.as_deref()?;
             let why = misfit(version, found)?;
             Some((pod.to_owned(), format!("PowerDNS {found}: {why}")))
         })
         .collect()
+}
+
+/// Whether a server may be followed by the next: its PowerDNS is known to fit, or its agent is one that cannot tell, or is silent.
+pub(super) fn fits(version: PowerDnsVersion, pod: &str, observed: Observed<'_>) -> bool {
+    let said = observed.reported().find(|(name, _)| *name == pod);
+    match said.and_then(|(_, status)| status.powerdns.as_ref()) {
+        Some(said) => said
+            .version
+            .as_deref()
+            .is_some_and(|found| misfit(version, found).is_none()),
+        None => true,
+    }
+}
+
+/// A server that serves has not said its version yet: it will in a moment.
+pub(super) fn is_awaited(observed: Observed<'_>) -> bool {
+    let awaited = |pod: &str| {
+        observed
+            .pods
+            .iter()
+            .any(|of| of.name_any() == pod && is_ready(of))
+    };
+    observed.reported().any(|(pod, status)| {
+        let said = status.powerdns.as_ref();
+        said.is_some_and(|said| said.version.is_none()) && awaited(pod)
+    })
 }
 
 /// What to do about them. They serve meanwhile, and the others keep what they have.
@@ -67,7 +94,10 @@ fn numbers(version: &str) -> Option<(u32, u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::{agents::AgentReport, testing::pod};
 
     #[test]
     fn releases_of_the_version_fit_from_the_first_good_one_on() {
@@ -105,5 +135,44 @@ mod tests {
         for found in ["", "git-1234", "master", "5.1"] {
             assert_eq!(misfit(PowerDnsVersion::V5_1, found), None, "{found}");
         }
+    }
+
+    fn report(pod: &str, powerdns: &serde_json::Value) -> AgentReport {
+        let status = serde_json::from_value(json!({"powerdns": powerdns}));
+        AgentReport {
+            pod: pod.into(),
+            status: Ok(status.unwrap()),
+        }
+    }
+
+    #[test]
+    fn the_next_server_waits_until_the_version_is_known_unless_nobody_can_tell() {
+        let pods = [pod("tide-0", true, "new"), pod("tide-1", false, "new")];
+        for (said, fits_then, awaited) in [
+            (json!({"version": "5.1.5"}), true, false),
+            (json!({"version": "5.0.5"}), false, false),
+            (json!({"version": null}), false, true),
+            (json!(null), true, false),
+        ] {
+            let observed = |of: &str| [report(of, &said)];
+            let reports = observed("tide-0");
+            let observed_of = |reports| Observed {
+                pods: &pods,
+                reports,
+                ..Observed::default()
+            };
+            assert_eq!(
+                fits(PowerDnsVersion::V5_1, "tide-0", observed_of(&reports)),
+                fits_then,
+                "{said}"
+            );
+            assert_eq!(is_awaited(observed_of(&reports)), awaited, "{said}");
+            // One that is not ready is looked at again when it is.
+            assert!(!is_awaited(observed_of(&observed("tide-1"))), "{said}");
+        }
+        assert!(
+            fits(PowerDnsVersion::V5_1, "tide-0", Observed::default()),
+            "a silent agent"
+        );
     }
 }

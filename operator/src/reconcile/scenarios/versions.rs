@@ -31,9 +31,8 @@ fn recorded(scene: &Scene) -> Value {
 }
 
 fn runs(scene: &Scene, version: &str) {
-    scene.agents.0.lock().unwrap().powerdns = PowerDns {
-        version: Some(version.to_owned()),
-    };
+    let version = (!version.is_empty()).then(|| version.to_owned());
+    scene.agents.0.lock().unwrap().powerdns = Some(PowerDns { version });
 }
 
 fn change_spec(scene: &Scene, powerdns: &Value) {
@@ -142,6 +141,10 @@ async fn servers_that_run_another_powerdns_are_named_and_a_roll_out_stops_there(
     scene.api.put("/api/v1/namespaces/shore/pods/tide-0", old);
     scene.server("tide-1");
     let partition = || scene.api.get(SERVERS)["spec"]["updateStrategy"]["rollingUpdate"]["partition"].clone();
+    runs(&scene, "");
+    // Keys are handed over first.
+    scene.run().await;
+    assert_eq!(partition(), 1, "it has not said yet what it runs");
     runs(&scene, "4.9.18");
     scene.run().await;
     assert_eq!(scene.condition("Ready")["reason"], Reason::RollingUpdate.as_str());
