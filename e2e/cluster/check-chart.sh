@@ -14,7 +14,7 @@ refused() {
 }
 refused --set noSuchValue=1
 refused --set powerdns.image=registry.test/powerdns:dev
-render --set powerdns.image=registry.test/powerdns:dev 2>&1 | grep -qF 'powerdns.images."4.9"' ||
+{ render --set powerdns.image=registry.test/powerdns:dev 2>&1 || true; } | grep -qF 'powerdns.images."4.9"' ||
   fail "the chart does not say where powerdns.image has gone"
 refused --set 'expose.domains={*.example.org}'
 

@@ -27,6 +27,7 @@ install_chart() {
   "$BIN/helm" upgrade --install "$RELEASE" "$ROOT/charts/zonetide" --namespace $NAMESPACE --create-namespace \
     --set "image.repository=$1/operator,image.tag=$2,image.pullPolicy=$pull" \
     --set "agent.image=$1/agent:$2,powerdns.images.5\.1=$1/powerdns:$2,powerdns.images.4\.9=$1/powerdns-4.9:$2" \
+    --set "minio.image=$MINIO_IMAGE" \
     --set-json 'expose.domains=["{namespace}.zonetide.test"]' \
     --set-string "podAnnotations.zonetide\\.dev/image-id=$id" --wait --timeout 3m >"$LOGS/helm.log" 2>&1 || {
     cat "$LOGS/helm.log" >&2

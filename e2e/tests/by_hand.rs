@@ -36,7 +36,7 @@ async fn a_zone_is_listed_edited_and_made_by_pdnsutil_and_every_server_answers_i
 
         run(&["pdnsutil", "create-zone", "made.example", "ns1.example.net"]).await;
         let made = run(&["pdnsutil", "list-zone", "made.example"]).await;
-        let soa = format!("dns-dns.{}.svc hostmaster.made.example", cluster.namespace);
+        let soa = format!("dns-dns.{}.svc. hostmaster.made.example.", cluster.namespace);
         assert!(made.contains(&soa), "{made}");
         run(&["pdns_control", "rediscover"]).await;
         for pod in cluster.pod_names().await.unwrap() {

@@ -60,12 +60,8 @@ pub struct Args {
     )]
     pub cloudflare_api: String,
 
-    /// Image of MinIO for managed object stores with that engine that name none
-    #[arg(
-        long,
-        env = "ZONETIDE_MINIO_IMAGE",
-        default_value = "docker.io/minio/minio:RELEASE.2025-09-07T16-13-09Z"
-    )]
+    /// Image of MinIO for managed object stores with that engine that name none; there is no public one any more
+    #[arg(long, env = "ZONETIDE_MINIO_IMAGE", default_value = "")]
     pub minio_image: String,
 
     /// When to pull these images; without it Kubernetes decides by the tag

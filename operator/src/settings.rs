@@ -12,6 +12,7 @@ pub struct Settings {
     pub garage_image: String,
     /// Where Cloudflare's API is. Tokens of Cloudflare's go there and nowhere else.
     pub cloudflare_api: String,
+    /// Empty where there is none.
     pub minio_image: String,
     /// None leaves it to Kubernetes.
     pub image_pull_policy: Option<ImagePullPolicy>,

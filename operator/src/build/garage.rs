@@ -155,6 +155,10 @@ fn container(plan: &Plan, managed: &ManagedStore) -> Container {
             mount("data", "/var/lib/garage"),
             read_only("config", "/etc/garage"),
         ]),
-        ..container_of(plan, managed, &plan.settings.garage_image)
+        ..container_of(
+            plan,
+            managed,
+            managed.image.as_ref().unwrap_or(&plan.settings.garage_image),
+        )
     }
 }

@@ -27,7 +27,12 @@ const MINIO_USER: i64 = 65532;
 const DATA_DIR: &str = "/var/lib/minio";
 
 /// The managed MinIO.
-pub(super) fn minio(plan: &Plan, managed: &ManagedStore, root: &Keys) -> StoreResources<Prepared> {
+pub(super) fn minio(
+    plan: &Plan,
+    managed: &ManagedStore,
+    root: &Keys,
+    image: &str,
+) -> StoreResources<Prepared> {
     let name = plan.names.minio();
     let user = SecretText::new(root.access_key_id.as_str());
     let node = Node {
@@ -35,7 +40,7 @@ pub(super) fn minio(plan: &Plan, managed: &ManagedStore, root: &Keys) -> StoreRe
         name: name.clone(),
         user: MINIO_USER,
         checksum: checksum(&[user.expose(), "\n", root.secret_access_key.expose()]),
-        container: container(plan, managed),
+        container: container(plan, managed, image),
         volumes: vec![],
     };
     StoreResources {
@@ -59,7 +64,7 @@ pub(super) fn minio(plan: &Plan, managed: &ManagedStore, root: &Keys) -> StoreRe
     }
 }
 
-fn container(plan: &Plan, managed: &ManagedStore) -> Container {
+fn container(plan: &Plan, managed: &ManagedStore, image: &str) -> Container {
     let secret = plan.names.minio();
     let health = |path: &str, period, failures| Probe {
         http_get: Some(HTTPGetAction {
@@ -109,7 +114,7 @@ fn container(plan: &Plan, managed: &ManagedStore) -> Container {
             ..health("live", 10, 6)
         }),
         volume_mounts: Some(vec![mount("data", DATA_DIR)]),
-        ..container_of(plan, managed, &plan.settings.minio_image)
+        ..container_of(plan, managed, image)
     }
 }
 

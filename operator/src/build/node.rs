@@ -36,7 +36,7 @@ pub fn store(plan: &Plan) -> Option<StoreResources<Prepared>> {
             admin_token,
             ..
         } => Some(garage(plan, managed, (rpc_secret, admin_token))),
-        StorePlan::Minio { root, .. } => Some(minio(plan, managed, root)),
+        StorePlan::Minio { root, image, .. } => Some(minio(plan, managed, root, image)),
         StorePlan::Given(_)
         | StorePlan::AssumeRole(_)
         | StorePlan::ExistingGarage(_)
@@ -117,10 +117,10 @@ fn pod(plan: &Plan, node: Node) -> PodSpec {
 }
 
 /// The container as far as the spec and the settings say.
-pub(super) fn container_of(plan: &Plan, managed: &ManagedStore, default_image: &str) -> Container {
+pub(super) fn container_of(plan: &Plan, managed: &ManagedStore, image: &str) -> Container {
     let policy = plan.settings.image_pull_policy;
     Container {
-        image: Some(managed.image.clone().unwrap_or_else(|| default_image.to_owned())),
+        image: Some(image.to_owned()),
         image_pull_policy: policy.map(|policy| policy.as_str().to_owned()),
         resources: Some(
             managed

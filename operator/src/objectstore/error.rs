@@ -12,6 +12,14 @@ pub enum StoreError {
         details: String,
     },
 
+    #[error(
+        "the managed object store ends again and again{details}; servers answer and take changes meanwhile. If its files are damaged, replace it as docs/object-stores.md says under \"A managed store whose files are damaged\": the servers fill it again"
+    )]
+    Failing {
+        /// What its pod says.
+        details: String,
+    },
+
     #[error("the Secret {name} is missing: create it with the keys {id_key} and {secret_key}")]
     SecretMissing {
         name: String,
@@ -347,7 +355,8 @@ impl StoreError {
             | Self::GarageUnreachable { .. }
             | Self::StsUnreachable { .. }
             | Self::CloudflareUnreachable { .. } => Reason::EndpointUnreachable,
-            Self::NoGarageApi { .. }
+            Self::Failing { .. }
+            | Self::NoGarageApi { .. }
             | Self::Garage { .. }
             | Self::NoCredentialsIssued
             | Self::NoR2 { .. }

@@ -253,7 +253,9 @@ fn next(
     };
     let store = match &reconciled.store {
         // Its StatefulSet and pod are watched.
-        Some(Err(StoreError::Starting { .. })) => return Action::requeue(LOOK_SOON),
+        Some(Err(StoreError::Starting { .. } | StoreError::Failing { .. })) => {
+            return Action::requeue(LOOK_SOON);
+        }
         Some(Err(_)) => return Action::requeue(context.backoff.failed(namespace, name)),
         // Little can be done before the spec or the annotation changes, which are watched; keys may end meanwhile.
         None => return Action::requeue(LOOK_AGAIN),

@@ -45,6 +45,10 @@ pub enum ValidateError {
     Size { size: String, source: SizeError },
     #[error("spec.objectStore needs exactly one of managed and s3")]
     Store,
+    #[error(
+        "spec.objectStore.managed.engine is MinIO, of which there is no public image any more: name one that you build or trust in spec.objectStore.managed.image, or for all DnsClusters in minio.image of the chart"
+    )]
+    NoMinioImage,
     #[error("spec.objectStore.s3.credentials names no keys: give exactly one of its fields")]
     NoKeys,
     #[error("spec.objectStore.{field} {text:?} is no duration: write one like 1h or 90m")]
@@ -118,6 +122,7 @@ pub enum StorePlan {
         key_lifetime: SignedDuration,
     },
     Minio {
+        image: String,
         root: Keys,
         key_lifetime: SignedDuration,
     },
@@ -165,7 +170,9 @@ impl Plan {
                     token_secret: self.names.garage(),
                 })
             }
-            StorePlan::Minio { root, key_lifetime } => {
+            StorePlan::Minio {
+                root, key_lifetime, ..
+            } => {
                 let host = url_host(store_ip).unwrap_or_else(|| self.names.minio_host());
                 let request = sts_store::minio_request(self, &host, root, *key_lifetime);
                 SourceRequest::AssumeRole(request)

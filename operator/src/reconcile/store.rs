@@ -41,7 +41,11 @@ pub(super) async fn reconcile(
         if address.is_none() {
             let refusal = fetched.refusals.store.as_deref();
             let details = trouble::details(refusal, &fetched.store_pods);
-            return Ok(Err(StoreError::Starting { details }));
+            return Ok(Err(if trouble::keeps_ending(&fetched.store_pods) {
+                StoreError::Failing { details }
+            } else {
+                StoreError::Starting { details }
+            }));
         }
     }
     let source = match plan.source(&*context.sources, address) {

@@ -14,6 +14,7 @@ use crate::{
     names::{self, Names},
     objectstore::{AssumeRoleRequest, Bucket, Keys, default_endpoint, session_name},
     secret::SecretText,
+    settings::Settings,
 };
 
 /// The region that MinIO has unless it is told another.
@@ -26,6 +27,7 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(168);
 /// The operator's own MinIO.
 pub(super) fn minio(
     fetched: &Fetched,
+    settings: &Settings,
     names: &Names,
     managed: &ManagedStore,
     prefix: String,
@@ -41,6 +43,7 @@ pub(super) fn minio(
         prefix,
     };
     let plan = StorePlan::Minio {
+        image: image(fetched, settings, managed).ok_or(ValidateError::NoMinioImage)?,
         root: Keys {
             access_key_id: user.expose().to_owned(),
             secret_access_key: keep(names::MINIO_ROOT_PASSWORD, SecretText::random_hex)?,
@@ -49,6 +52,16 @@ pub(super) fn minio(
         key_lifetime: lifetime.clamp(SHORTEST, LONGEST),
     };
     Ok((bucket, plan))
+}
+
+/// The spec's, the installation's, or that of the one which runs.
+fn image(fetched: &Fetched, settings: &Settings, managed: &ManagedStore) -> Option<String> {
+    let installed = Some(settings.minio_image.clone()).filter(|image| !image.is_empty());
+    let running = || {
+        let template = &fetched.store_stateful_set.as_ref()?.spec.as_ref()?.template;
+        template.spec.as_ref()?.containers.first()?.image.clone()
+    };
+    managed.image.clone().or(installed).or_else(running)
 }
 
 /// The question to it, at this host.

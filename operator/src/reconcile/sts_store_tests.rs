@@ -1,3 +1,6 @@
+use serde_json::json;
+use zonetide_crds::Reason;
+
 use super::*;
 use crate::{
     objectstore::{SourceRequest, StoreError},
@@ -107,4 +110,30 @@ fn keys_of_another_role_or_sts_are_not_good() {
     let sts = ROLE.replace("assumeRole: {", "assumeRole: {stsEndpoint: 'http://sts.test', ");
     assert_ne!(id(ROLE), id(&sts));
     assert_eq!(id(ROLE), id(&ROLE.replace("moon-admin", "another")));
+}
+
+#[test]
+fn a_minio_without_an_image_says_where_to_name_one_and_one_that_runs_keeps_its_own() {
+    let mut without = settings();
+    without.minio_image = String::new();
+    let mut fetched = fetched(MANAGED_MINIO);
+    let error = validate(&fetched, &without).unwrap_err();
+    assert_eq!(error.reason(), Reason::InvalidSpec);
+    let text = error.to_string();
+    for named in ["spec.objectStore.managed.image", "minio.image of the chart"] {
+        assert!(text.contains(named), "{text}");
+    }
+
+    fetched.store_stateful_set = Some(
+        serde_json::from_value(json!({
+            "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "minio", "image": "running"}]}}},
+        }))
+        .unwrap(),
+    );
+    let image = |plan: Plan| match plan.store {
+        StorePlan::Minio { image, .. } => image,
+        _ => panic!("no MinIO"),
+    };
+    assert_eq!(image(validate(&fetched, &without).unwrap()), "running");
+    assert_eq!(image(validate(&fetched, &settings()).unwrap()), "minio:test");
 }

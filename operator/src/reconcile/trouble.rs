@@ -11,6 +11,9 @@ use super::{
 /// More than these would hide the first.
 const NAMED: usize = 3;
 
+/// Once may be an accident.
+const FAILS: i32 = 2;
+
 /// What `summary` says, after why pods cannot even be made.
 pub(super) fn details(refusal: Option<&str>, pods: &[Pod]) -> String {
     match refusal {
@@ -20,6 +23,13 @@ pub(super) fn details(refusal: Option<&str>, pods: &[Pod]) -> String {
         ),
         None => summary(pods),
     }
+}
+
+/// A container has failed more than once, and does not run well since.
+pub(super) fn keeps_ending(pods: &[Pod]) -> bool {
+    let statuses = pods.iter().filter_map(|pod| pod.status.as_ref());
+    let mut containers = statuses.flat_map(|status| status.container_statuses.iter().flatten());
+    containers.any(|of| !of.ready && of.restart_count >= FAILS && last_words(of).is_some())
 }
 
 /// `: a-0 (why), a-1 (why)`, or nothing when all pods are ready.
@@ -214,6 +224,23 @@ mod tests {
             details(Some("exceeded quota: small"), &[]),
             ": no further pod can be made, it is tried again (exceeded quota: small)"
         );
+    }
+
+    #[test]
+    fn what_fails_at_every_start_keeps_ending_and_what_failed_once_or_runs_again_does_not() {
+        let of = |ready: bool, restarts: i32, exit_code: i32| {
+            pod(
+                "a-0",
+                &json!({"containerStatuses": [{
+                    "name": "garage", "image": "", "imageID": "", "ready": ready, "restartCount": restarts,
+                    "lastState": {"terminated": {"exitCode": exit_code, "message": "File is not an LMDB file"}},
+                }]}),
+            )
+        };
+        assert!(keeps_ending(&[of(false, 2, 1)]));
+        for well in [of(true, 2, 1), of(false, 1, 1), of(false, 2, 0)] {
+            assert!(!keeps_ending(&[well]));
+        }
     }
 
     #[test]

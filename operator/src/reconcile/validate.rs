@@ -136,7 +136,7 @@ fn store(
     let default_prefix = format!("{}/{}/", names.namespace, names.cluster);
     match (&object_store.managed, &object_store.s3) {
         (Some(managed), None) if managed.engine == Engine::MinIO => {
-            sts_store::minio(fetched, names, managed, origin.prefix(&default_prefix))
+            sts_store::minio(fetched, settings, names, managed, origin.prefix(&default_prefix))
         }
         (Some(managed), None) => {
             let own = fetched.secrets.garage.as_ref();
