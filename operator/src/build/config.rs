@@ -71,7 +71,8 @@ pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
     // What 4.9 does not know ends it.
     if plan.origin.version == PowerDnsVersion::V5_1 {
         settings.insert("lmdb-shards-map-size", servers.map_size_mb.to_string());
-        settings.insert("lmdb-split-domains-table", "no".to_owned());
+        // Else each server that checks or announces a zone writes the zone's whole entry, over what another has just set.
+        settings.insert("lmdb-split-domains-table", "yes".to_owned());
         // With `no` 5.1.5 takes changes of a zone's kind, account, catalog and primaries over the API, and forgets them.
         settings.insert("lmdb-write-notification-update", "yes".to_owned());
     }

@@ -55,7 +55,7 @@ fn the_schema_is_always_written_and_what_4_9_does_not_know_is_not() {
     for line in [
         "lmdb-schema-version=6",
         "lmdb-shards-map-size=2048",
-        "lmdb-split-domains-table=no",
+        "lmdb-split-domains-table=yes",
         "lmdb-write-notification-update=yes",
     ] {
         assert!(newer.contains(&format!("\n{line}\n")), "{newer}");
