@@ -30,7 +30,7 @@ pub struct ObjectStoreSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedStore>,
 
-    /// A bucket of any service that speaks S3. It is addressed by path (`endpoint/bucket`).
+    /// A bucket of any service that speaks S3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Store>,
 
@@ -182,6 +182,12 @@ impl Default for ManagedStorageSpec {
     validation = Rule::new("!has(self.caSecretRef) || self.endpoint.startsWith('https://')").message(
         "spec.objectStore.s3.caSecretRef is of use with an endpoint that begins with https:// only: correct spec.objectStore.s3.endpoint, or remove caSecretRef"
     ),
+    validation = Rule::new("self.pathStyle || !self.bucket.contains('.')").message(
+        "spec.objectStore.s3.pathStyle must be true with a dot in the name of the bucket: no certificate would be for such a host, remove it"
+    ),
+    validation = Rule::new("self.pathStyle || !self.endpoint.matches('//(\\\\[|[0-9.]+(:|/|$))')").message(
+        "spec.objectStore.s3.pathStyle must be true with an address in spec.objectStore.s3.endpoint: name the host there, or remove pathStyle"
+    ),
     validation = Rule::new("!has(self.caSecretRef) || !has(self.credentials.r2)").message(
         "spec.objectStore.s3.caSecretRef is of no use with credentials.r2: everybody trusts Cloudflare's certificates, remove it"
     )
@@ -194,6 +200,12 @@ pub struct S3Store {
         "spec.objectStore.s3.endpoint must be a URL that starts with http:// or https:// and has no path or user, like https://s3.example.com:9000: the bucket goes into spec.objectStore.s3.bucket, keys into a Secret"
     ))]
     pub endpoint: String,
+
+    /// Whether requests have the bucket in their path (`https://endpoint/bucket`), which nearly every store takes. Set false for
+    /// stores that take it in the name of the host only (`https://bucket.endpoint`), such as Alibaba Cloud. The endpoint is named
+    /// without the bucket in either case, and by a name; the bucket's own name has no dot then.
+    #[serde(default = "is_so")]
+    pub path_style: bool,
 
     /// Region to sign requests for.
     #[serde(default = "default_region")]
@@ -243,6 +255,10 @@ pub struct CaSecretRef {
     #[serde(default = "default_ca_key")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: String,
+}
+
+fn is_so() -> bool {
+    true
 }
 
 fn default_ca_key() -> String {

@@ -30,6 +30,7 @@ mod tests {
     fn request(aws: &AwsSts) -> AssumeRoleRequest {
         AssumeRoleRequest {
             bucket: Bucket {
+                path_style: true,
                 endpoint: aws.s3().endpoint(),
                 region: REGION.into(),
                 name: "crater".into(),

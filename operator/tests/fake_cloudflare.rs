@@ -25,6 +25,7 @@ mod tests {
             token: SecretText::new(TOKEN),
             token_secret: "moon".into(),
             bucket: Bucket {
+                path_style: true,
                 endpoint: cloudflare.r2().endpoint(),
                 region: "us-east-1".into(),
                 name: name.into(),

@@ -34,6 +34,7 @@ mod tests {
 
     fn bucket(endpoint: String, region: &str) -> Bucket {
         Bucket {
+            path_style: true,
             endpoint,
             region: region.into(),
             name: "crater".into(),

@@ -37,6 +37,7 @@ mod tests {
 
     fn bucket(minio: &Minio) -> Bucket {
         Bucket {
+            path_style: true,
             endpoint: minio.endpoint(),
             region: "us-east-1".into(),
             name: "crater".into(),
@@ -224,6 +225,7 @@ mod tests {
             admin_url: garage.admin_url(),
             admin_token: SecretText::new(ADMIN_TOKEN),
             bucket: Bucket {
+                path_style: true,
                 endpoint,
                 region: "garage".into(),
                 name: "crater".into(),

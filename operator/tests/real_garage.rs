@@ -23,6 +23,7 @@ mod tests {
 
     fn bucket(endpoint: &str, name: &str) -> Bucket {
         Bucket {
+            path_style: true,
             endpoint: endpoint.into(),
             region: "garage".into(),
             name: name.into(),

@@ -32,6 +32,7 @@ mod tests {
     fn request(minio: &Minio, admin: Keys) -> AssumeRoleRequest {
         AssumeRoleRequest {
             bucket: Bucket {
+                path_style: true,
                 endpoint: minio.endpoint(),
                 region: "us-east-1".into(),
                 name: "zonetide".into(),

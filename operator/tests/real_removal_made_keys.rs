@@ -36,6 +36,7 @@ mod tests {
 
     fn bucket(minio: &Minio) -> Bucket {
         Bucket {
+            path_style: true,
             endpoint: minio.endpoint(),
             region: "us-east-1".into(),
             name: "crater".into(),

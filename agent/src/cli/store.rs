@@ -37,6 +37,7 @@ fn s3(options: &StorageOptions) -> S3Options {
     S3Options {
         bucket: options.bucket.clone(),
         endpoint_url: options.endpoint_url.clone(),
+        bucket_in_host: !options.path_style,
         region: options.region.clone(),
         access_key: options.access_key.expose().to_owned(),
         secret_key: options.secret_key.expose().to_owned(),

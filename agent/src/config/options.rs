@@ -1,5 +1,6 @@
 //! `storage.options`: the options of all types of storage.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub struct StorageOptions {
     /// Given with every object; empty: the store's default.
     pub storage_class: String,
     pub create_bucket: bool,
+    /// The bucket is in the path of requests; false: in the host's name.
+    pub path_style: bool,
     /// Put before every name, as it is.
     pub global_prefix: String,
     /// No effect: names with a `/` are never listed.
@@ -88,6 +91,7 @@ impl Default for StorageOptions {
             bucket: String::new(),
             storage_class: String::new(),
             create_bucket: false,
+            path_style: true,
             global_prefix: String::new(),
             prefix_folders: false,
             hide_folders: false,
@@ -146,6 +150,7 @@ const S3: &[&str] = &[
     "bucket",
     "storage_class",
     "create_bucket",
+    "path_style",
     "prefix_folders",
     "hide_folders",
     "disable_send_content_md5",
@@ -204,6 +209,24 @@ impl StorageOptions {
         }
     }
 
+    /// That the bucket can be a part of the host's name, if it is to be.
+    pub(super) fn check_host_style(&self) -> Result<(), ConfigError> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let reason = if self.path_style {
+            return Ok(());
+        } else if !self.bucket.bytes().all(plain) {
+            "puts the bucket before the name of the host, as a part of it: that takes a bucket of a-z, 0-9 and - only"
+        } else if is_address(&self.endpoint_url) {
+            "puts the bucket before the name of the host: endpoint_url needs a name, and not an address"
+        } else {
+            return Ok(());
+        };
+        Err(value_error(
+            "storage.options.path_style",
+            format!("false {reason}, or path_style: true"),
+        ))
+    }
+
     /// What holds for every store in the network.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let key = |key: &str| format!("storage.options.{key}");
@@ -231,4 +254,15 @@ impl StorageOptions {
         }
         self.tls.check()
     }
+}
+
+/// Whether a URL names its host by an IP address.
+fn is_address(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.split('/').next().unwrap_or_default();
+    host.starts_with('[')
+        || host
+            .split(':')
+            .next()
+            .is_some_and(|host| host.parse::<Ipv4Addr>().is_ok())
 }

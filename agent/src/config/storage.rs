@@ -123,6 +123,7 @@ impl Storage {
             StorageType::Fs => return need("root_path", !options.root_path.as_os_str().is_empty()),
             StorageType::S3 => {
                 need("bucket", !options.bucket.is_empty())?;
+                options.check_host_style()?;
                 options.check_keys(environment)?;
             }
             StorageType::Azure => {

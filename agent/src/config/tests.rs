@@ -115,6 +115,7 @@ storage:
     bucket: b
     storage_class: STANDARD
     create_bucket: true
+    path_style: false
     global_prefix: ns/
     prefix_folders: true
     hide_folders: true
@@ -265,6 +266,29 @@ fn values_that_cannot_work_are_named_with_the_remedy() {
     ] {
         let text = error(&S3.replace("bucket: b", &format!("bucket: b\n    {line}")));
         assert!(text.contains(&format!("storage.options.{key}: ")), "{text}");
+    }
+}
+
+#[test]
+fn a_bucket_goes_into_the_name_of_the_host_only_where_it_makes_a_name() {
+    let with = |options: &str| load(&S3.replace("bucket: b", &format!("path_style: false\n    {options}")));
+    for options in [
+        "bucket: b-1",
+        "bucket: b\n    endpoint_url: https://s3.example:8443",
+    ] {
+        with(options).unwrap();
+    }
+    for options in [
+        "bucket: b.example",
+        "bucket: B",
+        "bucket: b\n    endpoint_url: http://127.0.0.1:9000",
+        "bucket: b\n    endpoint_url: http://[::1]",
+    ] {
+        let text = with(options).unwrap_err().to_string();
+        assert!(
+            text.starts_with("storage.options.path_style: false") && text.ends_with("or path_style: true"),
+            "{text}"
+        );
     }
 }
 

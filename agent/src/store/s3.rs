@@ -18,6 +18,8 @@ pub struct S3Options {
     pub bucket: String,
     /// Empty for AWS.
     pub endpoint_url: String,
+    /// The bucket is in the name of the host, and not in the path.
+    pub bucket_in_host: bool,
     pub region: String,
     pub access_key: String,
     pub secret_key: String,
@@ -39,6 +41,16 @@ pub struct S3Options {
     pub client: ClientSettings,
 }
 
+impl S3Options {
+    /// Where requests go: the crate wants the bucket to be in it already, where it belongs into the host's name.
+    fn endpoint(&self) -> String {
+        match self.endpoint_url.split_once("://") {
+            Some((scheme, host)) if self.bucket_in_host => format!("{scheme}://{}.{host}", self.bucket),
+            _ => self.endpoint_url.clone(),
+        }
+    }
+}
+
 /// Opens the bucket; nothing is sent yet.
 ///
 /// # Errors
@@ -48,13 +60,14 @@ pub fn open(options: &S3Options) -> Result<Arc<dyn Store>, OpenError> {
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&options.bucket)
         .with_region(&options.region)
+        .with_virtual_hosted_style_request(options.bucket_in_host)
         .with_client_options(client_options(&options.endpoint_url))
         .with_http_connector(client.clone())
         // One object at a time is what is asked for here, and what every store takes.
         .with_disable_bulk_delete(true)
         .with_retry(retries());
     if !options.endpoint_url.is_empty() {
-        builder = builder.with_endpoint(&options.endpoint_url);
+        builder = builder.with_endpoint(options.endpoint());
     }
     let keys = options.key_files.as_ref().map(|(access, secret)| {
         Arc::new(s3_keys(

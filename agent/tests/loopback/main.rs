@@ -17,6 +17,7 @@ mod keys;
 mod kills;
 mod node;
 mod outage;
+mod proxied;
 mod recovery;
 mod replicate;
 mod retired;

@@ -135,3 +135,38 @@ fn a_private_authority_needs_tls_and_a_store_that_may_have_one() {
     ));
     refused(&r2, "everybody trusts Cloudflare's certificates");
 }
+
+#[test]
+fn a_bucket_goes_into_the_name_of_the_host_only_where_it_makes_a_name() {
+    let host_style = |endpoint: &str, bucket: &str| {
+        s3(&format!(
+            "endpoint: '{endpoint}', bucket: {bucket}, pathStyle: false"
+        ))
+    };
+    let store = s3("endpoint: 'http://a', bucket: zones").spec.object_store.s3;
+    assert!(store.unwrap().path_style);
+    for endpoint in [
+        "https://s3.moon.test",
+        "http://s3.moon.test:9000/",
+        "http://1.2.moon.test",
+    ] {
+        host_style(endpoint, "zones").validate_cel().unwrap();
+    }
+    s3("endpoint: 'http://192.0.2.1', bucket: zones.moon.test")
+        .validate_cel()
+        .unwrap();
+    refused(
+        &host_style("https://s3.moon.test", "zones.moon.test"),
+        "pathStyle must be true with a dot in the name of the bucket",
+    );
+    for address in [
+        "http://192.0.2.1",
+        "http://192.0.2.1:9000/",
+        "https://[2001:db8::1]:9000",
+    ] {
+        refused(
+            &host_style(address, "zones"),
+            "pathStyle must be true with an address in spec.objectStore.s3.endpoint",
+        );
+    }
+}

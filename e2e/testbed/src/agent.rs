@@ -81,6 +81,8 @@ pub struct Agent {
     supervisor: Option<(u16, Vec<String>)>,
     /// More options of the store, as JSON.
     store_options: Vec<(String, Value)>,
+    /// Variables of its environment.
+    variables: Vec<(&'static str, String)>,
     control_socket: Option<PathBuf>,
     /// Addresses of other agents; none: they meet in the store only.
     peers: Vec<String>,
@@ -119,6 +121,7 @@ impl Agent {
             wrapper: Vec::new(),
             supervisor: None,
             store_options: Vec::new(),
+            variables: Vec::new(),
             control_socket: None,
             peers: Vec::new(),
             told: None,
@@ -199,6 +202,11 @@ impl Agent {
         self.store_options.push((key.to_owned(), value));
     }
 
+    /// Sets a variable of its environment, from the next `launch` on.
+    pub fn set_variable(&mut self, name: &'static str, value: impl Into<String>) {
+        self.variables.push((name, value.into()));
+    }
+
     /// Has it flush the caches of the PowerDNS with this control socket, from the next `launch` on.
     pub fn flush_caches_over(&mut self, control_socket: PathBuf) {
         self.control_socket = Some(control_socket);
@@ -230,6 +238,7 @@ impl Agent {
         }
         command.arg("--config").arg(self.config_path()).arg("sync");
         command.env("ZONETIDE_INSTANCE", &self.instance);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let log = self.dir.path().join("log");
         self.process = Some(Process::start(
             &format!("agent {}", self.instance),

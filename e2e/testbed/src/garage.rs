@@ -14,6 +14,8 @@ use crate::tools;
 
 /// What its admin API asks for.
 pub const ADMIN_TOKEN: &str = "loopback-only";
+/// Before this name, buckets may be named in that of the host. No DNS knows it.
+pub const S3_HOST: &str = "s3.test";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
 pub struct Garage {
@@ -57,6 +59,7 @@ rpc_secret = "{secret}"
 
 [s3_api]
 s3_region = "garage"
+root_domain = ".{S3_HOST}"
 api_bind_addr = "127.0.0.1:{s3_port}"
 
 [admin]
@@ -105,6 +108,15 @@ admin_token = "{ADMIN_TOKEN}"
     /// When it is not running.
     pub fn crash(&mut self) {
         self.process.take().expect("a running Garage").kill();
+    }
+
+    /// The bucket under a name, as a proxy may know it: see [`S3_HOST`].
+    #[must_use]
+    pub fn by_name(&self, bucket: &Bucket) -> Bucket {
+        Bucket {
+            endpoint: format!("http://{S3_HOST}:{}", self.s3_port),
+            ..bucket.clone()
+        }
     }
 
     /// Where its admin API is.

@@ -151,6 +151,9 @@ pub(super) fn agent_yaml(plan: &Plan, servers: &ServerPlan) -> String {
             options[option] = json!(format!("{STORE_DIR}/{file}"));
         }
     }
+    if !plan.bucket.path_style {
+        config["storage"]["options"]["path_style"] = json!(false);
+    }
     if let Some(tls) = store_ca::options(plan) {
         config["storage"]["options"]["tls"] = tls;
     }

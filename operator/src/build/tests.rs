@@ -380,3 +380,16 @@ fn on_ipv6_clusters_everything_listens_on_ipv6() {
     let toml = store(&plan).unwrap().config.unwrap().data.unwrap()["garage.toml"].clone();
     assert!(toml.contains("api_bind_addr = \"[::]:3900\""), "{toml}");
 }
+
+#[test]
+fn the_agent_puts_the_bucket_where_the_store_wants_it() {
+    let path_style = |spec: &str| {
+        let yaml = file(&servers_of(spec), "agent.yaml");
+        let config: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
+        config["storage"]["options"]["path_style"].clone()
+    };
+    // Agents of older versions do not know the option.
+    assert!(path_style(S3).is_null() && path_style(MANAGED).is_null());
+    let host_style = S3.replace("bucket: crater", "bucket: crater, pathStyle: false");
+    assert_eq!(path_style(&host_style), false);
+}

@@ -118,7 +118,7 @@ impl S3Bucket {
         let endpoint = self.bucket.endpoint.clone();
         let bucket = self.bucket.name.clone();
         if let SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) = error {
-            let cause = root_cause(error);
+            let (endpoint, cause) = (self.bucket.host_url(), root_cause(error));
             return StoreError::untrusted(&endpoint, &cause)
                 .unwrap_or(StoreError::Unreachable { endpoint, cause });
         }
@@ -209,7 +209,7 @@ impl S3Bucket {
             .http_client(self.http.clone())
             .endpoint_url(&self.bucket.endpoint)
             .region(Region::new(self.bucket.region.clone()))
-            .force_path_style(true)
+            .force_path_style(self.bucket.path_style)
             // Many stores that speak S3 do not know the newer checksums.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)

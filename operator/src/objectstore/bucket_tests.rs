@@ -74,6 +74,7 @@ async fn start(behaviour: Behaviour, create_bucket: bool) -> (Arc<Mutex<Seen>>, 
 
 fn source(endpoint: String, create_bucket: bool) -> GivenSource {
     let bucket = Bucket {
+        path_style: true,
         endpoint,
         region: "moon".into(),
         name: "crater".into(),

@@ -106,6 +106,7 @@ fn source(url: String, token: &str) -> GarageSource {
         admin_url: url,
         admin_token: SecretText::new(token),
         bucket: Bucket {
+            path_style: true,
             endpoint: "http://unused".into(),
             region: "moon".into(),
             name: "zones".into(),

@@ -47,8 +47,20 @@ pub struct Bucket {
     pub endpoint: String,
     pub region: String,
     pub name: String,
+    /// It is named in the path of requests; false: in the name of the host.
+    pub path_style: bool,
     /// What object names start with. It may be empty.
     pub prefix: String,
+}
+
+impl Bucket {
+    /// Whom requests go to.
+    fn host_url(&self) -> String {
+        match self.endpoint.split_once("://") {
+            Some((scheme, host)) if !self.path_style => format!("{scheme}://{}.{host}", self.name),
+            _ => self.endpoint.clone(),
+        }
+    }
 }
 
 /// An access key.

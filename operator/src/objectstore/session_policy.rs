@@ -65,6 +65,7 @@ mod tests {
 
     fn bucket(name: &str, prefix: &str) -> Bucket {
         Bucket {
+            path_style: true,
             endpoint: "http://s3.test".into(),
             region: "moon".into(),
             name: name.into(),

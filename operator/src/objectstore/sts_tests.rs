@@ -9,6 +9,7 @@ use crate::objectstore::bucket::http_client;
 
 fn bucket(endpoint: &str) -> Bucket {
     Bucket {
+        path_style: true,
         endpoint: endpoint.into(),
         region: "moon-1".into(),
         name: "crater".into(),

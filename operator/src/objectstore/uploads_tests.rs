@@ -74,6 +74,7 @@ async fn removed(refusal: Option<(u16, &'static str)>) -> (Result<Removed, Store
     };
     let request = GivenRequest {
         bucket: Bucket {
+            path_style: true,
             endpoint,
             region: "moon".into(),
             name: "crater".into(),

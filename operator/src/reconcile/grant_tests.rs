@@ -8,6 +8,7 @@ const SECRET: (&str, &str) = ("stores", "admin");
 
 fn bucket(name: &str, prefix: &str) -> Bucket {
     Bucket {
+        path_style: true,
         endpoint: S3.into(),
         region: "moon".into(),
         name: name.into(),

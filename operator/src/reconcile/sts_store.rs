@@ -37,6 +37,7 @@ pub(super) fn minio(
     let user = keep(names::MINIO_ROOT_USER, || SecretText::random(20))?;
     let lifetime = lifetime("managed.keyLifetime", &managed.key_lifetime)?;
     let bucket = Bucket {
+        path_style: true,
         endpoint: format!("http://{}:{}", names.minio_host(), names::MINIO_S3_PORT),
         region: MINIO_REGION.to_owned(),
         name: MANAGED_BUCKET.to_owned(),

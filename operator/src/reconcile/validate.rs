@@ -145,6 +145,7 @@ fn store(
                 endpoint: format!("http://{}:{}", names.garage_host(), names::GARAGE_S3_PORT),
                 region: MANAGED_REGION.to_owned(),
                 name: MANAGED_BUCKET.to_owned(),
+                path_style: true,
                 prefix: origin.prefix(&default_prefix),
             };
             let plan = StorePlan::Garage {
@@ -159,6 +160,7 @@ fn store(
                 endpoint: s3.endpoint.trim_end_matches('/').to_owned(),
                 region: s3.region.clone(),
                 name: s3.bucket.clone(),
+                path_style: s3.path_style,
                 prefix: origin.prefix(s3.prefix.as_deref().unwrap_or(&default_prefix)),
             };
             let plan = s3_sources::plan(fetched, settings, names, s3, &bucket)?;

@@ -2,7 +2,6 @@
 //! goes on while a test waits for a process to end.
 
 mod fault;
-mod message;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,9 +14,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 pub use fault::{Fault, Hold, Refusal, mix};
-use message::{Head, read_head, split};
 
 use crate::garage::Bucket;
+use crate::message::{Head, read_head, split};
 
 /// What a plan decides by.
 #[derive(Debug, Clone)]

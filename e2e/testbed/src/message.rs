@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 /// The first line and the headers of a message.
-pub(super) struct Head {
-    pub(super) first: String,
+pub(crate) struct Head {
+    pub(crate) first: String,
     headers: Vec<(String, String)>,
 }
 
@@ -27,29 +27,29 @@ impl Head {
         })
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let (_, value) = headers.find(|(header, _)| header.eq_ignore_ascii_case(name))?;
         Some(value)
     }
 
-    pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.remove(name);
         self.headers.push((name.to_owned(), value.into()));
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.headers
             .retain(|(header, _)| !header.eq_ignore_ascii_case(name));
     }
 
-    pub(super) fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.get("content-length")
             .and_then(|length| length.parse().ok())
             .unwrap_or(0)
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let headers = self
             .headers
             .iter()
@@ -59,7 +59,7 @@ impl Head {
 }
 
 /// Reads a head, and whatever of the body came with it. `None`: the connection has ended.
-pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Head, Vec<u8>)>> {
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Head, Vec<u8>)>> {
     let mut bytes = Vec::new();
     loop {
         if let Some(end) = end_of_head(&bytes) {
@@ -73,7 +73,7 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Resu
 }
 
 /// Takes an answer apart.
-pub(super) fn split(mut answer: Vec<u8>) -> io::Result<(Head, Vec<u8>)> {
+pub(crate) fn split(mut answer: Vec<u8>) -> io::Result<(Head, Vec<u8>)> {
     let end =
         end_of_head(&answer).ok_or_else(|| io::Error::other("the store's answer has no end of its head"))?;
     let body = answer.split_off(end);
