@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use object_store::azure::MicrosoftAzureBuilder;
 
-use super::client::{ClientSettings, StoreClient};
+use super::client::StoreClient;
 use super::create::{AzureContainer, CreatedStore};
 use super::credentials::{Renewable, azure_key};
+use super::settings::ClientSettings;
 use super::{ObjectBackend, OpenError, Store, client_options, retries};
 
 /// How to reach a container.

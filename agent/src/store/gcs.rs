@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use object_store::CredentialProvider;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 
-use super::client::{ClientSettings, StoreClient};
+use super::client::StoreClient;
 use super::credentials::Renewable;
+use super::settings::ClientSettings;
 use super::{ObjectBackend, OpenError, Store, client_options, retries};
 
 /// How to reach a bucket.

@@ -15,6 +15,7 @@ mod patience;
 mod refusal;
 mod restraint;
 mod s3;
+mod settings;
 mod skew;
 mod traffic;
 mod upload;
@@ -27,7 +28,6 @@ use object_store::{ClientOptions, RetryConfig};
 use tempfile::SpooledTempFile;
 
 pub use azure::{AzureAccess, AzureOptions, open as open_azure};
-pub use client::{ClientSettings, TlsSettings};
 pub use create::CreatedStore;
 pub use folder::open as open_folder;
 pub use gcs::{GcsOptions, open as open_gcs};
@@ -35,6 +35,7 @@ pub use identity::Identity;
 pub use marker::{MarkedStore, UPDATE_MARKER};
 pub use object::ObjectBackend;
 pub use s3::{S3Options, open as open_s3};
+pub use settings::{ClientSettings, TlsSettings};
 pub use skew::Skew;
 pub use traffic::Traffic;
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
 
-use super::client::{ClientSettings, StoreClient};
+use super::client::StoreClient;
 use super::create::{CreatedStore, S3Bucket};
 use super::credentials::{Renewable, s3_keys};
 use super::identity::{Identity, keys_of};
+use super::settings::ClientSettings;
 use super::{ObjectBackend, OpenError, Store, client_options, retries};
 
 /// How to reach a bucket.
