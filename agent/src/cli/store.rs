@@ -7,8 +7,8 @@ use object_store::memory::InMemory;
 
 use crate::config::{self, Storage, StorageOptions, StorageType, Tls};
 use crate::store::{
-    AzureAccess, AzureOptions, ClientSettings, GcsOptions, Identity, MarkedStore, ObjectBackend, S3Options,
-    Store, TlsSettings, open_azure, open_folder, open_gcs, open_s3,
+    AzureAccess, AzureOptions, ClientSettings, GcsOptions, Identity, MarkedStore, ObjectBackend, OpenError,
+    Proxies, S3Options, Store, TlsSettings, open_azure, open_folder, open_gcs, open_s3,
 };
 
 /// Under which a role's use is logged, if the environment says nothing else.
@@ -21,9 +21,9 @@ pub(super) fn open_store(storage: &Storage) -> anyhow::Result<Arc<dyn Store>> {
     let store = match storage.kind {
         StorageType::Memory => Arc::new(ObjectBackend::new(Arc::new(InMemory::new()), prefix)),
         StorageType::Fs => open_folder(&options.root_path, prefix)?,
-        StorageType::S3 => open_s3(&s3(options))?,
-        StorageType::Azure => open_azure(&azure(options))?,
-        StorageType::Gcs => open_gcs(&gcs(options))?,
+        StorageType::S3 => open_s3(&s3(options)?)?,
+        StorageType::Azure => open_azure(&azure(options)?)?,
+        StorageType::Gcs => open_gcs(&gcs(options)?)?,
     };
     if !options.use_update_marker {
         return Ok(store);
@@ -32,9 +32,9 @@ pub(super) fn open_store(storage: &Storage) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(MarkedStore::new(store, prefix, force_list)))
 }
 
-fn s3(options: &StorageOptions) -> S3Options {
+fn s3(options: &StorageOptions) -> Result<S3Options, OpenError> {
     let files = (given(&options.access_key_file), given(&options.secret_key_file));
-    S3Options {
+    Ok(S3Options {
         bucket: options.bucket.clone(),
         endpoint_url: options.endpoint_url.clone(),
         bucket_in_host: !options.path_style,
@@ -51,9 +51,9 @@ fn s3(options: &StorageOptions) -> S3Options {
         create_bucket: options.create_bucket.then_some(options.init_timeout.0),
         client: ClientSettings {
             content_md5: !options.disable_send_content_md5,
-            ..client(options)
+            ..client(options)?
         },
-    }
+    })
 }
 
 fn identity(options: &StorageOptions) -> Option<Identity> {
@@ -70,40 +70,40 @@ fn identity(options: &StorageOptions) -> Option<Identity> {
     })
 }
 
-fn azure(options: &StorageOptions) -> AzureOptions {
+fn azure(options: &StorageOptions) -> Result<AzureOptions, OpenError> {
     let access = match given(&options.account_key_file) {
         _ if !options.use_shared_key => AzureAccess::Environment,
         Some(file) => AzureAccess::KeyFile(file, options.secrets_refresh_interval.0),
         None => AzureAccess::Key(options.account_key.expose().to_owned()),
     };
-    AzureOptions {
+    Ok(AzureOptions {
         account_name: options.account_name.clone(),
         container: options.container.clone(),
         endpoint_url: options.endpoint_url.clone(),
         access,
         global_prefix: options.global_prefix.clone(),
         create_container: options.create_container.then_some(options.init_timeout.0),
-        client: client(options),
-    }
+        client: client(options)?,
+    })
 }
 
-fn gcs(options: &StorageOptions) -> GcsOptions {
-    GcsOptions {
+fn gcs(options: &StorageOptions) -> Result<GcsOptions, OpenError> {
+    Ok(GcsOptions {
         bucket: options.bucket.clone(),
         endpoint_url: options.endpoint_url.clone(),
         service_account_file: given(&options.service_account_file),
         secrets_refresh_interval: options.secrets_refresh_interval.0,
         global_prefix: options.global_prefix.clone(),
         storage_class: options.storage_class.clone(),
-        client: client(options),
-    }
+        client: client(options)?,
+    })
 }
 
 fn given(path: &Path) -> Option<PathBuf> {
     (!path.as_os_str().is_empty()).then(|| path.to_owned())
 }
 
-fn client(options: &StorageOptions) -> ClientSettings {
+fn client(options: &StorageOptions) -> Result<ClientSettings, OpenError> {
     let Tls {
         ca_file,
         ca,
@@ -122,7 +122,7 @@ fn client(options: &StorageOptions) -> ClientSettings {
             "storage.options.tls.insecure_skip_verify: whoever is in between can read and change everything"
         );
     }
-    ClientSettings {
+    Ok(ClientSettings {
         tls: TlsSettings {
             ca_file,
             ca,
@@ -141,5 +141,6 @@ fn client(options: &StorageOptions) -> ClientSettings {
         dial_keep_alive: options.dial_keep_alive.0,
         client_timeout: options.client_timeout.0,
         content_md5: false,
-    }
+        proxies: Proxies::from_environment(config::environment)?,
+    })
 }

@@ -12,12 +12,14 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
-use reqwest::Method;
 use reqwest::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
 
 use super::OpenError;
+use super::causes::with_causes;
 use super::key::{is_accepted, signed_with};
 use super::patience::{SILENCE, Watched, patience, silent};
+use super::proxy::ProxyError;
 use super::restraint::Restraint;
 use super::settings::{ClientSettings, Pems};
 use super::skew::{Estimator, Sample, Skew};
@@ -118,8 +120,13 @@ impl StoreClient {
         self.0.restraint.wait().await;
         let (sent, steady_sent) = self.clocks();
         let key = signed_with(request.headers());
+        let proxy = self.0.settings.proxies.before(&request);
         let answer = tokio::time::timeout(limit, self.client().call(request)).await;
-        let answer = answer.unwrap_or_else(|_| Err(silent(limit)))?;
+        let answer = answer.unwrap_or_else(|_| Err(silent(limit)));
+        let answer = match proxy {
+            Some(proxy) => through(proxy, answer)?,
+            None => answer?,
+        };
         self.0.restraint.learn(answer.status(), answer.headers());
         self.learn_the_time(answer.headers(), sent, steady_sent);
         if key.is_some() && is_accepted(answer.status()) {
@@ -160,6 +167,26 @@ impl StoreClient {
     /// How far the own clock is from the store's; `None` before the first answer.
     pub(super) fn skew(&self) -> Option<Skew> {
         self.0.skew.lock().unwrap_or_else(PoisonError::into_inner).skew()
+    }
+}
+
+/// An answer, unless it is the proxy that says or does not say something.
+fn through(proxy: String, answer: Result<HttpResponse, HttpError>) -> Result<HttpResponse, HttpError> {
+    match answer {
+        Ok(answer) if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(HttpError::new(
+            HttpErrorKind::Unknown,
+            ProxyError::Unauthorized(proxy),
+        )),
+        Err(error) if error.kind() == HttpErrorKind::Connect => {
+            let unauthorized = with_causes(&error).contains("proxy authorization required");
+            let why = if unauthorized {
+                ProxyError::Unauthorized(proxy)
+            } else {
+                ProxyError::Unreachable(proxy, error)
+            };
+            Err(HttpError::new(HttpErrorKind::Connect, why))
+        }
+        answer => answer,
     }
 }
 

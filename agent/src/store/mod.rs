@@ -12,6 +12,7 @@ mod key;
 mod marker;
 mod object;
 mod patience;
+mod proxy;
 mod refusal;
 mod restraint;
 mod s3;
@@ -34,6 +35,7 @@ pub use gcs::{GcsOptions, open as open_gcs};
 pub use identity::Identity;
 pub use marker::{MarkedStore, UPDATE_MARKER};
 pub use object::ObjectBackend;
+pub use proxy::Proxies;
 pub use s3::{S3Options, open as open_s3};
 pub use settings::{ClientSettings, TlsSettings};
 pub use skew::Skew;
@@ -44,6 +46,8 @@ pub use traffic::Traffic;
 pub enum OpenError {
     #[error("storage.options.{0} is not usable: {1}")]
     Option(&'static str, String),
+    #[error("{0} in the environment names no proxy: write http://host:port or https://host:port there")]
+    Proxy(&'static str),
     #[error("cannot use the storage options: {0}")]
     Build(#[from] object_store::Error),
 }

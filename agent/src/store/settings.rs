@@ -7,11 +7,13 @@ use reqwest::{Certificate, Identity};
 
 use super::OpenError;
 use super::causes::with_causes;
+use super::proxy::Proxies;
 
 /// How to reach a store.
 #[derive(Debug, Clone, Default)]
 pub struct ClientSettings {
     pub tls: TlsSettings,
+    pub proxies: Proxies,
     pub idle_conn_timeout: Duration,
     pub max_idle_conns: usize,
     /// For the connection, TLS included.
@@ -106,6 +108,10 @@ impl ClientSettings {
             let identity = Identity::from_pem(&both);
             builder = builder.identity(identity.map_err(|error| tls_error("tls.cert_file", &error))?);
         }
+        let builder = self
+            .proxies
+            .of(builder)
+            .map_err(|_| OpenError::Proxy("HTTP_PROXY"))?;
         builder.build().map_err(|error| tls_error("tls", &error))
     }
 }

@@ -12,7 +12,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use zonetide_agent::store::{
-    ClientSettings, MarkedStore, S3Options, Store, StoreError, TlsSettings, UPDATE_MARKER, open_s3, spool,
+    ClientSettings, MarkedStore, Proxies, S3Options, Store, StoreError, TlsSettings, UPDATE_MARKER, open_s3,
+    spool,
 };
 use zonetide_testbed::Garage;
 use zonetide_testbed::garage::Bucket;
@@ -44,6 +45,7 @@ pub(crate) fn client() -> ClientSettings {
         dial_keep_alive: Duration::from_secs(10),
         client_timeout: Duration::from_secs(60),
         content_md5: false,
+        proxies: Proxies::default(),
         tls: TlsSettings::default(),
     }
 }
