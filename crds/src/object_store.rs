@@ -239,6 +239,16 @@ pub struct S3Store {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
 
+    /// The proxy through which the operator and the servers reach the endpoint and who makes keys for it, like
+    /// `http://proxy.example.com:3128`, or `none`. Default: the one that the operator was installed with, if any, but for the hosts
+    /// that it leaves out. Changing it replaces the servers. Servers never ask each other through a proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self == 'none' || self.matches('^https?://[^/@?# ]+/?$')").message(
+        "spec.objectStore.s3.proxy must be none, or a URL that starts with http:// or https:// and has no path or user, like http://proxy.example.com:3128: a proxy with a password is a setting of the operator"
+    ))]
+    pub proxy: Option<String>,
+
     /// The keys to the bucket.
     pub credentials: Credentials,
 }

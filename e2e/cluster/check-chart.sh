@@ -17,6 +17,18 @@ refused --set powerdns.image=registry.test/powerdns:dev
 { render --set powerdns.image=registry.test/powerdns:dev 2>&1 || true; } | grep -qF 'powerdns.images."4.9"' ||
   fail "the chart does not say where powerdns.image has gone"
 refused --set 'expose.domains={*.example.org}'
+refused --set proxy.url=http://user:password@proxy.test
+refused --set proxy.url=http://proxy.test --set proxy.secretName=proxy
+
+! render | grep -q 'ZONETIDE_STORE_PROXY\|HTTPS\?_PROXY' || fail "the operator has a proxy that nobody has named"
+for proxy in url=http://proxy.test:3128 secretName=proxy; do
+  rendered=$(render --set "proxy.$proxy" --set 'proxy.noProxy=a\,b')
+  for line in ZONETIDE_STORE_PROXY "${proxy#*=}" 'value: "a,b"'; do
+    grep -qF "$line" <<<"$rendered" || fail "the chart does not hand on proxy.$proxy: no $line"
+  done
+  # The client of the API server could find these.
+  ! grep -q '[^_]HTTPS\?_PROXY' <<<"$rendered" || fail "a proxy is in a variable of all programs"
+done
 
 render | grep -A 3 'resources: \[persistentvolumeclaims\]' | grep -qF 'verbs: [list, patch, delete]' ||
   fail "the operator has other rights to PersistentVolumeClaims than it needs"

@@ -1,11 +1,16 @@
 //! The command line. Every flag can be set in the environment too, which is what the chart does.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
 
+use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use zonetide_crds::ImagePullPolicy;
 
-use crate::settings::{ExposeDomain, ExposeSettings, PowerDnsImages, Settings};
+use crate::{
+    objectstore::StoreProxy,
+    secret::SecretText,
+    settings::{ExposeDomain, ExposeSettings, PowerDnsImages, Settings},
+};
 
 const EXAMPLE: &str = "\
 Install it with the Helm chart: that brings the definition of DnsCluster, the permissions and the images together.
@@ -81,6 +86,15 @@ pub struct Args {
     #[arg(long, env = "ZONETIDE_EXPOSE_ANNOTATIONS", value_name = "JSON", value_parser = annotations, default_value = "{}")]
     pub expose_annotations: Annotations,
 
+    /// Proxy to object stores, STS and Cloudflare's API, as `http://user:password@host:port`; never used for the API server, for
+    /// pods and for stores that the operator runs
+    #[arg(long, env = "ZONETIDE_STORE_PROXY", hide_env_values = true, value_parser = secret, default_value = "", hide_default_value = true)]
+    pub store_proxy: SecretText,
+
+    /// Hosts that are reached without that proxy, separated by commas, as in `NO_PROXY`
+    #[arg(long, env = "ZONETIDE_STORE_NO_PROXY", default_value = "")]
+    pub store_no_proxy: String,
+
     /// Look after the clusters of this namespace only; without it of all namespaces
     #[arg(long, env = "ZONETIDE_NAMESPACE")]
     pub namespace: Option<String>,
@@ -108,6 +122,11 @@ pub struct Annotations(BTreeMap<String, String>);
 
 fn annotations(text: &str) -> Result<Annotations, serde_json::Error> {
     serde_json::from_str(text).map(Annotations)
+}
+
+/// Whatever it is: an error would show it.
+fn secret(text: &str) -> Result<SecretText, Infallible> {
+    Ok(SecretText::new(text))
 }
 
 /// How to write the log.
@@ -152,7 +171,23 @@ impl Args {
                 ingress_class: self.expose_ingress_class.clone(),
                 annotations: self.expose_annotations.0.clone(),
             },
+            store_proxy: None,
         }
+    }
+
+    /// The proxy to stores.
+    ///
+    /// # Errors
+    /// When what is named is no proxy.
+    pub fn store_proxy(&self) -> anyhow::Result<Option<StoreProxy>> {
+        let url = self.store_proxy.expose();
+        if url.is_empty() {
+            return Ok(None);
+        }
+        let proxy = StoreProxy::parse(url, &self.store_no_proxy);
+        let proxy = proxy
+            .context("ZONETIDE_STORE_PROXY names no proxy: write http://host:port or https://host:port")?;
+        Ok(Some(proxy))
     }
 }
 
@@ -184,6 +219,19 @@ mod tests {
             .settings(false, true)
             .expose;
         assert!(none.domains.is_empty() && none.annotations.is_empty());
+    }
+
+    #[test]
+    fn a_proxy_with_a_password_is_read_and_never_shown() {
+        let args = |proxy: &str| Args::parse_from(["zonetide-operator", "--store-proxy", proxy]);
+        let right = args("http://tide:hush@proxy.test:3128");
+        let proxy = right.store_proxy().unwrap().unwrap();
+        assert_eq!(proxy.url().expose(), "http://tide:hush@proxy.test:3128");
+        let wrong = args("ftp://tide:hush@proxy.test");
+        let error = format!("{:?}", wrong.store_proxy().unwrap_err());
+        assert!(error.contains("ZONETIDE_STORE_PROXY"), "{error}");
+        assert!(!format!("{right:?} {wrong:?} {error}").contains("hush"));
+        assert_eq!(args("").store_proxy().unwrap(), None);
     }
 
     #[test]

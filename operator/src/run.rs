@@ -23,6 +23,7 @@ use crate::{
     metrics::Metrics,
     names::MANAGER,
     objectstore::RealSources,
+    settings::Settings,
 };
 
 /// How often to look for the definition of `DnsCluster` before giving up.
@@ -42,6 +43,7 @@ pub fn init_logging(format: LogFormat) {
 
 /// Works until SIGTERM, and returns an error when it can or may not go on.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    let store_proxy = args.store_proxy()?;
     let mut stop = on_signal()?;
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
@@ -79,7 +81,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 instance: Some(identity),
             },
         ),
-        settings: args.settings(ipv6_first, kubelet_sleeps(&client).await?),
+        settings: Settings {
+            store_proxy,
+            ..args.settings(ipv6_first, kubelet_sleeps(&client).await?)
+        },
         client,
         sources: Arc::new(RealSources::new().context("failed to set up the HTTP client")?),
         agents: Arc::new(RealAgents::new().context("failed to set up the HTTP client")?),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use zonetide_crds::{ImagePullPolicy, PowerDnsVersion};
 
+use crate::objectstore::StoreProxy;
+
 /// Images and defaults for every `DnsCluster`.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -21,6 +23,8 @@ pub struct Settings {
     /// Whether kubelets know the hook `sleep`, as from Kubernetes 1.30 on.
     pub kubelet_sleeps: bool,
     pub expose: ExposeSettings,
+    /// On the way to stores that are none of the operator's own, where a `DnsCluster` says nothing else.
+    pub store_proxy: Option<StoreProxy>,
 }
 
 impl Settings {

@@ -54,6 +54,7 @@ pub(crate) fn settings() -> Settings {
             domains: vec!["tides.test".parse().unwrap()],
             ..ExposeSettings::default()
         },
+        store_proxy: None,
     }
 }
 

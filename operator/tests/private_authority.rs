@@ -6,7 +6,7 @@ mod tests {
     use zonetide_operator::{
         objectstore::{
             AssumeRoleRequest, Bucket, CaBundle, GarageRequest, GivenRequest, Keys, RealSources, Source,
-            SourceRequest, Sources, StoreError,
+            SourceRequest, Sources, StoreError, Way,
         },
         secret::SecretText,
     };
@@ -20,8 +20,11 @@ mod tests {
     const STRANGER: &str = include_str!("../../agent/tests/tls/client.pem");
 
     fn trusting(text: &str, request: &SourceRequest) -> Box<dyn Source> {
-        let ca = CaBundle::parse(text).unwrap();
-        RealSources::new().unwrap().trusting(&ca, request).unwrap()
+        let way = Way {
+            ca: Some(CaBundle::parse(text).unwrap()),
+            proxy: None,
+        };
+        RealSources::new().unwrap().reached(&way, request).unwrap()
     }
 
     fn root() -> Keys {

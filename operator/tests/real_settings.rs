@@ -64,6 +64,7 @@ mod tests {
             ipv6_first: false,
             kubelet_sleeps: true,
             expose: ExposeSettings::default(),
+            store_proxy: None,
         };
         let plan = validate(&fetched, &settings).unwrap();
         let servers = build::servers(&plan, plan.servers.as_ref().unwrap(), 0);

@@ -170,3 +170,19 @@ fn a_bucket_goes_into_the_name_of_the_host_only_where_it_makes_a_name() {
         );
     }
 }
+
+#[test]
+fn a_proxy_is_a_url_without_a_password_or_none() {
+    let proxy = |proxy: &str| s3(&format!("endpoint: 'http://a', bucket: zones, proxy: '{proxy}'"));
+    for right in ["none", "http://proxy.moon.test:3128", "https://192.0.2.1/"] {
+        proxy(right).validate_cel().unwrap();
+    }
+    for wrong in [
+        "direct",
+        "proxy.moon.test:3128",
+        "socks5://proxy.moon.test",
+        "http://tide:hush@proxy.moon.test",
+    ] {
+        refused(&proxy(wrong), "spec.objectStore.s3.proxy must be none, or a URL");
+    }
+}

@@ -6,7 +6,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use zonetide_crds::PowerDnsVersion;
 
-use super::store_ca;
+use super::{store_ca, store_proxy};
 use crate::{
     hex::hex,
     names::{
@@ -183,9 +183,14 @@ pub(super) fn revision(files: &BTreeMap<String, String>) -> String {
 
 /// Changes when something changes that the pods read only at their start. Keys to the bucket and the peers' token are not
 /// in it: the agent reads them again by itself.
-pub(super) fn checksum(files: &BTreeMap<String, String>, servers: &ServerPlan) -> String {
+pub(super) fn checksum(plan: &Plan, files: &BTreeMap<String, String>, servers: &ServerPlan) -> String {
     let api = api_conf(servers);
-    let texts = files.values().map(String::as_str).chain([api.expose()]);
+    let proxy = store_proxy::of(plan).map(|proxy| proxy.url().expose());
+    let texts = files
+        .values()
+        .map(String::as_str)
+        .chain([api.expose()])
+        .chain(proxy);
     hex(&digest(texts)[..16])
 }
 

@@ -11,6 +11,7 @@ mod retired;
 mod servers;
 mod services;
 mod store_ca;
+mod store_proxy;
 mod volumes;
 mod web_identity;
 

@@ -13,7 +13,7 @@ use super::config::{
     API_DIR, COMPILED_CONFIG_DIR, CONFIG_DIR, DATA_DIR, PDNS_CONF, PEERS_DIR, RETIRED_DIR, SOCKET_DIR,
     STORE_DIR,
 };
-use super::{probes, store_ca, volumes::volumes, web_identity};
+use super::{probes, store_ca, store_proxy, volumes::volumes, web_identity};
 use crate::{
     names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, PROBES_PORT, Part},
     reconcile::plan::Plan,
@@ -150,6 +150,7 @@ fn environment(plan: &Plan) -> Vec<EnvVar> {
         ..EnvVar::default()
     });
     environment.extend(web_identity::environment(plan));
+    environment.extend(store_proxy::environment(plan));
     environment
 }
 

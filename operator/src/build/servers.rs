@@ -17,7 +17,7 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 
-use super::{Prepared, ServerResources, config, metadata, pod, secret, services, web_identity};
+use super::{Prepared, ServerResources, config, metadata, pod, secret, services, store_proxy, web_identity};
 use crate::{
     names::{self, Part},
     objectstore::renewal::source_annotation,
@@ -51,15 +51,18 @@ pub fn servers(plan: &Plan, servers: &ServerPlan, partition: i32) -> ServerResou
                 (names::API_CONF, config::api_conf(servers)),
             ],
         ),
-        peers_token: secret(
+        peers_token: store_proxy::add_to(
+            secret(
+                plan,
+                Part::Dns,
+                plan.names.peers_secret(),
+                [(names::PEERS_TOKEN, servers.peers_token.clone())],
+            ),
             plan,
-            Part::Dns,
-            plan.names.peers_secret(),
-            [(names::PEERS_TOKEN, servers.peers_token.clone())],
         ),
         stateful_set: stateful_set(
             plan,
-            pod::template(plan, &config, config::checksum(&files, servers)),
+            pod::template(plan, &config, config::checksum(plan, &files, servers)),
             partition,
         ),
         config: ConfigMap {

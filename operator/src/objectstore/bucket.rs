@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bucket, CaBundle, Keys, StoreError};
+use super::{Bucket, Keys, StoreError, Way};
 use crate::error::root_cause;
 use aws_sdk_s3::{
     Client,
@@ -14,9 +14,10 @@ use aws_sdk_s3::{
     types::{BucketLocationConstraint, CreateBucketConfiguration},
 };
 use aws_smithy_http_client::{
-    Builder,
+    Builder, Connector,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
 
 /// What connections share.
 pub type S3Http = SharedHttpClient;
@@ -29,15 +30,25 @@ pub(super) fn http_client() -> S3Http {
         .build_https()
 }
 
-/// The same with these TLS roots alone.
-pub(super) fn http_client_trusting(ca: &CaBundle) -> Result<S3Http, String> {
-    let roots = TrustStore::empty().with_pem_certificate(ca.pem());
-    let context = TlsContext::builder().with_trust_store(roots).build();
-    Ok(Builder::new()
+/// The same with TLS roots and a proxy of a cluster's own.
+pub(super) fn http_client_by(way: &Way) -> Result<S3Http, String> {
+    let mut context = TlsContext::builder();
+    if let Some(ca) = &way.ca {
+        context = context.with_trust_store(TrustStore::empty().with_pem_certificate(ca.pem()));
+    }
+    let mut connector = Connector::builder()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(context.map_err(|error| root_cause(&error))?)
-        .pool_max_idle_per_host(0)
-        .build_https())
+        .tls_context(context.build().map_err(|error| root_cause(&error))?)
+        .pool_max_idle_per_host(0);
+    if let Some(proxy) = &way.proxy {
+        connector = connector.proxy_config(proxy.of_aws()?);
+    }
+    Ok(http_client_fn(move |settings, components| {
+        let mut connector = connector.clone();
+        connector.set_connector_settings(Some(settings.clone()));
+        connector.set_sleep_impl(components.sleep_impl());
+        SharedHttpConnector::new(connector.build())
+    }))
 }
 
 /// A bucket, reached with keys from somewhere.
@@ -157,6 +168,12 @@ impl S3Bucket {
                 prefix: self.bucket.prefix.clone(),
                 code,
                 secret: self.secret.clone(),
+            },
+            (_, Some(407)) => StoreError::Other {
+                endpoint,
+                bucket,
+                code,
+                hint: "the proxy on the way wants another user and password: whoever installed the operator names them in the chart value proxy",
             },
             ("RequestTimeTooSkewed", _) => StoreError::Other {
                 endpoint,

@@ -121,6 +121,14 @@ pub enum StoreError {
     )]
     CaNotGranted,
 
+    #[error(
+        "a token of another namespace is not sent through a proxy that this DnsCluster chooses: remove spec.objectStore.s3.proxy, or use a Secret of this namespace"
+    )]
+    ProxyNotGranted,
+
+    #[error("spec.objectStore.s3.proxy names no proxy: write http://host:port, https://host:port or none")]
+    NoProxy,
+
     #[error("cannot reach the object store at {endpoint} ({cause}): look at the log of its pod")]
     ManagedUnreachable { endpoint: String, cause: String },
 
@@ -369,8 +377,9 @@ impl StoreError {
             | Self::Sts { .. }
             | Self::NoTls { .. }
             | Self::NotRemovable => Reason::StoreError,
-            Self::Spec { .. } | Self::OlderObjects { .. } => Reason::InvalidSpec,
+            Self::Spec { .. } | Self::OlderObjects { .. } | Self::NoProxy => Reason::InvalidSpec,
             Self::CaNotGranted
+            | Self::ProxyNotGranted
             | Self::NotGranted { .. }
             | Self::PrefixNotGranted { .. }
             | Self::OtherNamespace { .. } => Reason::NotGranted,

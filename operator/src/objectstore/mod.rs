@@ -10,6 +10,7 @@ mod exposure;
 mod garage;
 mod garage_api;
 mod given;
+mod proxy;
 mod r2;
 pub mod renewal;
 mod session_policy;
@@ -32,6 +33,7 @@ pub use self::{
     garage::{GarageRequest, GarageSource},
     garage_api::GarageApi,
     given::{GivenRequest, GivenSource},
+    proxy::StoreProxy,
     r2::{R2Request, R2Source},
     sts::{default_endpoint, session_name},
 };
@@ -184,12 +186,20 @@ pub enum SourceRequest {
     AssumeRole(AssumeRoleRequest),
 }
 
+/// How a store is reached, and who makes keys to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// None: whom everybody trusts.
+    pub ca: Option<CaBundle>,
+    pub proxy: Option<StoreProxy>,
+}
+
 /// Makes sources from requests. Tests put their own in its place.
 pub trait Sources: Send + Sync {
     fn source(&self, request: &SourceRequest) -> Box<dyn Source>;
 
-    /// A source that trusts these authorities, and no others.
-    fn trusting(&self, ca: &CaBundle, request: &SourceRequest) -> Result<Box<dyn Source>, StoreError>;
+    /// A source that trusts these authorities and no others, and asks through this proxy.
+    fn reached(&self, way: &Way, request: &SourceRequest) -> Result<Box<dyn Source>, StoreError>;
 }
 
 /// The real ones.
@@ -207,13 +217,18 @@ impl RealSources {
         })
     }
 
-    fn with_authorities(ca: &CaBundle) -> Result<Self, String> {
-        let certificates = reqwest::Certificate::from_pem_bundle(ca.pem().as_bytes());
-        let certificates = certificates.map_err(|error| root_cause(&error))?;
-        let http = http_client().tls_certs_only(certificates).build();
+    fn by(way: &Way) -> Result<Self, String> {
+        let mut http = http_client();
+        if let Some(ca) = &way.ca {
+            let certificates = reqwest::Certificate::from_pem_bundle(ca.pem().as_bytes());
+            http = http.tls_certs_only(certificates.map_err(|error| root_cause(&error))?);
+        }
+        if let Some(proxy) = &way.proxy {
+            http = http.proxy(proxy.of_reqwest().map_err(|error| root_cause(&error))?);
+        }
         Ok(Self {
-            http: http.map_err(|error| root_cause(&error))?,
-            s3_http: bucket::http_client_trusting(ca)?,
+            http: http.build().map_err(|error| root_cause(&error))?,
+            s3_http: bucket::http_client_by(way)?,
         })
     }
 }
@@ -226,8 +241,8 @@ fn http_client() -> reqwest::ClientBuilder {
 
 impl Sources for RealSources {
     /// Made anew each time: we ask seldom, and certificates change.
-    fn trusting(&self, ca: &CaBundle, request: &SourceRequest) -> Result<Box<dyn Source>, StoreError> {
-        match Self::with_authorities(ca) {
+    fn reached(&self, way: &Way, request: &SourceRequest) -> Result<Box<dyn Source>, StoreError> {
+        match Self::by(way) {
             Ok(sources) => Ok(sources.source(request)),
             Err(reason) => Err(StoreError::NoTls { reason }),
         }

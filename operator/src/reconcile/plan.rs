@@ -15,7 +15,7 @@ use crate::{
     names::{self, Names},
     objectstore::{
         AssumeRoleRequest, Bucket, CaBundle, GarageRequest, GivenRequest, Keys, R2Request, Source,
-        SourceRequest, Sources, StoreError,
+        SourceRequest, Sources, StoreError, StoreProxy, Way,
     },
     secret::SecretText,
     settings::Settings,
@@ -100,6 +100,8 @@ pub struct Plan {
     pub exposure: Exposure,
     /// Who signed the store's certificate, if not one whom everybody trusts; or why that cannot be read.
     pub ca: Result<Option<CaBundle>, StoreError>,
+    /// What is on the way to the store, or why it may not be.
+    pub proxy: Result<Option<StoreProxy>, StoreError>,
     /// What the servers are made from, or why they are left as they are. Store and keys do without it.
     pub servers: Result<ServerPlan, ValidateError>,
 }
@@ -206,10 +208,14 @@ impl Plan {
         store_ip: Option<IpAddr>,
     ) -> Result<Box<dyn Source>, StoreError> {
         let request = self.source_request(store_ip);
-        match self.ca.clone()? {
-            Some(ca) => sources.trusting(&ca, &request),
-            None => Ok(sources.source(&request)),
+        let way = Way {
+            ca: self.ca.clone()?,
+            proxy: self.proxy.clone()?,
+        };
+        if way == Way::default() {
+            return Ok(sources.source(&request));
         }
+        sources.reached(&way, &request)
     }
 
     /// What keys must be good for: others are of no use. Keys that are made in another way replace those there are.

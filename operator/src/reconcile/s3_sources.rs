@@ -1,6 +1,6 @@
 //! From `spec.objectStore.s3.credentials` to the question that a source is asked. Pure.
 
-use zonetide_crds::{CredentialsSecretRef, ExistingGarage, R2, S3Store};
+use zonetide_crds::{Credentials, CredentialsSecretRef, ExistingGarage, R2, S3Store, TokenRef};
 
 use super::{
     admin,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     names::Names,
-    objectstore::{Bucket, CaBundle, GarageRequest, GivenRequest, Keys, R2Request, StoreError},
+    objectstore::{Bucket, CaBundle, GarageRequest, GivenRequest, Keys, R2Request, StoreError, StoreProxy},
     secret::SecretText,
     settings::Settings,
 };
@@ -65,8 +65,7 @@ pub(super) fn ca(fetched: &Fetched) -> Result<Option<CaBundle>, StoreError> {
         .garage
         .as_ref()
         .map(|garage| &garage.token_secret_ref);
-    let foreign = token.and_then(|token| token.namespace.as_ref());
-    if foreign.is_some_and(|other| Some(other) != fetched.cluster.metadata.namespace.as_ref()) {
+    if is_foreign(token, fetched) {
         return Err(StoreError::CaNotGranted);
     }
     let Some(text) = value(secret, &key).filter(|text| !text.is_empty()) else {
@@ -77,6 +76,32 @@ pub(super) fn ca(fetched: &Fetched) -> Result<Option<CaBundle>, StoreError> {
         Ok(ca) => Ok(Some(ca)),
         Err(reason) => Err(StoreError::CaUnusable { name, key, reason }),
     }
+}
+
+/// The proxy that the spec names, or else the operator's. Stores of the operator's own are beside it.
+pub(super) fn proxy(fetched: &Fetched, settings: &Settings) -> Result<Option<StoreProxy>, StoreError> {
+    let Some(s3) = &fetched.cluster.spec.object_store.s3 else {
+        return Ok(None);
+    };
+    let Credentials { garage, r2, .. } = &s3.credentials;
+    let token = garage.as_ref().map(|garage| &garage.token_secret_ref);
+    let token = token.or(r2.as_ref().map(|r2| &r2.token_secret_ref));
+    match s3.proxy.as_deref() {
+        None => Ok(settings.store_proxy.clone()),
+        Some("none") => Ok(None),
+        // Whoever chooses the proxy could read on it what is not encrypted on its way.
+        Some(_) if is_foreign(token, fetched) => Err(StoreError::ProxyNotGranted),
+        Some(url) => match StoreProxy::parse(url, "") {
+            Some(proxy) => Ok(Some(proxy)),
+            None => Err(StoreError::NoProxy),
+        },
+    }
+}
+
+/// Whether a token is in a Secret of another namespace.
+fn is_foreign(token: Option<&TokenRef>, fetched: &Fetched) -> bool {
+    let namespace = token.and_then(|token| token.namespace.as_ref());
+    namespace.is_some_and(|other| Some(other) != fetched.cluster.metadata.namespace.as_ref())
 }
 
 fn given_keys(fetched: &Fetched, reference: &CredentialsSecretRef) -> Result<Keys, StoreError> {

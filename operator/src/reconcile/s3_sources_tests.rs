@@ -123,3 +123,24 @@ fn a_token_of_another_namespace_does_not_go_to_whom_only_an_own_authority_vouche
     assert_eq!(with_ca(&foreign, Some(&ca)), Err(StoreError::CaNotGranted));
     assert_eq!(StoreError::CaNotGranted.reason().as_str(), "NotGranted");
 }
+
+#[test]
+fn a_token_of_another_namespace_does_not_go_through_a_proxy_of_the_specs_choice() {
+    let through = |spec: &str, token: &str| {
+        let spec = spec
+            .replace(
+                "bucket: crater",
+                "bucket: crater, proxy: 'http://proxy.test:3128'",
+            )
+            .replace("{name: moon", &format!("{{name: moon{token}"));
+        validate(&fetched(&spec), &settings()).unwrap().proxy
+    };
+    for spec in [GARAGE, R2] {
+        for own in ["", ", namespace: shore"] {
+            assert!(through(spec, own).unwrap().is_some());
+        }
+        let foreign = through(spec, ", namespace: stores");
+        assert_eq!(foreign, Err(StoreError::ProxyNotGranted));
+    }
+    assert_eq!(StoreError::ProxyNotGranted.reason().as_str(), "NotGranted");
+}

@@ -55,7 +55,11 @@ pub(super) async fn reconcile(
     let opened = keys::open(&*source, plan, fetched, Timestamp::now()).await;
     let (bucket_created, obtained) = match opened {
         Ok(ready) => ready,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => {
+            return Ok(Err(
+                error.through(plan.proxy.as_ref().ok().and_then(Option::as_ref))
+            ));
+        }
     };
     apply::secret(context, build::object_store(plan, &obtained.access)).await?;
     if plan.origin.is_new

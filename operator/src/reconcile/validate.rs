@@ -43,6 +43,7 @@ pub fn validate(fetched: &Fetched, settings: &Settings) -> Result<Plan, Validate
         store,
         exposure: Exposure::of(&cluster.spec, &names, &settings.expose),
         ca: s3_sources::ca(fetched),
+        proxy: s3_sources::proxy(fetched, settings),
         spec: cluster.spec.clone(),
         settings: settings.clone(),
         names,

@@ -30,9 +30,7 @@ use crate::{
     events::Events,
     fake_api::{Change, FakeApi},
     metrics::Metrics,
-    objectstore::{
-        BucketRemoval, CaBundle, Keys, Minted, Own, Removed, Source, SourceRequest, Sources, Supply,
-    },
+    objectstore::{BucketRemoval, Keys, Minted, Own, Removed, Source, SourceRequest, Sources, Supply, Way},
     testing::{MANAGED, S3, cluster, keys, pod, settings},
 };
 
@@ -99,7 +97,7 @@ impl FakeSources {
 }
 
 impl Sources for FakeSources {
-    fn trusting(&self, _ca: &CaBundle, request: &SourceRequest) -> Result<Box<dyn Source>, StoreError> {
+    fn reached(&self, _way: &Way, request: &SourceRequest) -> Result<Box<dyn Source>, StoreError> {
         Ok(self.source(request))
     }
 
