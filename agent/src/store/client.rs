@@ -20,6 +20,7 @@ use super::causes::with_causes;
 use super::key::{is_accepted, signed_with};
 use super::patience::{SILENCE, Watched, patience, silent};
 use super::proxy::ProxyError;
+use super::region;
 use super::restraint::Restraint;
 use super::settings::{ClientSettings, Pems};
 use super::skew::{Estimator, Sample, Skew};
@@ -41,6 +42,8 @@ struct Shared {
     skew: Mutex<Estimator>,
     /// The access key that the store accepted last.
     key: Mutex<Option<String>>,
+    /// Where the store says that the bucket is.
+    region: Mutex<Option<String>>,
     started: Instant,
 }
 
@@ -75,6 +78,7 @@ impl StoreClient {
             restraint: Restraint::default(),
             skew: Mutex::default(),
             key: Mutex::default(),
+            region: Mutex::default(),
             started: Instant::now(),
         })))
     }
@@ -128,6 +132,9 @@ impl StoreClient {
             None => answer?,
         };
         self.0.restraint.learn(answer.status(), answer.headers());
+        if let Some(region) = region::of_answer(&answer) {
+            *self.0.region.lock().unwrap_or_else(PoisonError::into_inner) = Some(region);
+        }
         self.learn_the_time(answer.headers(), sent, steady_sent);
         if key.is_some() && is_accepted(answer.status()) {
             *self.0.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
@@ -162,6 +169,12 @@ impl StoreClient {
     pub(super) fn key(&self) -> Option<String> {
         let key = self.0.key.lock().unwrap_or_else(PoisonError::into_inner);
         key.clone()
+    }
+
+    /// The region of the bucket, as the store has said it beside a refusal.
+    pub(super) fn region(&self) -> Option<String> {
+        let region = self.0.region.lock().unwrap_or_else(PoisonError::into_inner);
+        region.clone()
     }
 
     /// How far the own clock is from the store's; `None` before the first answer.

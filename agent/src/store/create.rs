@@ -19,6 +19,7 @@ use super::causes::with_causes;
 use super::client::StoreClient;
 use super::credentials::Renewable;
 use super::refusal::{Refusal, clock_words};
+use super::region;
 use super::{Listed, Skew, Store, StoreError, StoreErrorReason, Traffic};
 
 /// The region in which S3 wants no location to be named.
@@ -28,7 +29,7 @@ const NAMELESS_REGION: &str = "us-east-1";
 #[async_trait]
 pub(super) trait Bucket: Send + Sync {
     /// Makes it; that it is there already is no error.
-    async fn create(&self) -> Result<(), String>;
+    async fn create(&self) -> Result<(), StoreErrorReason>;
 }
 
 /// A store whose bucket is made before the first request. Whoever tries a failed request again tries this again.
@@ -59,9 +60,12 @@ impl CreatedStore {
         self
     }
 
-    async fn create(&self) -> Result<(), String> {
+    async fn create(&self) -> Result<(), StoreErrorReason> {
         let created = tokio::time::timeout(self.timeout, self.bucket.create()).await;
-        created.unwrap_or_else(|_| Err(format!("no answer in {:?} (init_timeout)", self.timeout)))
+        created.unwrap_or_else(|_| {
+            let reason = format!("no answer in {:?} (init_timeout)", self.timeout);
+            Err(StoreErrorReason::Create(reason))
+        })
     }
 
     async fn created(&self) -> Result<&dyn Store, StoreError> {
@@ -82,14 +86,16 @@ impl CreatedStore {
         Ok(self.inner.as_ref())
     }
 
-    fn explain(&self, reason: String) -> StoreErrorReason {
+    fn explain(&self, reason: StoreErrorReason) -> StoreErrorReason {
         let skew = self.skew();
-        match Refusal::of(&reason, skew.as_ref()) {
-            Some(Refusal::Clock) => StoreErrorReason::Skewed {
-                clock: clock_words(skew.as_ref()),
-                refusal: reason.into(),
-            },
-            _ => StoreErrorReason::Create(reason),
+        match reason {
+            StoreErrorReason::Create(text) if Refusal::of(&text, skew.as_ref()) == Some(Refusal::Clock) => {
+                StoreErrorReason::Skewed {
+                    clock: clock_words(skew.as_ref()),
+                    refusal: text.into(),
+                }
+            }
+            reason => reason,
         }
     }
 }
@@ -138,7 +144,22 @@ pub(super) struct S3Bucket {
 
 #[async_trait]
 impl Bucket for S3Bucket {
-    async fn create(&self) -> Result<(), String> {
+    async fn create(&self) -> Result<(), StoreErrorReason> {
+        self.make()
+            .await
+            .map_err(|Refused { text, region }| match Refusal::of(&text, None) {
+                Some(Refusal::Region) => StoreErrorReason::Region {
+                    remedy: region::remedy(&self.region, self.client.region().or(region).as_deref()),
+                    refusal: text.into(),
+                },
+                Some(Refusal::HostStyle) => StoreErrorReason::HostStyle(text.into()),
+                _ => StoreErrorReason::Create(text),
+            })
+    }
+}
+
+impl S3Bucket {
+    async fn make(&self) -> Result<(), Refused> {
         // The crate signs URLs of objects; that of the object without a name is the bucket's.
         let minute = Duration::from_secs(60);
         let url = self.store.signed_url(Method::PUT, &Path::default(), minute).await;
@@ -172,7 +193,14 @@ pub(super) struct AzureContainer {
 
 #[async_trait]
 impl Bucket for AzureContainer {
-    async fn create(&self) -> Result<(), String> {
+    async fn create(&self) -> Result<(), StoreErrorReason> {
+        let made = self.make().await;
+        made.map_err(|refused| StoreErrorReason::Create(refused.text))
+    }
+}
+
+impl AzureContainer {
+    async fn make(&self) -> Result<(), Refused> {
         let credential = self.credentials.get_credential().await;
         let credential = credential.map_err(|error| error.to_string())?;
         let mut request = put(&format!("{}?restype=container", self.url), String::new())?;
@@ -181,6 +209,18 @@ impl Bucket for AzureContainer {
             .try_authorize(&mut request)
             .map_err(|error| error.to_string())?;
         send(&self.client, request, &["ContainerAlreadyExists"]).await
+    }
+}
+
+/// Why a bucket was not made, with the region that the store names.
+struct Refused {
+    text: String,
+    region: Option<String>,
+}
+
+impl From<String> for Refused {
+    fn from(text: String) -> Self {
+        Self { text, region: None }
     }
 }
 
@@ -195,7 +235,7 @@ fn put(url: &str, body: String) -> Result<HttpRequest, String> {
 }
 
 /// Sends a request; an answer with one of the codes means that it is done already.
-async fn send(client: &StoreClient, request: HttpRequest, done: &[&str]) -> Result<(), String> {
+async fn send(client: &StoreClient, request: HttpRequest, done: &[&str]) -> Result<(), Refused> {
     let response = client.send(request).await.map_err(|error| with_causes(&error))?;
     let status = response.status();
     if status.is_success() {
@@ -208,7 +248,10 @@ async fn send(client: &StoreClient, request: HttpRequest, done: &[&str]) -> Resu
         return Ok(());
     }
     let code = code_of(&body).map_or_else(String::new, |code| format!(" {code}"));
-    Err(format!("the store answers {status}{code}"))
+    Err(Refused {
+        text: format!("the store answers {status}{code}"),
+        region: region::of_text(&body),
+    })
 }
 
 /// The code of an error in XML.
@@ -231,9 +274,11 @@ mod tests {
 
     #[async_trait]
     impl Bucket for Slow {
-        async fn create(&self) -> Result<(), String> {
+        async fn create(&self) -> Result<(), StoreErrorReason> {
             match self.0.fetch_add(1, Ordering::Relaxed) {
-                0 => Err("the store answers 403 AccessDenied".into()),
+                0 => Err(StoreErrorReason::Create(
+                    "the store answers 403 AccessDenied".into(),
+                )),
                 1 => std::future::pending().await,
                 _ => Ok(()),
             }

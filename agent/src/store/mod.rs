@@ -14,6 +14,7 @@ mod object;
 mod patience;
 mod proxy;
 mod refusal;
+mod region;
 mod restraint;
 mod s3;
 mod settings;
@@ -95,6 +96,16 @@ pub enum StoreErrorReason {
         #[source]
         refusal: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("the store has the bucket in another region: {remedy} ({refusal})")]
+    Region {
+        remedy: String,
+        #[source]
+        refusal: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error(
+        "the store wants the bucket in the name of the host: set storage.options.path_style to false ({0})"
+    )]
+    HostStyle(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the bucket or folder does not exist: create it ({0})")]
     NoBucket(#[source] object_store::Error),
     #[error(

@@ -16,6 +16,7 @@ use tempfile::SpooledTempFile;
 use super::client::StoreClient;
 use super::credentials::Renewable;
 use super::refusal::{Refusal, clock_words};
+use super::region;
 use super::upload::{Leftovers, PART_LEN, PartError, Unfinished, read_part};
 use super::{Listed, Skew, Store, StoreError, StoreErrorReason, Traffic};
 
@@ -27,6 +28,8 @@ pub struct ObjectBackend {
     /// Listings can begin after a name; where not, what comes before it is left out here.
     offsets: bool,
     prefix: String,
+    /// Requests are signed for it.
+    region: String,
     /// Given with every object.
     attributes: Attributes,
     /// Keys that may have changed when they are refused.
@@ -45,6 +48,7 @@ impl ObjectBackend {
             pages: None,
             offsets: false,
             prefix: prefix.to_owned(),
+            region: String::new(),
             attributes: Attributes::new(),
             keys: None,
             client: None,
@@ -73,6 +77,13 @@ impl ObjectBackend {
     pub(super) fn with_storage_class(mut self, class: &str) -> Self {
         self.attributes
             .insert(Attribute::StorageClass, class.to_owned().into());
+        self
+    }
+
+    /// The region that requests are signed for.
+    #[must_use]
+    pub(super) fn with_region(mut self, region: &str) -> Self {
+        region.clone_into(&mut self.region);
         self
     }
 
@@ -159,6 +170,15 @@ impl ObjectBackend {
                 clock: clock_words(skew.as_ref()),
                 refusal: error.into(),
             },
+            Some(Refusal::Region) => {
+                let told = self.client.as_ref().and_then(StoreClient::region);
+                let told = told.or_else(|| region::of_text(&error.to_string()));
+                StoreErrorReason::Region {
+                    remedy: region::remedy(&self.region, told.as_deref()),
+                    refusal: error.into(),
+                }
+            }
+            Some(Refusal::HostStyle) => StoreErrorReason::HostStyle(error.into()),
             // Who is let in looks at the store before anything is removed.
             Some(Refusal::Keys) if operation == "remove" => StoreErrorReason::NotDeletable(error),
             Some(Refusal::Keys) => StoreErrorReason::Denied(error),

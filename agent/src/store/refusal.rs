@@ -15,6 +15,17 @@ const CLOCK: [&str; 3] = [
     "Request date header too old",
 ];
 
+/// What S3 says that has the bucket in another region; the second is the crate's word for a redirection by AWS, whose text it drops.
+const REGION: [&str; 4] = [
+    "PermanentRedirect",
+    "Received redirect without LOCATION",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+];
+
+/// What Alibaba Cloud says to a bucket in the path.
+const HOST_STYLE: &str = "SecondLevelDomainForbidden";
+
 /// Refusals of keys that S3 answers with 400: those of temporary ones that have ended.
 const KEYS: [&str; 5] = [
     "status code: 401",
@@ -29,6 +40,10 @@ pub(super) enum Refusal {
     /// The own clock is too far from the store's.
     Clock,
     Keys,
+    /// The bucket is in another one.
+    Region,
+    /// The bucket is to be in the name of the host.
+    HostStyle,
 }
 
 impl Refusal {
@@ -37,6 +52,12 @@ impl Refusal {
         let says = |codes: &[&str]| codes.iter().any(|code| text.contains(code));
         if says(&CLOCK) {
             return Some(Self::Clock);
+        }
+        if says(&REGION) {
+            return Some(Self::Region);
+        }
+        if text.contains(HOST_STYLE) {
+            return Some(Self::HostStyle);
         }
         // Some stores say no more than that they refuse.
         let too_far = skew.is_some_and(|skew| skew.ahead().abs() >= MOST_SKEW);
@@ -80,6 +101,12 @@ mod tests {
         assert_eq!(of(refused), Some(Refusal::Keys));
         let ended = "Server returned non-2xx status code: 400 Bad Request: <Code>ExpiredToken</Code>";
         assert_eq!(of(ended), Some(Refusal::Keys));
+        let elsewhere =
+            "Server returned non-2xx status code: 400 Bad Request: <Code>AuthorizationHeaderMalformed</Code>";
+        assert_eq!(of(elsewhere), Some(Refusal::Region));
+        let in_path =
+            "Server returned non-2xx status code: 403 Forbidden: <Code>SecondLevelDomainForbidden</Code>";
+        assert_eq!(of(in_path), Some(Refusal::HostStyle));
         assert_eq!(
             of("Server returned non-2xx status code: 503 Slow Down: <Code>SlowDown</Code>"),
             None

@@ -13,6 +13,9 @@ use super::identity::{Identity, keys_of};
 use super::settings::ClientSettings;
 use super::{ObjectBackend, OpenError, Store, client_options, retries};
 
+/// Lightning Stream's default. AWS has most buckets at the endpoint of their region only, and its clients look for that by themselves.
+const ANY_REGION_OF_AWS: &str = "https://s3.amazonaws.com";
+
 /// How to reach a bucket.
 #[derive(Clone, Default)]
 pub struct S3Options {
@@ -43,11 +46,15 @@ pub struct S3Options {
 }
 
 impl S3Options {
-    /// Where requests go: the crate wants the bucket to be in it already, where it belongs into the host's name.
-    fn endpoint(&self) -> String {
-        match self.endpoint_url.split_once("://") {
-            Some((scheme, host)) if self.bucket_in_host => format!("{scheme}://{}.{host}", self.bucket),
-            _ => self.endpoint_url.clone(),
+    /// Where requests go, if not to AWS' of the region: the crate wants the bucket to be in it already, where it belongs into the
+    /// host's name.
+    fn endpoint(&self) -> Option<String> {
+        match self.endpoint_url.trim_end_matches('/') {
+            "" | ANY_REGION_OF_AWS => None,
+            url => Some(match url.split_once("://") {
+                Some((scheme, host)) if self.bucket_in_host => format!("{scheme}://{}.{host}", self.bucket),
+                _ => self.endpoint_url.clone(),
+            }),
         }
     }
 }
@@ -67,8 +74,8 @@ pub fn open(options: &S3Options) -> Result<Arc<dyn Store>, OpenError> {
         // One object at a time is what is asked for here, and what every store takes.
         .with_disable_bulk_delete(true)
         .with_retry(retries());
-    if !options.endpoint_url.is_empty() {
-        builder = builder.with_endpoint(options.endpoint());
+    if let Some(endpoint) = options.endpoint() {
+        builder = builder.with_endpoint(endpoint);
     }
     let keys = options.key_files.as_ref().map(|(access, secret)| {
         Arc::new(s3_keys(
@@ -95,6 +102,7 @@ pub fn open(options: &S3Options) -> Result<Arc<dyn Store>, OpenError> {
     let s3 = Arc::new(builder.build()?);
     let mut backend = ObjectBackend::paginated(s3.clone(), &options.global_prefix)
         .with_offsets()
+        .with_region(&options.region)
         .with_client(client.clone());
     if !options.storage_class.is_empty() {
         backend = backend.with_storage_class(&options.storage_class);
@@ -113,4 +121,30 @@ pub fn open(options: &S3Options) -> Result<Arc<dyn Store>, OpenError> {
     };
     let created = CreatedStore::new(Arc::new(backend), Box::new(bucket), &options.bucket, timeout);
     Ok(Arc::new(created.with_renewable(keys)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_put_before_the_host_and_the_endpoint_of_all_regions_stands_for_that_of_the_region() {
+        let endpoint = |url: &str, bucket_in_host: bool| {
+            let options = S3Options {
+                bucket: "zones".into(),
+                endpoint_url: url.into(),
+                bucket_in_host,
+                ..S3Options::default()
+            };
+            options.endpoint()
+        };
+        for aws in ["", "https://s3.amazonaws.com", "https://s3.amazonaws.com/"] {
+            assert_eq!(endpoint(aws, false), None, "{aws}");
+            assert_eq!(endpoint(aws, true), None, "{aws}");
+        }
+        let url = "https://s3.eu-west-1.amazonaws.com";
+        assert_eq!(endpoint(url, false).as_deref(), Some(url));
+        let hosted = endpoint("http://s3.test:9000/", true);
+        assert_eq!(hosted.as_deref(), Some("http://zones.s3.test:9000"));
+    }
 }

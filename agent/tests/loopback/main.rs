@@ -19,6 +19,7 @@ mod node;
 mod outage;
 mod proxied;
 mod recovery;
+mod regions;
 mod replicate;
 mod retired;
 mod schema;

@@ -55,6 +55,8 @@ pub struct Refusal {
     pub code: &'static str,
     /// Seconds.
     pub retry_after: Option<u32>,
+    /// Where AWS says that the bucket is.
+    pub region: Option<&'static str>,
 }
 
 impl Refusal {
@@ -70,11 +72,24 @@ impl Refusal {
     pub const NOT_IMPLEMENTED: Self = Self::new(501, "NotImplemented", None);
     pub const NOT_ALLOWED: Self = Self::new(405, "MethodNotAllowed", None);
 
+    /// What Alibaba Cloud says to a bucket in the path.
+    pub const HOST_STYLE: Self = Self::new(403, "SecondLevelDomainForbidden", None);
+
     const fn new(status: u16, code: &'static str, retry_after: Option<u32>) -> Self {
         Self {
             status,
             code,
             retry_after,
+            region: None,
+        }
+    }
+
+    /// What AWS says where the bucket is in another region than its endpoint.
+    #[must_use]
+    pub const fn elsewhere(region: &'static str) -> Self {
+        Self {
+            region: Some(region),
+            ..Self::new(301, "PermanentRedirect", None)
         }
     }
 }

@@ -251,16 +251,19 @@ fn refuse(refusal: &Refusal, shared: &Shared) -> Vec<u8> {
         status,
         code,
         retry_after,
+        region,
     } = refusal;
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>As planned.</Message></Error>"
     );
     let retry = retry_after.map(|seconds| format!("retry-after: {seconds}\r\n"));
+    let region = region.map(|region| format!("x-amz-bucket-region: {region}\r\n"));
     format!(
-        "HTTP/1.1 {status} As Planned\r\ncontent-type: application/xml\r\ncontent-length: {}\r\ndate: {}\r\n{}\r\n{body}",
+        "HTTP/1.1 {status} As Planned\r\ncontent-type: application/xml\r\ncontent-length: {}\r\ndate: {}\r\n{}{}\r\n{body}",
         body.len(),
         shared.date(),
         retry.unwrap_or_default(),
+        region.unwrap_or_default(),
     )
     .into_bytes()
 }
