@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bucket, Keys, StoreError, Way};
+use super::{Bucket, Keys, StoreError, Way, region};
 use crate::error::root_cause;
 use aws_sdk_s3::{
     Client,
@@ -146,6 +146,14 @@ impl S3Bucket {
                 | "AccessDenied"
                 | "Forbidden"
         );
+        if code == "SecondLevelDomainForbidden" {
+            return StoreError::Other {
+                endpoint,
+                bucket,
+                code,
+                hint: "it wants the bucket in the name of the host: set spec.objectStore.s3.pathStyle to false",
+            };
+        }
         if self.secret.is_empty() && (about_keys || matches!(status, Some(401 | 403))) {
             return StoreError::MadeKeysRefused {
                 endpoint,
@@ -184,12 +192,12 @@ impl S3Bucket {
             (
                 "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException",
                 _,
-            )
-            | (_, Some(301)) => StoreError::Other {
+            ) => region::elsewhere(&self.bucket, code, error.raw_response()),
+            (_, Some(301 | 302 | 307 | 308)) => StoreError::Other {
                 endpoint,
                 bucket,
                 code,
-                hint: "the bucket is in another region: correct spec.objectStore.s3.region and endpoint",
+                hint: "it sends requests elsewhere, which is not followed: name the S3 service itself in spec.objectStore.s3.endpoint, with https:// where it wants that",
             },
             _ => StoreError::Other {
                 endpoint,

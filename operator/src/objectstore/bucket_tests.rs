@@ -196,6 +196,11 @@ async fn another_region_is_named_as_such() {
         error.to_string().contains("spec.objectStore.s3.region"),
         "{error}"
     );
+    let error = trouble(301, "").await.to_string();
+    assert!(
+        error.contains("name the S3 service itself") && !error.contains("region"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -256,6 +256,19 @@ pub enum StoreError {
         hint: &'static str,
     },
 
+    #[error(
+        "bucket {bucket} is in the region {region}, and not where {endpoint} was asked for it in {asked} ({code}): set spec.objectStore.s3.region to {region}{also}"
+    )]
+    WrongRegion {
+        endpoint: String,
+        bucket: String,
+        code: String,
+        region: String,
+        asked: String,
+        /// What else to set.
+        also: String,
+    },
+
     #[error("{endpoint} answered {code} for bucket {bucket}: {hint}")]
     Other {
         endpoint: String,
@@ -369,6 +382,7 @@ impl StoreError {
             | Self::NoCredentialsIssued
             | Self::NoR2 { .. }
             | Self::Cloudflare { .. }
+            | Self::WrongRegion { .. }
             | Self::Other { .. }
             | Self::Managed { .. }
             | Self::RoleUnusable { .. }

@@ -12,6 +12,7 @@ mod garage_api;
 mod given;
 mod proxy;
 mod r2;
+mod region;
 pub mod renewal;
 mod session_policy;
 mod sts;
