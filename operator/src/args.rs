@@ -1,6 +1,6 @@
 //! The command line. Every flag can be set in the environment too, which is what the chart does.
 
-use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
@@ -86,9 +86,16 @@ pub struct Args {
     #[arg(long, env = "ZONETIDE_EXPOSE_ANNOTATIONS", value_name = "JSON", value_parser = annotations, default_value = "{}")]
     pub expose_annotations: Annotations,
 
+    // It is looked at later: the error of a parser would show it.
     /// Proxy to object stores, STS and Cloudflare's API, as `http://user:password@host:port`; never used for the API server, for
     /// pods and for stores that the operator runs
-    #[arg(long, env = "ZONETIDE_STORE_PROXY", hide_env_values = true, value_parser = secret, default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        env = "ZONETIDE_STORE_PROXY",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
     pub store_proxy: SecretText,
 
     /// Hosts that are reached without that proxy, separated by commas, as in `NO_PROXY`
@@ -122,11 +129,6 @@ pub struct Annotations(BTreeMap<String, String>);
 
 fn annotations(text: &str) -> Result<Annotations, serde_json::Error> {
     serde_json::from_str(text).map(Annotations)
-}
-
-/// Whatever it is: an error would show it.
-fn secret(text: &str) -> Result<SecretText, Infallible> {
-    Ok(SecretText::new(text))
 }
 
 /// How to write the log.

@@ -46,7 +46,7 @@ mod tests {
         let error = prepare(&bucket, "moon").await.unwrap_err();
         assert_eq!(error.reason().as_str(), "StoreError");
         let text = error.to_string();
-        assert!(text.contains("in the region garage, and not where"), "{text}");
+        assert!(text.contains("but in the region garage: set"), "{text}");
         assert!(
             text.ends_with("set spec.objectStore.s3.region to garage"),
             "{text}"

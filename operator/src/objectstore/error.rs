@@ -257,16 +257,16 @@ pub enum StoreError {
     },
 
     #[error(
-        "bucket {bucket} is in the region {region}, and not where {endpoint} was asked for it in {asked} ({code}): set spec.objectStore.s3.region to {region}{also}"
+        "bucket {bucket} is not where {endpoint} was asked for it in {asked} ({code}), but in the region {remedy}"
     )]
     WrongRegion {
         endpoint: String,
         bucket: String,
         code: String,
-        region: String,
+        /// The region that requests were signed for.
         asked: String,
-        /// What else to set.
-        also: String,
+        /// The right one, and what to set.
+        remedy: String,
     },
 
     #[error("{endpoint} answered {code} for bucket {bucket}: {hint}")]

@@ -33,9 +33,11 @@ pub(super) fn elsewhere(bucket: &Bucket, code: String, answer: Option<&HttpRespo
         Some(region) if region != bucket.region || endpoint_of(region).is_some() => StoreError::WrongRegion {
             bucket: bucket.name.clone(),
             code,
-            region: region.to_owned(),
             asked: bucket.region.clone(),
-            also: endpoint_of(region).unwrap_or_default(),
+            remedy: format!(
+                "{region}: set spec.objectStore.s3.region to {region}{}",
+                endpoint_of(region).unwrap_or_default()
+            ),
             endpoint,
         },
         _ => StoreError::Other {
