@@ -308,6 +308,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_is_followed_elsewhere_and_the_region_that_is_named_there_is_known() {
+        let client = impatient();
+        let elsewhere = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\n\
+            x-amz-bucket-region: eu-west-1\r\nContent-Length: 0\r\n\r\n";
+        let answer = client.send(store(elsewhere).await).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
+        assert_eq!(client.region().as_deref(), Some("eu-west-1"));
+    }
+
+    #[tokio::test]
     async fn an_answer_tells_how_far_the_clocks_are_apart_unless_it_is_from_a_cache() {
         let client = impatient();
         let cached =

@@ -106,6 +106,11 @@ pub enum StoreErrorReason {
         "the store wants the bucket in the name of the host: set storage.options.path_style to false ({0})"
     )]
     HostStyle(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "the store sends requests elsewhere, which is not followed: name the store itself in storage.options.endpoint_url, with \
+         https:// where it wants that ({0})"
+    )]
+    Redirected(#[source] object_store::Error),
     #[error("the bucket or folder does not exist: create it ({0})")]
     NoBucket(#[source] object_store::Error),
     #[error(

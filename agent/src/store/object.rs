@@ -165,14 +165,15 @@ impl ObjectBackend {
 
     fn explain(&self, operation: &'static str, name: &str, error: Error) -> StoreError {
         let skew = self.skew();
+        let in_header = self.client.as_ref().and_then(StoreClient::region);
         let reason = match refusal(&error, skew.as_ref()) {
             Some(Refusal::Clock) => StoreErrorReason::Skewed {
                 clock: clock_words(skew.as_ref()),
                 refusal: error.into(),
             },
-            Some(Refusal::Region) => {
-                let told = self.client.as_ref().and_then(StoreClient::region);
-                let told = told.or_else(|| region::of_text(&error.to_string()));
+            Some(Refusal::Redirected) if in_header.is_none() => StoreErrorReason::Redirected(error),
+            Some(Refusal::Region | Refusal::Redirected) => {
+                let told = in_header.or_else(|| region::of_text(&error.to_string()));
                 StoreErrorReason::Region {
                     remedy: region::remedy(&self.region, told.as_deref()),
                     refusal: error.into(),

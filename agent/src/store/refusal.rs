@@ -23,6 +23,14 @@ const REGION: [&str; 4] = [
     "IllegalLocationConstraintException",
 ];
 
+/// Redirections that say where to. S3 has them for a bucket that is new in another region, web servers to have TLS used.
+const REDIRECTED: [&str; 4] = [
+    "status code: 301",
+    "status code: 302",
+    "status code: 307",
+    "status code: 308",
+];
+
 /// What Alibaba Cloud says to a bucket in the path.
 const HOST_STYLE: &str = "SecondLevelDomainForbidden";
 
@@ -42,6 +50,8 @@ pub(super) enum Refusal {
     Keys,
     /// The bucket is in another one.
     Region,
+    /// Another server is to be asked.
+    Redirected,
     /// The bucket is to be in the name of the host.
     HostStyle,
 }
@@ -55,6 +65,9 @@ impl Refusal {
         }
         if says(&REGION) {
             return Some(Self::Region);
+        }
+        if says(&REDIRECTED) {
+            return Some(Self::Redirected);
         }
         if text.contains(HOST_STYLE) {
             return Some(Self::HostStyle);
@@ -104,6 +117,8 @@ mod tests {
         let elsewhere =
             "Server returned non-2xx status code: 400 Bad Request: <Code>AuthorizationHeaderMalformed</Code>";
         assert_eq!(of(elsewhere), Some(Refusal::Region));
+        let redirected = "Server returned non-2xx status code: 307 Temporary Redirect: ";
+        assert_eq!(of(redirected), Some(Refusal::Redirected));
         let in_path =
             "Server returned non-2xx status code: 403 Forbidden: <Code>SecondLevelDomainForbidden</Code>";
         assert_eq!(of(in_path), Some(Refusal::HostStyle));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Identity};
 
 use super::OpenError;
@@ -89,6 +90,8 @@ impl ClientSettings {
             .tcp_keepalive(self.dial_keep_alive)
             .user_agent(concat!("zonetide-agent/", env!("CARGO_PKG_VERSION")))
             .http1_only()
+            // Signatures are for one server, and whoever is sent elsewhere comes without.
+            .redirect(Policy::none())
             .tls_danger_accept_invalid_certs(self.tls.insecure_skip_verify);
         if !pems.ca.is_empty() {
             let certificates = Certificate::from_pem_bundle(&pems.ca);
