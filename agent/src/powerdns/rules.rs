@@ -62,11 +62,6 @@ pub(super) fn effect(change: &Change<'_>) -> Effect {
             Some(index) => Effect::ZoneList(vec![presented(index.labels())]),
             None => Effect::Everything,
         },
-        // PowerDNS 5.1 keeps what changes often of a zone in here.
-        "domains_extra_v6" => match object_id(change.key) {
-            Some(id) => Effect::Zone(ZoneRef::Id(id)),
-            None => Effect::Everything,
-        },
         "keydata_v5" | "metadata_v5" => {
             let labels = change.new.or(change.old).and_then(zone_labels);
             match labels {
@@ -78,8 +73,9 @@ pub(super) fn effect(change: &Change<'_>) -> Effect {
             Some(index) => Effect::Zone(ZoneRef::Name(presented(index.labels()))),
             None => Effect::Everything,
         },
-        // Read at every use, or never by a question.
-        "tsig_v5" | "tsig_v5_0" | "comments_v7" | "pdns" => Effect::Nothing,
+        // Read at every use, or never by a question. In `domains_extra_v6` 5.1 keeps when a zone was last checked and which
+        // serial was last notified, when its domains table is split.
+        "tsig_v5" | "tsig_v5_0" | "comments_v7" | "domains_extra_v6" | "pdns" => Effect::Nothing,
         // Views and networks, which decide which zone answers whom, and tables of PowerDNS to come.
         _ => Effect::Everything,
     }
@@ -254,7 +250,7 @@ mod tests {
                 "{dbi}"
             );
         }
-        for dbi in ["tsig_v5", "tsig_v5_0", "comments_v7", "pdns"] {
+        for dbi in ["tsig_v5", "tsig_v5_0", "comments_v7", "domains_extra_v6", "pdns"] {
             assert_eq!(effect_of(dbi, b"?", None, Some(b"?")), Effect::Nothing, "{dbi}");
         }
         assert_eq!(effect_of("records_v5", b"?", None, None), Effect::Nothing);

@@ -142,22 +142,35 @@ impl DnsClient {
     pub async fn ask(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
         let question = format!("{name} {kind}");
         let mut message = Message::query();
-        let name = Name::from_str(name).map_err(|error| DnsError::Name {
-            name: name.to_owned(),
-            reason: error.to_string(),
-        })?;
-        message.add_query(Query::query(name, kind));
+        message.add_query(Query::query(parse(name)?, kind));
         if self.dnssec {
             let mut edns = Edns::new();
             edns.set_dnssec_ok(true).set_max_payload(1232);
             message.set_edns(edns);
         }
+        let (answer, took) = self.send(&message, &question).await?;
+        Ok(Answer {
+            code: answer.metadata.response_code,
+            authoritative: answer.metadata.authoritative,
+            records: answer.answers,
+            others: [answer.authorities, answer.additionals].concat(),
+            took,
+            asked: kind,
+        })
+    }
+
+    /// Sends a message and gives what answers it; `question` is for the error.
+    pub(crate) async fn send(
+        &self,
+        message: &Message,
+        question: &str,
+    ) -> Result<(Message, Duration), DnsError> {
+        let question = question.to_owned();
         let decode = |reason: String| DnsError::Decode {
             question: question.clone(),
             reason,
         };
         let bytes = message.to_vec().map_err(|error| decode(error.to_string()))?;
-
         let (answer, took) = tokio::time::timeout(TIMEOUT, self.exchange(&bytes))
             .await
             .map_err(|_| DnsError::Timeout {
@@ -171,14 +184,7 @@ impl DnsClient {
         if answer.metadata.id != message.metadata.id || answer.queries != message.queries {
             return Err(DnsError::Mismatch { question });
         }
-        Ok(Answer {
-            code: answer.metadata.response_code,
-            authoritative: answer.metadata.authoritative,
-            records: answer.answers,
-            others: [answer.authorities, answer.additionals].concat(),
-            took,
-            asked: kind,
-        })
+        Ok((answer, took))
     }
 
     async fn exchange(&self, message: &[u8]) -> io::Result<(Vec<u8>, Duration)> {
@@ -201,6 +207,13 @@ impl DnsClient {
             }
         }
     }
+}
+
+pub(crate) fn parse(name: &str) -> Result<Name, DnsError> {
+    Name::from_str(name).map_err(|error| DnsError::Name {
+        name: name.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 async fn over_stream(mut stream: BoxStream, message: &[u8]) -> io::Result<Vec<u8>> {

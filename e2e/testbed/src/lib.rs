@@ -27,6 +27,7 @@ mod process;
 pub mod sigv4;
 pub mod tls_front;
 pub mod tools;
+pub mod update;
 
 pub use agent::Agent;
 pub use api::PowerDnsApi;
@@ -41,3 +42,4 @@ pub use poll::eventually;
 pub use powerdns::PowerDns;
 pub use tls_front::TlsFront;
 pub use tools::Version;
+pub use update::TsigKey;
