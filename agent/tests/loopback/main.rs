@@ -11,6 +11,7 @@ mod changed_entries;
 mod cold_start;
 mod deleting;
 mod faults;
+mod features;
 mod golden;
 mod identity;
 mod keys;

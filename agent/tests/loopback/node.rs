@@ -16,7 +16,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const ZONE: &str = "zone.example.";
 
 pub(crate) struct Node {
-    name: String,
+    pub(crate) name: String,
     pub(crate) dns: PowerDns,
     pub(crate) agent: Agent,
     /// Last, so that both have ended before their database goes.

@@ -1,10 +1,13 @@
 //! PowerDNS' HTTP API, as far as the tests and the demo use it.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::http::{HttpClient, HttpError};
 use crate::net::Dialer;
+use crate::update::TsigKey;
 
 const SERVER: &str = "/api/v1/servers/localhost";
 
@@ -83,8 +86,13 @@ impl PowerDnsApi {
     /// Makes a native zone under a name that says a view too, such as `zone.example..inside` (PowerDNS 5).
     pub async fn create_variant(&self, variant: &str, zone: &str) -> Result<(), HttpError> {
         let body = json!({"name": variant, "kind": "Native", "nameservers": [format!("ns1.{zone}")]});
+        self.create(&body).await
+    }
+
+    /// Makes a zone as the API has it.
+    pub async fn create(&self, zone: &Value) -> Result<(), HttpError> {
         self.http
-            .send(Method::POST, &format!("{SERVER}/zones"), Some(&body))
+            .send(Method::POST, &format!("{SERVER}/zones"), Some(zone))
             .await
             .map(drop)
     }
@@ -156,6 +164,33 @@ impl PowerDnsApi {
             .map(drop)
     }
 
+    /// Sets all values of one kind of a zone's metadata.
+    pub async fn set_metadata(&self, zone: &str, kind: &str, values: &[&str]) -> Result<(), HttpError> {
+        let path = format!("{SERVER}/zones/{zone}/metadata/{kind}");
+        let body = json!({"kind": kind, "metadata": values});
+        self.http.send(Method::PUT, &path, Some(&body)).await.map(drop)
+    }
+
+    /// Has PowerDNS make a TSIG key.
+    pub async fn create_tsig_key(&self, name: &str) -> Result<TsigKey, HttpError> {
+        let body = json!({"name": name, "algorithm": "hmac-sha256"});
+        let path = format!("{SERVER}/tsigkeys");
+        let made = self.http.json(Method::POST, &path, Some(&body)).await?;
+        let secret = made["key"].as_str().unwrap_or_default();
+        Ok(TsigKey {
+            name: name.to_owned(),
+            secret: BASE64_STANDARD.decode(secret).unwrap_or_default(),
+        })
+    }
+
+    /// Names of all TSIG keys.
+    pub async fn tsig_keys(&self) -> Result<Vec<String>, HttpError> {
+        let path = format!("{SERVER}/tsigkeys");
+        let keys = self.http.json(Method::GET, &path, None).await?;
+        let name = |key: &Value| Some(key["name"].as_str()?.to_owned());
+        Ok(keys.as_array().into_iter().flatten().filter_map(name).collect())
+    }
+
     /// Sets the one comment of an `RRset`, which PowerDNS keeps beside its records since 5.1.
     pub async fn comment(&self, zone: &str, name: &str, kind: &str, text: &str) -> Result<(), HttpError> {
         let comment = json!({"content": text, "account": "test", "modified_at": 1_764_000_000});
@@ -188,6 +223,11 @@ impl PowerDnsApi {
             .send(Method::POST, &format!("{SERVER}/views/{view}"), Some(&body))
             .await
             .map(drop)
+    }
+
+    pub async fn remove_from_view(&self, view: &str, variant: &str) -> Result<(), HttpError> {
+        let path = format!("{SERVER}/views/{view}/{variant}");
+        self.http.send(Method::DELETE, &path, None).await.map(drop)
     }
 
     /// The variants of zones in a view.

@@ -86,7 +86,12 @@ pub async fn transfer(server: SocketAddr, zone: &str) -> io::Result<Vec<String>>
         }
         for record in part.answers {
             ends += usize::from(record.record_type() == RecordType::SOA);
-            records.push(format!("{} {} {}", record.name, record.record_type(), record.data));
+            records.push(format!(
+                "{} {} {}",
+                record.name,
+                record.record_type(),
+                record.data
+            ));
         }
     }
     Ok(records)
