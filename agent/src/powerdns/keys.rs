@@ -2,7 +2,8 @@
 //!
 //! `records_v5` has the zone's ID (4 bytes), the name relative to the zone, a zero byte and the type (2 bytes); tables of
 //! objects have the object's ID; their indexes, whose names end in `_0`, a name behind its length (2 bytes), then the
-//! object's ID. Names are stored from the top down, each label followed by a zero byte.
+//! object's ID. Names are stored from the top down, each label followed by a zero byte; a variant of a zone (PowerDNS 5)
+//! comes after one more.
 
 /// A key of a table of records or comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ impl<'k> RecordKey<'k> {
 pub struct IndexKey<'k> {
     /// The name as it is stored.
     name: &'k [u8],
+    /// Which variant of the zone it is about; empty for the zone that everybody is shown.
+    pub variant: &'k [u8],
     /// The ID of the object that has this name.
     pub id: u32,
 }
@@ -48,7 +51,11 @@ impl<'k> IndexKey<'k> {
         let (len, rest) = key.split_first_chunk::<2>()?;
         let (name, id) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
         let id = u32::from_be_bytes(<[u8; 4]>::try_from(id).ok()?);
-        Some(Self { name, id })
+        let (name, variant) = match name.windows(2).position(|two| two == [0, 0]) {
+            Some(end) => (&name[..=end], &name[end + 2..]),
+            None => (name, &[][..]),
+        };
+        Some(Self { name, variant, id })
     }
 
     /// The labels, the leftmost first.
@@ -114,6 +121,11 @@ mod tests {
         let parsed = IndexKey::parse(&key).unwrap();
         assert_eq!(presented(parsed.labels()), "test1.example.");
         assert_eq!(parsed.id, 1_512_386_331);
+        assert!(parsed.variant.is_empty());
+        let key = [&[0, 20][..], b"example\0zone\0\0inside", &[9, 180, 1, 169]].concat();
+        let parsed = IndexKey::parse(&key).unwrap();
+        assert_eq!(presented(parsed.labels()), "zone.example.");
+        assert_eq!(parsed.variant, b"inside");
         assert_eq!(IndexKey::parse(&[0xff, 0xff, 1]), None);
     }
 

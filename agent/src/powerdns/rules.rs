@@ -58,7 +58,7 @@ pub(super) fn effect(change: &Change<'_>) -> Effect {
         "domains_v5" => domain(change),
         // The value of an index entry is empty: it is there or not.
         "domains_v5_0" if existed_throughout => Effect::Nothing,
-        "domains_v5_0" => match IndexKey::parse(change.key) {
+        "domains_v5_0" => match plain_index(change.key) {
             Some(index) => Effect::ZoneList(vec![presented(index.labels())]),
             None => Effect::Everything,
         },
@@ -69,7 +69,7 @@ pub(super) fn effect(change: &Change<'_>) -> Effect {
                 None => Effect::Everything,
             }
         }
-        "keydata_v5_0" | "metadata_v5_0" => match IndexKey::parse(change.key) {
+        "keydata_v5_0" | "metadata_v5_0" => match plain_index(change.key) {
             Some(index) => Effect::Zone(ZoneRef::Name(presented(index.labels()))),
             None => Effect::Everything,
         },
@@ -79,6 +79,11 @@ pub(super) fn effect(change: &Change<'_>) -> Effect {
         // Views and networks, which decide which zone answers whom, and tables of PowerDNS to come.
         _ => Effect::Everything,
     }
+}
+
+/// Not one of a variant: which keys and metadata PowerDNS keeps of it, it forgets with everything else only.
+fn plain_index(key: &[u8]) -> Option<IndexKey<'_>> {
+    IndexKey::parse(key).filter(|index| index.variant.is_empty())
 }
 
 fn record(change: &Change<'_>) -> Effect {

@@ -1,14 +1,49 @@
 //! As much of the values in PowerDNS' LMDB as the flush needs. What does not look as expected is `None`: the caller
 //! flushes more then.
 
-/// Where a name stands in the values of zones, keys and metadata: behind the preamble of the archive.
-const NAME_AT: usize = 10;
 /// After a record's content: its TTL (4 bytes), then whether it is authoritative, disabled, and in the order of names.
 const FLAGS: usize = 7;
 
-/// The labels of the zone that a zone, key or metadata entry belongs to, the leftmost first.
+/// What the values of zones, keys and metadata begin with: whose they are.
+struct Zone<'v> {
+    name: &'v [u8],
+    /// Of PowerDNS 5, where who asks decides which of several zones of one name is shown; empty for the usual one.
+    variant: &'v [u8],
+    /// Where the rest begins.
+    end: usize,
+}
+
+impl<'v> Zone<'v> {
+    fn of(value: &'v [u8]) -> Option<Self> {
+        // Of each class that begins here the archive has a version, in five bytes: of the whole and, in PowerDNS 4.9, of a name;
+        // in 5 of a zone, which is a name and a variant, and then of its name.
+        let (at, variants) = match value.get(5..10)? {
+            [0, 0, 0, 0, 0] => (10, false),
+            [0, 1, 0, 0, 0] => (15, true),
+            _ => return None,
+        };
+        let name = string_at(value, at)?;
+        let end = at + 8 + name.len();
+        let variant = if variants { string_at(value, end)? } else { b"" };
+        let end = end + if variants { 8 + variant.len() } else { 0 };
+        Some(Self { name, variant, end })
+    }
+}
+
+/// The labels of the zone that a zone, key or metadata entry belongs to, the leftmost first. None when it is a variant: which
+/// keys and metadata PowerDNS keeps of it, it forgets with everything else only.
 pub(super) fn zone_labels(value: &[u8]) -> Option<Vec<&[u8]>> {
-    labels_of(string_at(value, NAME_AT)?)
+    let zone = Zone::of(value)?;
+    if zone.variant.is_empty() {
+        labels_of(zone.name)
+    } else {
+        None
+    }
+}
+
+/// The same for the names of its records, which a variant shares with the zone.
+pub(super) fn names_below(value: &[u8]) -> Option<Vec<&[u8]>> {
+    labels_of(Zone::of(value)?.name)
 }
 
 /// The two values of one zone tell of the same zone and differ, if at all, in nothing but when it was last checked and
@@ -16,7 +51,7 @@ pub(super) fn zone_labels(value: &[u8]) -> Option<Vec<&[u8]>> {
 pub(super) fn same_zone(id: u32, old: &[u8], new: &[u8]) -> bool {
     let at_rest = |value: &[u8]| {
         let mut value = value.to_vec();
-        let checked = NAME_AT + 8 + string_at(&value, NAME_AT)?.len();
+        let checked = Zone::of(&value)?.end;
         value.get_mut(checked..checked + 8)?.fill(0);
         // The zone's ID stands before the serial; what lies between has no fixed length.
         let after = checked + 8;
@@ -140,6 +175,19 @@ pub(super) mod tests {
             presented(zone_labels(&zone(b"\x05plain\x07example\0", 7, 0, 0, b"")).unwrap()),
             "plain.example."
         );
+        // The same key as PowerDNS 5.1 writes it, and that of a variant.
+        let newer = |variant: &[u8]| {
+            let len = [u8::try_from(variant.len()).unwrap(), 0, 0, 0, 0, 0, 0, 0];
+            let versions = [&[0, 1, 0, 0, 0, 0, 1][..], &[0; 8]].concat();
+            [&versions, &key[10..34], &len, variant, b"\x72"].concat()
+        };
+        assert_eq!(presented(zone_labels(&newer(b"")).unwrap()), "signed.example.");
+        assert_eq!(zone_labels(&newer(b"inside")), None);
+        assert_eq!(
+            presented(names_below(&newer(b"inside")).unwrap()),
+            "signed.example."
+        );
+        assert_eq!(zone_labels(&newer(b"inside")[..36]), None);
         assert_eq!(zone_labels(&key[..20]), None);
         assert_eq!(zone_labels(b""), None);
     }
@@ -160,6 +208,15 @@ pub(super) mod tests {
             &zone(b"\x05plaid\x07example\0", 77_000, 0, 0, b"")
         ));
         assert!(!same_zone(77_000, b"", b""));
+        // As PowerDNS 5.1 writes it.
+        let newer = |old: Vec<u8>| {
+            let versions = [&[0, 2, 0, 0, 0, 0, 1][..], &[0; 8]].concat();
+            let (zone, rest) = old[10..].split_at(8 + name.len());
+            [&versions, zone, &[0; 8], rest].concat()
+        };
+        let of = |checked, account: &[u8]| newer(zone(name, 77_000, checked, 1, account));
+        assert!(same_zone(77_000, &of(0, b""), &of(1_795_510_922, b"")));
+        assert!(!same_zone(77_000, &of(0, b""), &of(0, b"other")));
     }
 
     #[test]

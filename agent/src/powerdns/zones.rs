@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::keys::presented;
 use super::touched::{Plan, Touched, Zone};
-use super::values::zone_labels;
+use super::values::names_below;
 use crate::lmdb::{Environment, LmdbError, Reader};
 
 /// Zones kept in mind, so that a change of a record need not wait for the main database.
@@ -88,7 +88,7 @@ fn name(reader: &Reader<'_>, id: u32) -> Result<Zone, LmdbError> {
     let Some((_, value)) = entry.filter(|(header, _)| !header.deleted) else {
         return Ok(Zone::Named(Vec::new()));
     };
-    let name = zone_labels(value).map(presented);
+    let name = names_below(value).map(presented);
     Ok(name.map_or(Zone::Unknown, |name| Zone::Named(vec![name])))
 }
 

@@ -39,6 +39,11 @@ impl Pair {
         }
     }
 
+    /// How often B's agent has emptied all caches.
+    pub(crate) fn emptied(&self) -> usize {
+        self.b.agent.log().matches("command=PurgeAll").count()
+    }
+
     /// Fills B's caches with the answers to some questions, has A make a change and waits until B answers all of them as A
     /// does. The change must have changed the answer to one of them at least.
     pub(crate) async fn change(

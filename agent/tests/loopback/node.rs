@@ -37,7 +37,7 @@ impl Node {
         }
     }
 
-    /// With another PowerDNS than 4.9.
+    /// With this PowerDNS; `new` takes 5.1.
     pub(crate) fn of(version: Version, name: &str, storage: impl Into<Storage>) -> Self {
         let mut node = Self::new(name, storage);
         node.dns.change_version(version);

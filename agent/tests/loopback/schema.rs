@@ -98,7 +98,7 @@ async fn a_powerdns_5_that_joins_a_fleet_of_4_9_reads_everything_and_writes_noth
     newer.write("while-newer-is-there", "192.0.2.99").await;
 
     // One of 4.9 that makes its database now writes its schema after PowerDNS 5 wrote its own.
-    let mut late = Node::new("late", shared.path());
+    let mut late = Node::of(Version::V4, "late", shared.path());
     late.dns.start().await;
     late.agent.start().await;
     late.write("of-late", "192.0.2.30").await;

@@ -39,7 +39,7 @@ pub struct PowerDns {
 }
 
 impl PowerDns {
-    /// Configures a 4.9 server on free ports; `start` starts it. `database` is the path of `pdns.lmdb`.
+    /// Configures a 5.1 server on free ports; `start` starts it. `database` is the path of `pdns.lmdb`.
     ///
     /// # Panics
     /// When it has no directory of its own.
@@ -86,7 +86,7 @@ version-string=anonymous
             config: config + CACHES_OFF,
             name: name.to_owned(),
             dir,
-            version: Version::V4,
+            version: Version::V5,
             dns_port,
             api_port,
             process: None,
@@ -117,7 +117,9 @@ version-string=anonymous
     /// # Panics
     /// When it cannot be started.
     fn launch(&self) -> Process {
-        std::fs::write(self.dir.path().join("pdns.conf"), &self.config).expect("a written pdns.conf");
+        let schema = self.version.schema();
+        let config = format!("{}lmdb-schema-version={schema}\n", self.config);
+        std::fs::write(self.dir.path().join("pdns.conf"), config).expect("a written pdns.conf");
         let mut command = self.version.pdns_server();
         command.arg(format!("--config-dir={}", self.dir.path().display()));
         Process::start(&self.name, &mut command, &self.log_path())

@@ -69,6 +69,14 @@ impl Version {
         needed(root)
     }
 
+    /// What it writes into its database. Each knows the setting `lmdb-schema-version`, with its own schema as the default.
+    pub fn schema(self) -> u32 {
+        match self {
+            Self::V4 => 5,
+            Self::V5 => 6,
+        }
+    }
+
     pub fn pdns_server(self) -> Command {
         let root = self.root();
         let libraries = root.join("usr/lib/x86_64-linux-gnu");
