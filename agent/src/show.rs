@@ -59,7 +59,10 @@ fn index_key(key: &[u8]) -> Option<String> {
 /// The name and the ID in a key of an index such as `domains_v5_0`.
 pub fn zone_of_index(key: &[u8]) -> Option<(String, u32)> {
     let key = IndexKey::parse(key)?;
-    Some((format!("{}.", printable(key.labels())?), key.id))
+    let variant = printable([key.variant].into_iter())?;
+    // A variant of a zone is named as PowerDNS' API does: `zone.example..inside`.
+    let dot = if variant.is_empty() { "" } else { "." };
+    Some((format!("{}.{dot}{variant}", printable(key.labels())?), key.id))
 }
 
 /// The ID of the zone that a key of `records_v5` belongs to.
@@ -119,6 +122,8 @@ mod tests {
         assert_eq!(key("records_v5", &soa), "zone 156401741 @ SOA");
         let zone = [&[0, 14][..], b"example\0test1\0", &[0x5a, 0x25, 0x2f, 0x1b]].concat();
         assert_eq!(key("domains_v5_0", &zone), "test1.example. id 1512386331");
+        let variant = [&[0, 20][..], b"example\0zone\0\0inside", &[0, 0, 0, 7]].concat();
+        assert_eq!(key("domains_v5_0", &variant), "zone.example..inside id 7");
         assert_eq!(key("domains_v5", &[0, 0, 0, 7]), "id 7");
         assert_eq!(key("pdns", b"schemaversion"), "schemaversion");
     }

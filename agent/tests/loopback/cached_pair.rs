@@ -6,7 +6,7 @@ use zonetide_testbed::agent::Storage;
 use zonetide_testbed::dns::Type;
 use zonetide_testbed::http::HttpError;
 use zonetide_testbed::poll::within;
-use zonetide_testbed::{DnsClient, PowerDnsApi};
+use zonetide_testbed::{DnsClient, PowerDnsApi, Version};
 
 use crate::node::{Node, ZONE};
 
@@ -24,10 +24,13 @@ pub(crate) struct Pair {
 type Question = (String, Type);
 
 impl Pair {
-    pub(crate) async fn start() -> Self {
+    pub(crate) async fn start(version: Version) -> Self {
         let shared = tempfile::tempdir().unwrap();
         let storage = || Storage::from(shared.path());
-        let (mut a, mut b) = (Node::new("a", storage()), Node::new("b", storage()));
+        let (mut a, mut b) = (
+            Node::of(version, "a", storage()),
+            Node::of(version, "b", storage()),
+        );
         a.start().await;
         b.dns.leave_caches_on();
         b.agent.flush_caches_over(b.dns.control_socket());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use zonetide_agent::lmdb::{Change, Environment, KeptReader, LmdbError, OpenOptions, Watch, scan_since};
-use zonetide_testbed::PowerDns;
+use zonetide_testbed::{PowerDns, Version};
 
 use crate::node::ZONE;
 
@@ -62,11 +62,13 @@ fn a_record(label: &str) -> Vec<u8> {
     [label.as_bytes(), &[0, 0, 0, 1]].concat()
 }
 
-#[tokio::test]
-async fn what_powerdns_writes_is_found_as_a_full_read_finds_it() {
+on_both_versions!(what_powerdns_writes_is_found_as_a_full_read_finds_it,);
+
+async fn what_powerdns_writes_is_found_as_a_full_read_finds_it(version: Version) {
     let dir = tempfile::tempdir().unwrap();
     let database = dir.path().join("pdns.lmdb");
     let mut dns = PowerDns::new("pdns", &database);
+    dns.change_version(version);
     dns.start().await;
     let api = dns.api();
     let mut main = Watched::open(&database);

@@ -7,7 +7,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as ObjectPath;
 use zonetide_testbed::dns::{Code, Type};
 use zonetide_testbed::garage::Bucket;
-use zonetide_testbed::{Garage, PowerDns, agent::PREFIX};
+use zonetide_testbed::{Garage, PowerDns, Version, agent::PREFIX};
 
 use crate::node::Node;
 
@@ -60,12 +60,13 @@ async fn all_zones(server: &PowerDns) -> Vec<String> {
     texts
 }
 
-#[tokio::test]
-async fn snapshots_of_lightning_stream_are_loaded_and_answered() {
+on_both_versions!(snapshots_of_lightning_stream_are_loaded_and_answered,);
+
+async fn snapshots_of_lightning_stream_are_loaded_and_answered(version: Version) {
     let garage = Garage::start().await;
     let bucket = garage.bucket("zones").await;
     put_golden_snapshots(&bucket).await;
-    let mut node = Node::new("joined", &bucket);
+    let mut node = Node::of(version, "joined", &bucket);
     node.start().await;
 
     let dns = node.dns.dns();
@@ -107,6 +108,7 @@ async fn snapshots_of_lightning_stream_are_loaded_and_answered() {
         std::fs::copy(golden().join("lmdb-a").join(file), copy.path().join(file)).unwrap();
     }
     let mut reference = PowerDns::new("reference", &copy.path().join("pdns.lmdb"));
+    reference.change_version(version);
     reference.start().await;
     let expected = all_zones(&reference).await;
     assert_eq!(expected.len(), 5, "{expected:#?}");

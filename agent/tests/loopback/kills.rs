@@ -19,7 +19,7 @@ use zonetide_agent::lmdb::{Environment, LmdbError, OpenOptions};
 use zonetide_testbed::dns::{Code, Type};
 use zonetide_testbed::http::HttpError;
 use zonetide_testbed::powerdns::MAP_SIZE_MB;
-use zonetide_testbed::{DnsClient, Garage, PowerDnsApi, eventually};
+use zonetide_testbed::{DnsClient, Garage, PowerDnsApi, Version, eventually};
 
 use self::model::{Ledger, Value, Write, history, may_say};
 use self::moments::{Uploads, WriteLock};
@@ -215,8 +215,11 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_was_acknowledged_is_lost_when_agents_and_servers_are_killed_under_load() {
+on_both_versions!(nothing_that_was_acknowledged_is_lost_when_agents_and_servers_are_killed_under_load);
+
+async fn nothing_that_was_acknowledged_is_lost_when_agents_and_servers_are_killed_under_load(
+    version: Version,
+) {
     let kills = number("ZONETIDE_KILLS").unwrap_or(10);
     let seed = number("ZONETIDE_SEED").unwrap_or_else(rand::random);
     println!("ZONETIDE_SEED={seed} ZONETIDE_KILLS={kills}");
@@ -226,8 +229,8 @@ async fn nothing_that_was_acknowledged_is_lost_when_agents_and_servers_are_kille
     let bucket = garage.bucket("zones").await;
     let uploads = [Arc::new(Uploads::default()), Arc::new(Uploads::default())];
     let mut nodes = [
-        Node::new(NAMES[0], &uploads[0].before(&bucket).await),
-        Node::new(NAMES[1], &uploads[1].before(&bucket).await),
+        Node::of(version, NAMES[0], &uploads[0].before(&bucket).await),
+        Node::of(version, NAMES[1], &uploads[1].before(&bucket).await),
     ];
     for node in &mut nodes {
         node.start().await;

@@ -4,6 +4,25 @@
 // Helpers of tests count as tests, which clippy does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+/// Two tests of each function, which is given a version of PowerDNS: 5.1, and 4.9.
+macro_rules! on_both_versions {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            use zonetide_testbed::Version;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_5_1() {
+                super::$test(Version::V5).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_4_9() {
+                super::$test(Version::V4).await;
+            }
+        }
+    )+};
+}
+
 mod authorities;
 mod cached_pair;
 mod caches;

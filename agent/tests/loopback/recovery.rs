@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use zonetide_testbed::Garage;
+use zonetide_testbed::{Garage, Version};
 
 use crate::node::{Node, ZONE};
 
-#[tokio::test]
-async fn a_wiped_database_is_complete_before_ready_and_its_only_copy_is_not_overwritten() {
+on_both_versions!(
+    a_wiped_database_is_complete_before_ready_and_its_only_copy_is_not_overwritten,
+    a_wiped_database_comes_back_with_what_both_wrote_and_with_deletions,
+    sigterm_stores_the_last_change,
+    an_agent_killed_between_changes_stores_them_all_when_it_is_back,
+);
+
+async fn a_wiped_database_is_complete_before_ready_and_its_only_copy_is_not_overwritten(version: Version) {
     let garage = Garage::start().await;
     let bucket = garage.bucket("zones").await;
-    let mut a = Node::new("a", &bucket);
+    let mut a = Node::of(version, "a", &bucket);
     a.start().await;
     a.api().create_zone(ZONE).await.unwrap();
     a.write("www", "192.0.2.1").await;
@@ -26,18 +32,17 @@ async fn a_wiped_database_is_complete_before_ready_and_its_only_copy_is_not_over
     // The instance's own snapshot was the only copy. Its next one must hold everything too.
     a.write("new", "192.0.2.3").await;
     a.stop();
-    let mut b = Node::new("b", &bucket);
+    let mut b = Node::of(version, "b", &bucket);
     b.start().await;
     for (label, address) in [("www", "192.0.2.1"), ("later", "192.0.2.2"), ("new", "192.0.2.3")] {
         b.says(label, address).await.unwrap();
     }
 }
 
-#[tokio::test]
-async fn a_wiped_database_comes_back_with_what_both_wrote_and_with_deletions() {
+async fn a_wiped_database_comes_back_with_what_both_wrote_and_with_deletions(version: Version) {
     let garage = Garage::start().await;
     let bucket = garage.bucket("zones").await;
-    let (mut a, mut b) = (Node::new("a", &bucket), Node::new("b", &bucket));
+    let (mut a, mut b) = (Node::of(version, "a", &bucket), Node::of(version, "b", &bucket));
     a.start().await;
     b.start().await;
     a.api().create_zone(ZONE).await.unwrap();
@@ -73,11 +78,10 @@ async fn a_wiped_database_comes_back_with_what_both_wrote_and_with_deletions() {
     .unwrap();
 }
 
-#[tokio::test]
-async fn sigterm_stores_the_last_change() {
+async fn sigterm_stores_the_last_change(version: Version) {
     let garage = Garage::start().await;
     let bucket = garage.bucket("zones").await;
-    let mut a = Node::new("a", &bucket);
+    let mut a = Node::of(version, "a", &bucket);
     // It looks at the database once an hour, so only the end of the agent can store what was written.
     a.agent.look_at_the_database_every(Duration::from_hours(1));
     a.start().await;
@@ -85,16 +89,15 @@ async fn sigterm_stores_the_last_change() {
     a.write("last", "192.0.2.1").await;
     a.stop();
 
-    let mut b = Node::new("b", &bucket);
+    let mut b = Node::of(version, "b", &bucket);
     b.start().await;
     b.says("last", "192.0.2.1").await.unwrap();
 }
 
-#[tokio::test]
-async fn an_agent_killed_between_changes_stores_them_all_when_it_is_back() {
+async fn an_agent_killed_between_changes_stores_them_all_when_it_is_back(version: Version) {
     let garage = Garage::start().await;
     let bucket = garage.bucket("zones").await;
-    let (mut a, mut b) = (Node::new("a", &bucket), Node::new("b", &bucket));
+    let (mut a, mut b) = (Node::of(version, "a", &bucket), Node::of(version, "b", &bucket));
     a.start().await;
     b.start().await;
     a.api().create_zone(ZONE).await.unwrap();

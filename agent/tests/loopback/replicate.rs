@@ -1,22 +1,30 @@
 //! What is written on one server is answered by the other.
 
 use zonetide_testbed::dns::{Code, DnsClient, Type};
-use zonetide_testbed::{Garage, PowerDns, eventually};
+use zonetide_testbed::{Garage, PowerDns, Version, eventually};
 
 use crate::node::{Node, SOON, ZONE};
 
-async fn pair(garage: &Garage) -> (Node, Node) {
+async fn pair(version: Version, garage: &Garage) -> (Node, Node) {
     let bucket = garage.bucket("zones").await;
-    let (mut a, mut b) = (Node::new("a", &bucket), Node::new("b", &bucket));
+    let (mut a, mut b) = (Node::of(version, "a", &bucket), Node::of(version, "b", &bucket));
     a.start().await;
     b.start().await;
     (a, b)
 }
 
-#[tokio::test]
-async fn a_zone_made_on_either_server_is_answered_by_the_other_and_so_is_every_later_change() {
+on_both_versions!(
+    a_zone_made_on_either_server_is_answered_by_the_other_and_so_is_every_later_change,
+    of_two_changes_of_one_record_the_newer_wins_whichever_agent_comes_first,
+    a_signed_zone_has_the_same_keys_and_denials_on_both_servers,
+    a_directory_serves_as_the_store_as_well,
+);
+
+async fn a_zone_made_on_either_server_is_answered_by_the_other_and_so_is_every_later_change(
+    version: Version,
+) {
     let garage = Garage::start().await;
-    let (a, b) = pair(&garage).await;
+    let (a, b) = pair(version, &garage).await;
 
     a.api().create_zone(ZONE).await.unwrap();
     a.write("www", "192.0.2.1").await;
@@ -70,10 +78,9 @@ async fn a_zone_made_on_either_server_is_answered_by_the_other_and_so_is_every_l
     a.says_code("www.second.example.", Code::NXDomain).await.unwrap();
 }
 
-#[tokio::test]
-async fn of_two_changes_of_one_record_the_newer_wins_whichever_agent_comes_first() {
+async fn of_two_changes_of_one_record_the_newer_wins_whichever_agent_comes_first(version: Version) {
     let garage = Garage::start().await;
-    let (mut a, mut b) = pair(&garage).await;
+    let (mut a, mut b) = pair(version, &garage).await;
     a.api().create_zone(ZONE).await.unwrap();
     a.write("both", "192.0.2.1").await;
     a.write("edited", "192.0.2.1").await;
@@ -100,10 +107,9 @@ async fn of_two_changes_of_one_record_the_newer_wins_whichever_agent_comes_first
     }
 }
 
-#[tokio::test]
-async fn a_signed_zone_has_the_same_keys_and_denials_on_both_servers() {
+async fn a_signed_zone_has_the_same_keys_and_denials_on_both_servers(version: Version) {
     let garage = Garage::start().await;
-    let (a, b) = pair(&garage).await;
+    let (a, b) = pair(version, &garage).await;
     a.api().create_zone(ZONE).await.unwrap();
     a.write("www", "192.0.2.1").await;
     a.api().enable_dnssec(ZONE).await.unwrap();
@@ -132,10 +138,12 @@ async fn a_signed_zone_has_the_same_keys_and_denials_on_both_servers() {
     assert_eq!(denial(b.dns.dns()).await.unwrap(), Code::NXDomain);
 }
 
-#[tokio::test]
-async fn a_directory_serves_as_the_store_as_well() {
+async fn a_directory_serves_as_the_store_as_well(version: Version) {
     let shared = tempfile::tempdir().unwrap();
-    let (mut a, mut b) = (Node::new("a", shared.path()), Node::new("b", shared.path()));
+    let (mut a, mut b) = (
+        Node::of(version, "a", shared.path()),
+        Node::of(version, "b", shared.path()),
+    );
     a.start().await;
     b.start().await;
     a.api().create_zone(ZONE).await.unwrap();

@@ -1,5 +1,7 @@
 //! Catalog zones (RFC 9432): a producer zone lists its members for secondaries outside.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::json;
 use zonetide_testbed::update::transfer;
 use zonetide_testbed::{Version, eventually};
@@ -20,55 +22,59 @@ async fn catalog(node: &Node) -> Result<(String, Vec<String>), String> {
     Ok((soa, members))
 }
 
-/// Waits until both servers hand out the same catalog, of these members, and gives its SOA.
-async fn come_to_list(servers: &Servers, wanted: &[&str]) -> String {
-    eventually(A_MOMENT, &format!("{wanted:?} are the members"), async || {
+/// Waits until both servers hand out the same catalog, of these members and with another serial than before, and gives
+/// its SOA.
+async fn come_to_list(servers: &Servers, wanted: &[&str], before: &str) -> String {
+    let soa = eventually(A_MOMENT, &format!("{wanted:?} are the members"), async || {
         let (a, b) = (catalog(&servers.a).await?, catalog(&servers.b).await?);
-        if a == b && a.1 == wanted {
+        if a == b && a.1 == wanted && a.0 != before {
             Ok(a.0)
         } else {
-            Err(format!("{a:?} and {b:?}"))
+            Err(format!("{a:?} and {b:?}, {before} before"))
         }
     })
-    .await
+    .await;
+    // The serial is the time. Two servers that look at two states of a catalog in the same second give both the same one: a
+    // limit of PowerDNS, which looks once a minute and counts on one primary.
+    eventually(A_MOMENT, "the next serial is another one", async || {
+        let serial = soa.split(' ').nth(4).and_then(|serial| serial.parse().ok());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        match serial {
+            Some(serial) if now.as_secs() > serial => Ok(()),
+            other => Err(format!("{other:?}, {now:?}")),
+        }
+    })
+    .await;
+    soa
 }
 
-async fn both_hand_out_every_member(version: Version) {
+on_both_versions!(a_member_that_joins_or_leaves_a_catalog_on_one_server_does_so_in_what_the_other_hands_out);
+
+async fn a_member_that_joins_or_leaves_a_catalog_on_one_server_does_so_in_what_the_other_hands_out(
+    version: Version,
+) {
     // A primary looks every second whether a catalog has changed, and gives it a new serial then.
     let servers = Servers::start(version, &["primary=yes", "xfr-cycle-interval=1"]).await;
     let (a, b) = (&servers.a.api(), &servers.b.api());
-    let producer = json!({"name": CATALOG, "kind": "Producer", "nameservers": ["invalid."]});
+    // Its own SOA: the API's serial is a date, and larger than the times that PowerDNS gives a catalog later.
+    let soa = "ns.invalid. hostmaster.invalid. 1 10800 3600 604800 3600";
+    let soa =
+        json!({"name": CATALOG, "type": "SOA", "ttl": 60, "records": [{"content": soa, "disabled": false}]});
+    let producer = json!({"name": CATALOG, "kind": "Producer", "nameservers": ["invalid."], "soa_edit_api": "", "rrsets": [soa]});
     a.create(&producer).await.unwrap();
-    let none = come_to_list(&servers, &[]).await;
+    let soa = come_to_list(&servers, &[], "").await;
 
     let join = json!({"kind": "Master", "catalog": CATALOG});
     a.create_zone(ZONE).await.unwrap();
     a.set(ZONE, &join).await.unwrap();
-    come_to_list(&servers, &[ZONE]).await;
+    let soa = come_to_list(&servers, &[ZONE], &soa).await;
     b.create_zone("second.example.").await.unwrap();
     b.set("second.example.", &join).await.unwrap();
-    let two = come_to_list(&servers, &["second.example.", ZONE]).await;
+    let soa = come_to_list(&servers, &["second.example.", ZONE], &soa).await;
 
     let leave = json!({"catalog": ""});
     b.set(ZONE, &leave).await.unwrap();
-    come_to_list(&servers, &["second.example."]).await;
+    let soa = come_to_list(&servers, &["second.example."], &soa).await;
     a.delete_zone("second.example.").await.unwrap();
-    come_to_list(&servers, &[]).await;
-    for soa in [none, two] {
-        eventually(A_MOMENT, "the catalog has another serial", async || {
-            let (now, _) = catalog(&servers.b).await?;
-            if now == soa { Err(now) } else { Ok(()) }
-        })
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn a_member_that_joins_or_leaves_a_catalog_on_one_server_does_so_in_what_the_other_hands_out() {
-    both_hand_out_every_member(Version::V5).await;
-}
-
-#[tokio::test]
-async fn with_4_9_too_a_member_that_joins_or_leaves_a_catalog_does_so_in_what_the_other_hands_out() {
-    both_hand_out_every_member(Version::V4).await;
+    come_to_list(&servers, &[], &soa).await;
 }
