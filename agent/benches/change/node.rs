@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use zonetide_agent::lmdb::{Environment, OpenOptions};
-use zonetide_testbed::PowerDns;
 use zonetide_testbed::garage::Bucket;
+use zonetide_testbed::{PowerDns, Version};
 
 use crate::agent::{Running, Settings};
 
@@ -25,6 +25,9 @@ impl Node {
         let data = tempfile::Builder::new().prefix("zt-bench-").tempdir().unwrap();
         let database = data.path().join("pdns.lmdb");
         let mut dns = PowerDns::with_map_size(&format!("pdns {name}"), &database, MAP_SIZE_MB);
+        // The figures in docs/performance.md, those of Lightning Stream beside them, are of this version, and so is the tool
+        // that makes the database.
+        dns.change_version(Version::V4);
         dns.leave_caches_on();
         let settings = Settings::new(name, &database, bucket, dns.control_socket());
         Self {

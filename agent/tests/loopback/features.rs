@@ -1,6 +1,7 @@
 //! What PowerDNS offers beside zones and records: two servers whose caches are all on serve it alike.
 
 mod catalogs;
+mod checks;
 mod comments;
 mod updates;
 mod views;
