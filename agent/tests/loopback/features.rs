@@ -3,6 +3,8 @@
 mod catalogs;
 mod checks;
 mod comments;
+mod metadata;
+mod search;
 mod updates;
 mod views;
 

@@ -183,6 +183,30 @@ impl PowerDnsApi {
         })
     }
 
+    /// All values of one kind of a zone's metadata, sorted: PowerDNS on LMDB keeps no order.
+    pub async fn metadata(&self, zone: &str, kind: &str) -> Result<Vec<String>, HttpError> {
+        let path = format!("{SERVER}/zones/{zone}/metadata/{kind}");
+        let found = self.http.json(Method::GET, &path, None).await?;
+        let values = found["metadata"].as_array().into_iter().flatten();
+        Ok(values
+            .filter_map(|value| Some(value.as_str()?.to_owned()))
+            .collect())
+    }
+
+    /// Removes a TSIG key.
+    pub async fn delete_tsig_key(&self, name: &str) -> Result<(), HttpError> {
+        let path = format!("{SERVER}/tsigkeys/{name}.");
+        self.http.send(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// Names of what the search finds.
+    pub async fn search(&self, pattern: &str) -> Result<Vec<String>, HttpError> {
+        let path = format!("{SERVER}/search-data?q={pattern}&max=10");
+        let found = self.http.json(Method::GET, &path, None).await?;
+        let name = |hit: &Value| Some(hit["name"].as_str()?.to_owned());
+        Ok(found.as_array().into_iter().flatten().filter_map(name).collect())
+    }
+
     /// Names of all TSIG keys.
     pub async fn tsig_keys(&self) -> Result<Vec<String>, HttpError> {
         let path = format!("{SERVER}/tsigkeys");
