@@ -221,6 +221,7 @@ async fn signed_answers_and_denials_are_right_after_every_kind_of_change(version
         set(api, "a", "A", &["192.0.2.1"]).await
     })
     .await;
+    let emptied = pair.emptied();
     let nsec3 = json!({"nsec3param": "1 0 0 -", "api_rectify": true});
     for how in ["NSEC", "NSEC3"] {
         if how == "NSEC" {
@@ -274,6 +275,8 @@ async fn signed_answers_and_denials_are_right_after_every_kind_of_change(version
         api.set(ZONE, &json!({"dnssec": false})).await
     })
     .await;
+    // Keys and metadata were understood as well.
+    assert_eq!(pair.emptied(), emptied);
 }
 
 async fn changes_that_came_while_powerdns_took_no_commands_are_answered_once_it_does(version: Version) {
