@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
 use kube::api::PostParams;
@@ -47,6 +48,12 @@ fn condition(cluster: &DnsCluster) -> Option<(String, String)> {
         .iter()
         .find(|condition| condition.type_ == ConditionType::Ready.as_str())?;
     Some((ready.reason.clone(), ready.message.clone()))
+}
+
+async fn partition(cluster: &Handle) -> Option<i32> {
+    let sets: Api<StatefulSet> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let strategy = sets.get(&cluster.name).await.unwrap().spec?.update_strategy?;
+    strategy.rolling_update?.partition
 }
 
 async fn release(cluster: &Handle, pod: &str) -> String {
@@ -99,10 +106,12 @@ async fn a_new_cluster_is_5_1_also_in_an_image_laid_out_like_the_official_one_an
             "{message}"
         );
         assert!(!message.contains("dns-0 ("), "{message}");
-        assert!(
-            release(&cluster, "dns-0").await.starts_with("5.1."),
-            "it was replaced too"
+        assert_eq!(
+            partition(&cluster).await,
+            Some(1),
+            "the other one may be replaced"
         );
+        assert!(release(&cluster, "dns-0").await.starts_with("5.1."));
 
         // As the message says.
         cluster

@@ -67,6 +67,7 @@ pub(crate) fn fetched(spec: &str) -> Fetched {
         stateful_set: None,
         store_stateful_set: None,
         claims: vec![],
+        unknown_claim: None,
         api_endpoints: None,
         refusals: Refusals::default(),
         secrets: Secrets {

@@ -40,6 +40,7 @@ mod tests {
             stateful_set: None,
             store_stateful_set: None,
             claims: vec![],
+            unknown_claim: None,
             api_endpoints: None,
             refusals: Refusals::default(),
             secrets: Secrets {

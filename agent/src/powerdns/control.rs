@@ -47,7 +47,7 @@ impl Command {
     fn is_done(&self, answer: &str) -> bool {
         match self {
             Self::Rediscover => answer.starts_with("Ok"),
-            Self::Version => !answer.trim().is_empty() && !answer.trim().contains(char::is_whitespace),
+            Self::Version => !answer.trim().is_empty() && !answer.starts_with("Unknown command"),
             _ => answer.trim().parse::<u64>().is_ok(),
         }
     }

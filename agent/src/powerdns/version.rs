@@ -16,7 +16,8 @@ pub async fn watch_version(control: Control, status: PowerDnsStatus, shutdown: C
     let asking = async {
         loop {
             match control.ask(&Command::Version).await {
-                Ok(version) => status.runs(Some(version)),
+                // Builds of others may say more.
+                Ok(answer) => status.runs(answer.split_whitespace().next().map(str::to_owned)),
                 Err(error) if error.is_absence() => status.runs(None),
                 // It may be busy, and is no other for that.
                 Err(error) => tracing::debug!(%error, "PowerDNS does not say its version"),

@@ -36,8 +36,13 @@ pub fn store(plan: &Plan) -> Option<StoreResources<Prepared>> {
             admin_token,
             ..
         } => Some(garage(plan, managed, (rpc_secret, admin_token))),
-        StorePlan::Minio { root, image, .. } => Some(minio(plan, managed, root, image)),
-        StorePlan::Given(_)
+        StorePlan::Minio {
+            root,
+            image: Some(image),
+            ..
+        } => Some(minio(plan, managed, root, image)),
+        StorePlan::Minio { image: None, .. }
+        | StorePlan::Given(_)
         | StorePlan::AssumeRole(_)
         | StorePlan::ExistingGarage(_)
         | StorePlan::R2(_)

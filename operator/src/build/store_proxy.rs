@@ -33,7 +33,8 @@ pub(super) fn environment(plan: &Plan) -> Vec<EnvVar> {
             secret_key_ref: Some(SecretKeySelector {
                 name: plan.names.peers_secret(),
                 key: KEY.to_owned(),
-                optional: None,
+                // Servers of the revision before start without it once it is taken away.
+                optional: Some(true),
             }),
             ..EnvVarSource::default()
         }),

@@ -235,6 +235,9 @@ mod tests {
             format!("deeper/main__{mine}__{TIME}__G-0.pb.gz"),
             format!("zonetide/delta/main/deeper/{TIME}__{mine}__{TIME}.pb.gz"),
             format!("zonetide/other/main/{TIME}__{mine}__{TIME}.pb.gz"),
+            // Of an earlier release's DnsCluster, whose prefix is longer.
+            format!("schema-5/main__{mine}__{TIME}__G-0.pb.gz"),
+            format!("schema-5/zonetide/delta/main/{TIME}__{mine}__{TIME}.pb.gz"),
             format!("{mine}__ns1__{TIME}__G-0.pb.gz"),
         ] {
             assert!(!own().has(&name), "{name}");

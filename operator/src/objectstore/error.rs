@@ -20,6 +20,11 @@ pub enum StoreError {
         details: String,
     },
 
+    #[error(
+        "spec.objectStore.managed.engine is MinIO, of which there is no public image any more: name one that you build or trust in spec.objectStore.managed.image, or for all DnsClusters in minio.image of the chart"
+    )]
+    NoMinioImage,
+
     #[error("the Secret {name} is missing: create it with the keys {id_key} and {secret_key}")]
     SecretMissing {
         name: String,
@@ -391,7 +396,9 @@ impl StoreError {
             | Self::Sts { .. }
             | Self::NoTls { .. }
             | Self::NotRemovable => Reason::StoreError,
-            Self::Spec { .. } | Self::OlderObjects { .. } | Self::NoProxy => Reason::InvalidSpec,
+            Self::Spec { .. } | Self::OlderObjects { .. } | Self::NoMinioImage | Self::NoProxy => {
+                Reason::InvalidSpec
+            }
             Self::CaNotGranted
             | Self::ProxyNotGranted
             | Self::NotGranted { .. }

@@ -13,7 +13,10 @@ use serde_json::json;
 use super::fetch::Fetched;
 use crate::{
     context::Context,
-    names::{ARGO_CD_ANNOTATION, ARGO_CD_KEEPS, INSTANCE_LABEL, MANAGER, NAME_LABEL, Names, Part},
+    names::{
+        ARGO_CD_ANNOTATION, ARGO_CD_KEEPS, INSTANCE_LABEL, MANAGER, NAME_LABEL, Names, Part,
+        VERSION_ANNOTATION,
+    },
 };
 
 const PARTS: [Part; 3] = [Part::Dns, Part::Garage, Part::Minio];
@@ -21,9 +24,46 @@ const PARTS: [Part; 3] = [Part::Dns, Part::Garage, Part::Minio];
 /// A claim without what it asks for.
 pub type Claim = PartialObjectMeta<PersistentVolumeClaim>;
 
-/// The claims of the cluster's servers and managed store.
-pub(super) async fn list(context: &Context, names: &Names) -> Result<Vec<Claim>, kube::Error> {
+/// The claims of the cluster's servers and managed store. Where it is not known what it was made as, those too that only have the
+/// names of its claims, as some that were restored from a backup: such a one without an annotation is named.
+pub(super) async fn fetch(
+    context: &Context,
+    names: &Names,
+    is_known: bool,
+) -> Result<(Vec<Claim>, Option<String>), kube::Error> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &names.namespace);
+    let mut claims = list(&api, names).await?;
+    let mut unknown = None;
+    if claims.is_empty() && !is_known {
+        let all = api.list_metadata(&ListParams::default()).await?.items;
+        for claim in all.into_iter().filter(|claim| has_name_of_ours(claim, names)) {
+            if claim.annotations().contains_key(VERSION_ANNOTATION) {
+                claims.push(claim);
+            } else {
+                unknown = Some(claim.name_any());
+            }
+        }
+    }
+    Ok((claims, unknown))
+}
+
+/// `data-NAME-0` and so on, of servers and managed store.
+fn has_name_of_ours(claim: &Claim, names: &Names) -> bool {
+    let name = claim.name_any();
+    let pods = [names.cluster.clone(), names.garage(), names.minio()];
+    claim.metadata.deletion_timestamp.is_none()
+        && pods.iter().any(|of| {
+            let number = name
+                .strip_prefix("data-")
+                .and_then(|name| name.strip_prefix(of.as_str()));
+            let number = number
+                .and_then(|number| number.strip_prefix('-'))
+                .unwrap_or_default();
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+}
+
+async fn list(api: &Api<PersistentVolumeClaim>, names: &Names) -> Result<Vec<Claim>, kube::Error> {
     let params = ListParams::default().labels(&selector(names));
     let claims = api.list_metadata(&params).await?;
     Ok(claims

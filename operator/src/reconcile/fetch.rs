@@ -52,6 +52,8 @@ pub struct Fetched {
     pub store_stateful_set: Option<StatefulSet>,
     /// The claims of volumes, which stay when a DnsCluster is deleted.
     pub claims: Vec<Claim>,
+    /// A claim that servers would take, and that nobody has labelled or annotated. Looked for when there is nothing else.
+    pub unknown_claim: Option<String>,
     /// The pods that the Service of the API leads to; None when that cannot be read.
     pub api_endpoints: Option<Vec<String>>,
     /// What the API server says of pods that cannot be made.
@@ -114,11 +116,12 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
     });
     let stateful_set = own_set(context, &cluster, Some(&names.cluster)).await?;
     let store_stateful_set = own_set(context, &cluster, store_name.as_ref()).await?;
-    let claims = match claims::list(context, &names).await {
-        Ok(claims) => claims,
-        Err(error) if origin::is_known_without_claims(&cluster, stateful_set.as_ref()) => {
+    let is_known = origin::is_known_without_claims(&cluster, stateful_set.as_ref());
+    let (claims, unknown_claim) = match claims::fetch(context, &names, is_known).await {
+        Ok(found) => found,
+        Err(error) if is_known => {
             tracing::warn!(%error, "cannot look at the PersistentVolumeClaims: Argo CD may prune them");
-            Vec::new()
+            (Vec::new(), None)
         }
         Err(source) => {
             return Err(FetchError::Get {
@@ -142,6 +145,7 @@ pub async fn fetch(context: &Context, namespace: &str, name: &str) -> Result<Opt
         stateful_set,
         store_stateful_set,
         claims,
+        unknown_claim,
         secrets,
         taken,
     }))

@@ -148,6 +148,7 @@ async fn converge(
         awaits_version: version::is_awaited(Observed {
             pods: &fetched.pods,
             reports,
+            now: Timestamp::now(),
             ..Observed::default()
         }),
         ..Reconciled::default()
@@ -195,8 +196,8 @@ async fn areas(
         }
     };
     // Servers that have keys wait for nothing. Others are made once there are some.
-    // But for a new one it is looked first whether its place in the bucket is free.
-    let known = keys::are_known(plan, fetched) && !plan.origin.is_new;
+    // But for a new one it is looked first whether its place in the bucket is free, and nobody is sent a way that cannot be told.
+    let known = keys::are_known(plan, fetched) && !plan.origin.is_new && plan.proxy.is_ok();
     if known {
         match servers(context, plan, fetched, reports, done.paused).await {
             Ok(applied) => done.servers(applied),

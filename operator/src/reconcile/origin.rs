@@ -26,30 +26,31 @@ pub struct Origin {
 
 impl Origin {
     /// # Errors
-    /// When a later release made it.
+    /// When a later release made it, or a claim is there that nobody knows.
     pub fn of(fetched: &Fetched) -> Result<Self, ValidateError> {
-        let Fetched {
-            cluster,
-            stateful_set,
-            claims,
-            ..
-        } = fetched;
-        // Each is evidence: Some(None) has no annotation.
-        let set = stateful_set.as_ref().map(annotation);
-        let claimed = claims.iter().map(annotation);
-        let made: Vec<Option<&str>> = set.into_iter().chain(claimed).collect();
-        let annotated = made.iter().flatten().next();
-        let is_older = annotated.is_none() && (!made.is_empty() || has_older_prefix(cluster));
+        let cluster = &fetched.cluster;
+        let claims: Vec<Option<&str>> = fetched.claims.iter().map(annotation).collect();
+        let set = fetched.stateful_set.as_ref().map(of_set);
+        let annotated = set.flatten().or_else(|| claims.iter().flatten().next().copied());
+        let is_older = match set {
+            // What its claims are made from can never change.
+            Some(made) => made.is_none(),
+            None => annotated.is_none() && (!claims.is_empty() || has_older_prefix(cluster)),
+        };
+        if let Some(name) = &fetched.unknown_claim {
+            return Err(ValidateError::ClaimUnknown(name.clone()));
+        }
         let version = match (recorded(cluster), annotated) {
             (Some(version), _) => version,
             (None, Some(text)) => read(text)?,
             (None, None) if is_older => PowerDnsVersion::V4_9,
             (None, None) => cluster.spec.powerdns.version.unwrap_or(PowerDnsVersion::V5_1),
         };
+        let is_new = set.is_none() && claims.is_empty() && !is_older && recorded(cluster).is_none();
         Ok(Self {
             version,
             is_older,
-            is_new: made.is_empty() && !is_older && recorded(cluster).is_none(),
+            is_new,
         })
     }
 
@@ -83,6 +84,18 @@ pub(super) fn is_known_without_claims(cluster: &DnsCluster, stateful_set: Option
 
 fn recorded(cluster: &DnsCluster) -> Option<PowerDnsVersion> {
     cluster.status.as_ref()?.powerdns_version
+}
+
+/// Of its claims' template, which nobody can change, or else its own.
+fn of_set(set: &StatefulSet) -> Option<&str> {
+    let templates = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volume_claim_templates.as_ref());
+    match templates.and_then(|templates| templates.first()) {
+        Some(template) => annotation(template),
+        None => annotation(set),
+    }
 }
 
 fn annotation<K: Resource>(object: &K) -> Option<&str> {
@@ -181,13 +194,33 @@ mod tests {
         assert_eq!(of(&with_claim), ("4.9", false, false));
     }
 
+    /// Someone who annotates what an earlier release made, or strips what this one did, changes no template.
     #[test]
-    fn the_status_goes_before_an_annotation_that_somebody_took_away() {
-        let mut stripped = fetched(MANAGED);
-        stripped.stateful_set = Some(set(&Value::Null));
-        stripped.claims = vec![claim(&annotated("5.1"))];
-        stripped.cluster.status = Some(serde_json::from_value(json!({"powerdnsVersion": "5.1"})).unwrap());
-        assert_eq!(of(&stripped), ("5.1", false, false));
+    fn what_the_templates_of_claims_say_goes_before_what_anybody_can_change() {
+        let with = |annotations: &Value, template: &Value| {
+            serde_json::from_value(json!({
+                "metadata": {"name": "tide", "annotations": annotations},
+                "spec": {"selector": {}, "template": {}, "volumeClaimTemplates": [{"metadata": {"annotations": template}}]},
+            }))
+            .unwrap()
+        };
+        let mut older = fetched(MANAGED);
+        older.stateful_set = Some(with(&annotated("4.9"), &Value::Null));
+        older.claims = vec![claim(&annotated("4.9"))];
+        assert_eq!(of(&older), ("4.9", true, false));
+        let mut newer = fetched(MANAGED);
+        newer.stateful_set = Some(with(&Value::Null, &annotated("5.1")));
+        assert_eq!(of(&newer), ("5.1", false, false));
+    }
+
+    #[test]
+    fn a_claim_that_nobody_knows_is_not_guessed_at() {
+        let mut unknown = fetched(MANAGED);
+        unknown.unknown_claim = Some("data-tide-0".into());
+        let error = Origin::of(&unknown).unwrap_err().to_string();
+        for part in ["data-tide-0", "zonetide.dev/powerdns-version=4.9"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{expose::Exposure, origin::Origin, sts_store};
 use crate::{
     hex::hex,
     map_size::SizeError,
-    names::{self, Names},
+    names::{self, Names, VERSION_ANNOTATION},
     objectstore::{
         AssumeRoleRequest, Bucket, CaBundle, GarageRequest, GivenRequest, Keys, R2Request, Source,
         SourceRequest, Sources, StoreError, StoreProxy, Way,
@@ -38,6 +38,10 @@ pub enum ValidateError {
         made: PowerDnsVersion,
     },
     #[error(
+        "there is a PersistentVolumeClaim {0} already, which does not say of which PowerDNS its data are: if it was made for servers of an earlier release of Zonetide, annotate it with {VERSION_ANNOTATION}=4.9; if it is empty, with {VERSION_ANNOTATION}=5.1"
+    )]
+    ClaimUnknown(String),
+    #[error(
         "the volumes are of PowerDNS {0}, which this release of Zonetide does not know: upgrade Zonetide to the release that made them"
     )]
     VersionUnknown(String),
@@ -45,10 +49,6 @@ pub enum ValidateError {
     Size { size: String, source: SizeError },
     #[error("spec.objectStore needs exactly one of managed and s3")]
     Store,
-    #[error(
-        "spec.objectStore.managed.engine is MinIO, of which there is no public image any more: name one that you build or trust in spec.objectStore.managed.image, or for all DnsClusters in minio.image of the chart"
-    )]
-    NoMinioImage,
     #[error("spec.objectStore.s3.credentials names no keys: give exactly one of its fields")]
     NoKeys,
     #[error("spec.objectStore.{field} {text:?} is no duration: write one like 1h or 90m")]
@@ -124,7 +124,8 @@ pub enum StorePlan {
         key_lifetime: SignedDuration,
     },
     Minio {
-        image: String,
+        /// None: there is none to be had.
+        image: Option<String>,
         root: Keys,
         key_lifetime: SignedDuration,
     },
@@ -230,14 +231,21 @@ impl Plan {
             StorePlan::WebIdentity(_) => "service account".to_owned(),
         };
         let bucket = &self.bucket;
-        let parts = [
-            &how,
+        let mut parts = vec![
+            how.as_str(),
             &bucket.endpoint,
             &bucket.region,
             &bucket.name,
             &bucket.prefix,
         ];
-        hex(&Sha256::digest(parts.map(String::as_str).join("\n"))[..8])
+        // Servers are sent another way when the store has opened on it.
+        if !bucket.path_style {
+            parts.push("in the name of the host");
+        }
+        let proxy = self.proxy.as_ref().ok().and_then(Option::as_ref);
+        let proxy = proxy.and_then(|proxy| proxy.before(&bucket.endpoint));
+        parts.extend(proxy.as_deref());
+        hex(&Sha256::digest(parts.join("\n"))[..8])
     }
 
     /// The name of a pod's server in the bucket.

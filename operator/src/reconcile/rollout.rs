@@ -16,7 +16,7 @@ pub(super) fn partition(
     replicas: i32,
     stateful_set: Option<&StatefulSet>,
     pods: &[Pod],
-    fits: impl Fn(&str) -> bool,
+    fits: impl Fn(&Pod) -> bool,
 ) -> i32 {
     let Some(stateful_set) = stateful_set else {
         return replicas;
@@ -28,7 +28,7 @@ pub(super) fn partition(
     let done = |number: i32| {
         let name = format!("{}-{number}", stateful_set.name_any());
         let pod = pods.iter().find(|pod| pod.name_any() == name);
-        pod.is_some_and(|pod| is_ready(pod) && is_updated(pod, stateful_set) && fits(&name))
+        pod.is_some_and(|pod| is_ready(pod) && is_updated(pod, stateful_set) && fits(pod))
     };
     let first_done = (0..replicas).rev().take_while(|number| done(*number)).last();
     match first_done.unwrap_or(replicas) {
@@ -106,7 +106,10 @@ mod tests {
             pod("a-1", true, "old"),
             pod("a-2", true, "new"),
         ];
-        assert_eq!(partition(3, Some(&set()), &pods, |name| name != "a-2"), 3 - 1);
+        assert_eq!(
+            partition(3, Some(&set()), &pods, |pod| pod.name_any() != "a-2"),
+            3 - 1
+        );
         assert_eq!(partition(3, Some(&set()), &pods, |_| true), 1);
     }
 

@@ -1,6 +1,7 @@
 //! The DNS servers and what leads to them. Keys are not looked at here: servers go on with those they have.
 
-use k8s_openapi::api::apps::v1::StatefulSet;
+use jiff::Timestamp;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::ResourceExt;
 
 use super::{
@@ -24,12 +25,14 @@ pub(super) async fn reconcile(
     let observed = Observed {
         pods: &fetched.pods,
         reports,
+        now: Timestamp::now(),
         ..Observed::default()
     };
     let known = fetched.cluster.status.clone().unwrap_or_default();
     let retiring = instances::retiring(&known, plan, observed);
     retire::tell(context, plan, fetched, &retiring).await?;
-    let fits = |pod: &str| version::fits(plan.origin.version, pod, observed);
+    let doubted = version::is_doubted(&known.conditions);
+    let fits = |pod: &Pod| version::fits(plan.origin.version, pod, observed, doubted);
     let stateful_set = fetched.stateful_set.as_ref();
     let partition = rollout::partition(plan.spec.replicas, stateful_set, &fetched.pods, fits);
     let servers = build::servers(plan, servers, partition);

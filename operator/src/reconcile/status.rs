@@ -8,17 +8,18 @@ use kube::{
 };
 use serde_json::json;
 use thiserror::Error;
-use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus};
+use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus, Reason};
 
 use super::{
     api_pod,
-    conditions::{self, Status},
+    conditions::{self, Status, Verdict},
     credentials, expose,
     fetch::Fetched,
     instances,
     notices::{self, Notice},
     outcome::{Observed, Outcome},
     verdict::{ALWAYS, verdicts},
+    version,
 };
 use crate::{
     agents::AgentReport,
@@ -131,13 +132,17 @@ pub fn compute(cluster: &DnsCluster, observed: Observed<'_>, outcome: &Outcome) 
     if outcome.plan().is_some() && !exposed && !expose::asked_for(&cluster.spec) {
         removed.push(ConditionType::Exposed);
     }
-    status.conditions = conditions::update(
-        &status.conditions,
-        verdicts(outcome, observed, &known),
-        &removed,
-        generation,
-        observed.now,
-    );
+    let mut found = verdicts(outcome, observed, &known);
+    let goes_on = |of: &Verdict| {
+        matches!(
+            of.reason,
+            Reason::AllServersReady | Reason::UpToDate | Reason::RollingUpdate
+        )
+    };
+    if version::is_still_doubted(&status.conditions, observed) {
+        found.retain(|verdict| !goes_on(verdict));
+    }
+    status.conditions = conditions::update(&status.conditions, found, &removed, generation, observed.now);
     // Of a spec that was not carried out nobody is to believe that its servers are ready.
     let ready = |condition: &&mut Condition| {
         condition.type_ == ConditionType::Ready.as_str() && condition.status == Status::True.as_str()

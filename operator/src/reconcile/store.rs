@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use zonetide_crds::PowerDnsVersion;
 
 use super::{
     api_pod::is_ready,
@@ -13,7 +14,7 @@ use super::{
     keys::{self, Access},
     origin,
     outcome::StoreOutcome,
-    plan::Plan,
+    plan::{Plan, StorePlan},
     trouble,
     verdict::{is_observed, is_updated},
 };
@@ -30,6 +31,9 @@ pub(super) async fn reconcile(
     reports: &[AgentReport],
     paused: bool,
 ) -> Result<Result<StoreOutcome, StoreError>, Error> {
+    if let StorePlan::Minio { image: None, .. } = plan.store {
+        return Ok(Err(StoreError::NoMinioImage));
+    }
     let mut address = None;
     if let Some(store) = build::store(plan) {
         let stateful_set = if paused {
@@ -55,11 +59,7 @@ pub(super) async fn reconcile(
     let opened = keys::open(&*source, plan, fetched, Timestamp::now()).await;
     let (bucket_created, obtained) = match opened {
         Ok(ready) => ready,
-        Err(error) => {
-            return Ok(Err(
-                error.through(plan.proxy.as_ref().ok().and_then(Option::as_ref))
-            ));
-        }
+        Err(error) => return Ok(Err(through_proxy(plan, error))),
     };
     apply::secret(context, build::object_store(plan, &obtained.access)).await?;
     if plan.origin.is_new
@@ -73,7 +73,7 @@ pub(super) async fn reconcile(
                     prefix: older,
                 }));
             }
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(through_proxy(plan, error))),
         }
     }
     let settled = match &obtained.access {
@@ -92,12 +92,17 @@ pub(super) async fn reconcile(
     }))
 }
 
+fn through_proxy(plan: &Plan, error: StoreError) -> StoreError {
+    error.through(plan.proxy.as_ref().ok().and_then(Option::as_ref))
+}
+
 /// Where an earlier release would have stored for this spec. In a managed store that is new nothing can be.
 fn older_prefix(plan: &Plan) -> Option<String> {
     plan.spec.object_store.s3.as_ref()?;
     let (new, older) = (&plan.bucket.prefix, origin::older_prefix(&plan.bucket.prefix));
-    // Whoever names that place means it.
-    (!new.is_empty() && older != *new).then_some(older)
+    // Whoever names that place and the version means it.
+    let is_meant = older == *new && plan.origin.version == PowerDnsVersion::V4_9;
+    (!new.is_empty() && !is_meant).then_some(older)
 }
 
 /// The address of a pod that is ready and made from the newest template.

@@ -44,7 +44,7 @@ pub(super) fn minio(
         prefix,
     };
     let plan = StorePlan::Minio {
-        image: image(fetched, settings, managed).ok_or(ValidateError::NoMinioImage)?,
+        image: image(fetched, settings, managed),
         root: Keys {
             access_key_id: user.expose().to_owned(),
             secret_access_key: keep(names::MINIO_ROOT_PASSWORD, SecretText::random_hex)?,

@@ -1,5 +1,6 @@
 //! Why pods are not ready, in a few words each. Pure.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
@@ -13,6 +14,11 @@ const NAMED: usize = 3;
 
 /// Once may be an accident.
 const FAILS: i32 = 2;
+/// Who runs longer than this has started.
+const AT_ONCE: SignedDuration = SignedDuration::from_mins(1);
+/// Exit codes after SIGKILL, as for too much memory, and SIGTERM.
+const KILLED: i32 = 137;
+const TERMINATED: i32 = 143;
 
 /// What `summary` says, after why pods cannot even be made.
 pub(super) fn details(refusal: Option<&str>, pods: &[Pod]) -> String {
@@ -25,11 +31,24 @@ pub(super) fn details(refusal: Option<&str>, pods: &[Pod]) -> String {
     }
 }
 
-/// A container has failed more than once, and does not run well since.
+/// A container fails at every start. One that ran for a while, or was killed, is none of these.
 pub(super) fn keeps_ending(pods: &[Pod]) -> bool {
     let statuses = pods.iter().filter_map(|pod| pod.status.as_ref());
     let mut containers = statuses.flat_map(|status| status.container_statuses.iter().flatten());
-    containers.any(|of| !of.ready && of.restart_count >= FAILS && last_words(of).is_some())
+    containers.any(|of| !of.ready && of.restart_count >= FAILS && failed_at_once(of))
+}
+
+fn failed_at_once(container: &ContainerStatus) -> bool {
+    let states = [container.state.as_ref(), container.last_state.as_ref()];
+    let mut ended = states
+        .into_iter()
+        .flatten()
+        .filter_map(|state| state.terminated.as_ref());
+    ended.any(|ended| {
+        let ran = ended.started_at.as_ref().zip(ended.finished_at.as_ref());
+        let ran = ran.is_some_and(|(from, to)| to.0.duration_since(from.0) < AT_ONCE);
+        ran && !matches!(ended.exit_code, 0 | KILLED | TERMINATED)
+    })
 }
 
 /// `: a-0 (why), a-1 (why)`, or nothing when all pods are ready.
@@ -122,8 +141,8 @@ fn last_words(container: &ContainerStatus) -> Option<String> {
     };
     let of_another_version = container.name == "powerdns" && words.contains("schema version");
     let remedy = if of_another_version {
-        "; its image is of another PowerDNS than the servers' data: name one of status.powerdnsVersion in spec.powerdns.image, or \
-         remove the field"
+        "; its image is of another PowerDNS than the servers' data: name one of status.powerdnsVersion in spec.powerdns.image, \
+         remove that field, or correct powerdns.images of the chart"
     } else {
         ""
     };
@@ -228,17 +247,25 @@ mod tests {
 
     #[test]
     fn what_fails_at_every_start_keeps_ending_and_what_failed_once_or_runs_again_does_not() {
-        let of = |ready: bool, restarts: i32, exit_code: i32| {
+        let of = |ready: bool, restarts: i32, exit_code: i32, until: &str| {
             pod(
                 "a-0",
                 &json!({"containerStatuses": [{
                     "name": "garage", "image": "", "imageID": "", "ready": ready, "restartCount": restarts,
-                    "lastState": {"terminated": {"exitCode": exit_code, "message": "File is not an LMDB file"}},
+                    "lastState": {"terminated": {
+                        "exitCode": exit_code, "startedAt": "2026-11-29T09:00:00Z", "finishedAt": until}},
                 }]}),
             )
         };
-        assert!(keeps_ending(&[of(false, 2, 1)]));
-        for well in [of(true, 2, 1), of(false, 1, 1), of(false, 2, 0)] {
+        let (soon, late) = ("2026-11-29T09:00:02Z", "2026-11-29T11:00:00Z");
+        assert!(keeps_ending(&[of(false, 2, 1, soon)]));
+        for well in [
+            of(true, 2, 1, soon),
+            of(false, 1, 1, soon),
+            of(false, 2, 0, soon),
+            of(false, 7, 1, late),
+            of(false, 7, 137, soon),
+        ] {
             assert!(!keeps_ending(&[well]));
         }
     }

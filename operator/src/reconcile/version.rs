@@ -1,12 +1,16 @@
 //! Whether the PowerDNS that runs is one that the servers may be. Pure.
 
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::ResourceExt;
-use zonetide_crds::PowerDnsVersion;
+use zonetide_crds::{ConditionType, PowerDnsVersion, Reason};
 
-use super::{api_pod::is_ready, outcome::Observed};
+use super::{api_pod::is_ready, conditions, outcome::Observed};
 
 /// More than these would hide the first.
 const NAMED: usize = 3;
+/// An agent asks PowerDNS every second until it knows, and the operator asks the agent every other.
+const SETTLES: SignedDuration = SignedDuration::from_mins(1);
 
 /// The servers whose PowerDNS does not fit, with why.
 pub(super) fn misfits(version: PowerDnsVersion, observed: Observed<'_>) -> Vec<(String, String)> {
@@ -20,30 +24,61 @@ pub(super) fn misfits(version: PowerDnsVersion, observed: Observed<'_>) -> Vec<(
         .collect()
 }
 
-/// Whether a server may be followed by the next: its PowerDNS is known to fit, or its agent is one that cannot tell, or is silent.
-pub(super) fn fits(version: PowerDnsVersion, pod: &str, observed: Observed<'_>) -> bool {
-    let said = observed.reported().find(|(name, _)| *name == pod);
-    match said.and_then(|(_, status)| status.powerdns.as_ref()) {
-        Some(said) => said
-            .version
-            .as_deref()
-            .is_some_and(|found| misfit(version, found).is_none()),
-        None => true,
+/// Whether a server may be followed by the next: its PowerDNS is known to fit, or has not been said for long.
+pub(super) fn fits(version: PowerDnsVersion, pod: &Pod, observed: Observed<'_>, doubted: bool) -> bool {
+    match said(pod, observed) {
+        Said::Version(found) => misfit(version, found).is_none(),
+        Said::Older => true,
+        Said::Nothing => !doubted && !is_settling(pod, observed.now),
     }
 }
 
-/// A server that serves has not said its version yet: it will in a moment.
+/// A server that has just begun to serve has not said its version yet: it will in a moment.
 pub(super) fn is_awaited(observed: Observed<'_>) -> bool {
-    let awaited = |pod: &str| {
-        observed
-            .pods
-            .iter()
-            .any(|of| of.name_any() == pod && is_ready(of))
-    };
-    observed.reported().any(|(pod, status)| {
-        let said = status.powerdns.as_ref();
-        said.is_some_and(|said| said.version.is_none()) && awaited(pod)
-    })
+    let mut pods = observed.pods.iter();
+    pods.any(|pod| matches!(said(pod, observed), Said::Nothing) && is_settling(pod, observed.now))
+}
+
+/// Servers were found not to fit, and one that serves is silent now: nothing has changed as far as is known.
+pub(super) fn is_still_doubted(old: &[Condition], observed: Observed<'_>) -> bool {
+    let mut pods = observed.pods.iter();
+    is_doubted(old) && pods.any(|pod| is_ready(pod) && matches!(said(pod, observed), Said::Nothing))
+}
+
+/// Servers were found not to fit at the last look.
+pub(super) fn is_doubted(old: &[Condition]) -> bool {
+    let ready = conditions::find(old, ConditionType::Ready);
+    ready.is_some_and(|ready| ready.reason == Reason::PowerDnsNotSupported.as_str())
+}
+
+/// What an agent says of the PowerDNS beside it.
+enum Said<'a> {
+    Version(&'a str),
+    /// It does not know, or nobody answers.
+    Nothing,
+    /// It is of a release that is not asked.
+    Older,
+}
+
+fn said<'a>(pod: &Pod, observed: Observed<'a>) -> Said<'a> {
+    let name = pod.name_any();
+    let report = observed.reported().find(|(of, _)| *of == name);
+    match report.map(|(_, status)| status.powerdns.as_ref()) {
+        Some(None) => Said::Older,
+        Some(Some(said)) => said.version.as_deref().map_or(Said::Nothing, Said::Version),
+        None => Said::Nothing,
+    }
+}
+
+/// It has served for so short a time that what it says may be under way.
+fn is_settling(pod: &Pod, now: Timestamp) -> bool {
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let mut ready = conditions.filter(|of| of.type_ == "Ready" && of.status == "True");
+    let since = ready.find_map(|of| of.last_transition_time.as_ref());
+    since.is_some_and(|since| now.duration_since(since.0) < SETTLES)
 }
 
 /// What to do about them. They serve meanwhile, and the others keep what they have.
@@ -58,7 +93,7 @@ pub(super) fn told(misfits: &[(String, String)]) -> String {
         rest => format!(" and {rest} more"),
     };
     format!(
-        "servers do not run the PowerDNS that they should: {}{more}; no other server is replaced. Name another image in spec.powerdns.image, or remove the field",
+        "servers do not run the PowerDNS that they should: {}{more}; no other server is replaced. Name another image in spec.powerdns.image, remove that field, or correct powerdns.images of the chart",
         named.join(", ")
     )
 }
@@ -94,6 +129,7 @@ fn numbers(version: &str) -> Option<(u32, u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     use super::*;
@@ -145,34 +181,73 @@ mod tests {
         }
     }
 
+    const NOW: &str = "2026-11-29T09:00:30Z";
+
+    /// It serves since then.
+    fn serving(since: &str) -> Pod {
+        let mut pod = pod("tide-0", true, "new");
+        let conditions = pod.status.as_mut().unwrap().conditions.as_mut().unwrap();
+        conditions[0].last_transition_time = Some(Time(since.parse().unwrap()));
+        pod
+    }
+
     #[test]
-    fn the_next_server_waits_until_the_version_is_known_unless_nobody_can_tell() {
-        let pods = [pod("tide-0", true, "new"), pod("tide-1", false, "new")];
-        for (said, fits_then, awaited) in [
-            (json!({"version": "5.1.5"}), true, false),
-            (json!({"version": "5.0.5"}), false, false),
-            (json!({"version": null}), false, true),
-            (json!(null), true, false),
+    fn the_next_server_waits_until_the_version_is_known_and_for_a_minute_where_nobody_says_it() {
+        let (new, old) = ("2026-11-29T09:00:00Z", "2026-11-29T08:00:00Z");
+        let said = |powerdns| Some(report("tide-0", &powerdns));
+        let silent = AgentReport {
+            pod: "tide-0".into(),
+            status: Err("timed out".into()),
+        };
+        for (report, since, fits_then, awaited) in [
+            (said(json!({"version": "5.1.5"})), new, true, false),
+            (said(json!({"version": "5.0.5"})), old, false, false),
+            (said(json!({"version": null})), new, false, true),
+            (said(json!({"version": null})), old, true, false),
+            (Some(silent.clone()), new, false, true),
+            (Some(silent.clone()), old, true, false),
+            // An agent of an earlier release.
+            (said(json!(null)), new, true, false),
         ] {
-            let observed = |of: &str| [report(of, &said)];
-            let reports = observed("tide-0");
-            let observed_of = |reports| Observed {
+            let (pods, reports) = ([serving(since)], Vec::from_iter(report));
+            let observed = Observed {
                 pods: &pods,
-                reports,
+                reports: &reports,
+                now: NOW.parse().unwrap(),
                 ..Observed::default()
             };
+            let said = format!("{reports:?} since {since}");
             assert_eq!(
-                fits(PowerDnsVersion::V5_1, "tide-0", observed_of(&reports)),
+                fits(PowerDnsVersion::V5_1, &pods[0], observed, false),
                 fits_then,
                 "{said}"
             );
-            assert_eq!(is_awaited(observed_of(&reports)), awaited, "{said}");
-            // One that is not ready is looked at again when it is.
-            assert!(!is_awaited(observed_of(&observed("tide-1"))), "{said}");
+            assert_eq!(is_awaited(observed), awaited, "{said}");
         }
-        assert!(
-            fits(PowerDnsVersion::V5_1, "tide-0", Observed::default()),
-            "a silent agent"
+    }
+
+    #[test]
+    fn one_that_did_not_fit_and_is_silent_now_still_does_not() {
+        let (pods, reports) = (
+            [serving("2026-11-29T08:00:00Z")],
+            [AgentReport {
+                pod: "tide-0".into(),
+                status: Err("timed out".into()),
+            }],
         );
+        let observed = Observed {
+            pods: &pods,
+            reports: &reports,
+            now: NOW.parse().unwrap(),
+            ..Observed::default()
+        };
+        let ready = |reason: Reason| {
+            let ready = json!([{"type": "Ready", "status": "False", "reason": reason.as_str(), "message": "",
+                "lastTransitionTime": NOW}]);
+            serde_json::from_value::<Vec<Condition>>(ready).unwrap()
+        };
+        assert!(!fits(PowerDnsVersion::V5_1, &pods[0], observed, true));
+        assert!(is_still_doubted(&ready(Reason::PowerDnsNotSupported), observed));
+        assert!(!is_still_doubted(&ready(Reason::RollingUpdate), observed));
     }
 }

@@ -234,3 +234,42 @@ async fn keys_from_before_their_store_was_written_down_are_known_by_the_status()
     let service = scene.api.get("/api/v1/namespaces/shore/services/tide-dns");
     assert_eq!(service["spec"]["ports"][0]["port"], 5353);
 }
+
+/// Servers without the proxy could not reach the store, and with another way than the one that works neither.
+#[tokio::test]
+async fn a_proxy_that_cannot_be_told_and_a_way_on_which_the_store_does_not_open_send_no_server_there() {
+    for (change, reason) in [
+        (json!({"proxy": "http://proxy.test:99999"}), "InvalidSpec"),
+        (json!({"proxy": "http://proxy.test:3128"}), "BucketMissing"),
+        (json!({"pathStyle": false}), "BucketMissing"),
+    ] {
+        let scene = Scene::new(S3);
+        scene.api.put(
+            KEYS,
+            json!({"data": {"access-key-id": "aWQ=", "secret-access-key": "cw=="}}),
+        );
+        scene.run().await;
+        let before = scene.api.get(SERVERS);
+        let mut cluster = scene.api.get(CLUSTER);
+        for (field, value) in change.as_object().unwrap() {
+            cluster["spec"]["objectStore"]["s3"][field] = value.clone();
+        }
+        scene.api.put(CLUSTER, cluster);
+        scene.store.state().trouble = Some(StoreError::BucketMissing {
+            endpoint: "http://s3".into(),
+            bucket: "crater".into(),
+        });
+        let changes = scene.run().await;
+        assert!(
+            !short(&changes).contains(&"statefulsets/tide".to_owned()),
+            "{change}"
+        );
+        assert_eq!(scene.api.get(SERVERS), before, "{change}");
+        assert_eq!(scene.condition("ObjectStoreReady")["reason"], reason, "{change}");
+
+        // On the way that works they are sent there.
+        scene.store.state().trouble = None;
+        let sent = short(&scene.run().await).contains(&"statefulsets/tide".to_owned());
+        assert_eq!(sent, reason != "InvalidSpec", "{change}");
+    }
+}

@@ -3,7 +3,7 @@
 use zonetide_crds::Reason;
 
 use super::*;
-use crate::agents::PowerDns;
+use crate::{agents::PowerDns, testing::MANAGED_MINIO};
 
 const V4_9: &str = "{objectStore: {managed: {}}, powerdns: {version: '4.9'}}";
 const CLAIM: &str = "/api/v1/namespaces/shore/persistentvolumeclaims/data-tide-0";
@@ -108,6 +108,38 @@ async fn nothing_is_made_on_a_guess_while_volumes_cannot_be_looked_at() {
 }
 
 #[tokio::test]
+async fn volumes_that_were_restored_by_hand_must_say_what_they_are() {
+    let scene = fresh(MANAGED);
+    let mut restored = claim(&json!({}));
+    restored["metadata"]["labels"] = json!({"backup": "yes"});
+    scene.api.put(CLAIM, restored.clone());
+    let changes = scene.run().await;
+    assert!(short(&changes).iter().all(|path| !path.contains("statefulsets")));
+    let condition = scene.condition("Ready");
+    assert_eq!(condition["reason"], Reason::InvalidSpec.as_str());
+    // As the message says.
+    restored["metadata"]["annotations"] = json!({"zonetide.dev/powerdns-version": "4.9"});
+    scene.api.put(CLAIM, restored);
+    scene.run().await;
+    assert_eq!(recorded(&scene), "4.9");
+}
+
+#[tokio::test]
+async fn a_minio_without_an_image_says_where_to_name_one_and_its_servers_go_on() {
+    let scene = Scene::new(MANAGED_MINIO);
+    let mut context = scene.context;
+    context.settings.minio_image = String::new();
+    let scene = Scene { context, ..scene };
+    scene.run().await;
+    let condition = scene.condition("ObjectStoreReady");
+    assert_eq!(condition["reason"], Reason::InvalidSpec.as_str());
+    let message = condition["message"].as_str().unwrap();
+    for named in ["spec.objectStore.managed.image", "minio.image of the chart"] {
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_one_does_not_begin_beside_the_zones_of_an_earlier_release() {
     let scene = fresh(S3);
     scene.store.state().stored = vec!["shore/tide/schema-5/main__a".into()];
@@ -123,9 +155,11 @@ async fn a_new_one_does_not_begin_beside_the_zones_of_an_earlier_release() {
         "{message}"
     );
 
-    // As the message says.
+    // As the message says: the Secrets of the one that was deleted may still be there. Half of it is not enough.
     let mut cluster = scene.api.get(CLUSTER);
     cluster["spec"]["objectStore"]["s3"]["prefix"] = json!("shore/tide/schema-5/");
+    scene.api.put(CLUSTER, cluster.clone());
+    assert!(!short(&scene.run().await).contains(&"statefulsets/tide".to_owned()));
     cluster["spec"]["powerdns"]["version"] = json!("4.9");
     scene.api.put(CLUSTER, cluster);
     scene.run().await;
@@ -141,10 +175,10 @@ async fn servers_that_run_another_powerdns_are_named_and_a_roll_out_stops_there(
     scene.api.put("/api/v1/namespaces/shore/pods/tide-0", old);
     scene.server("tide-1");
     let partition = || scene.api.get(SERVERS)["spec"]["updateStrategy"]["rollingUpdate"]["partition"].clone();
+    // It has served for longer than anybody would need to say so.
     runs(&scene, "");
-    // Keys are handed over first.
     scene.run().await;
-    assert_eq!(partition(), 1, "it has not said yet what it runs");
+    assert_eq!(partition(), 0);
     runs(&scene, "4.9.18");
     scene.run().await;
     assert_eq!(scene.condition("Ready")["reason"], Reason::RollingUpdate.as_str());
@@ -161,4 +195,13 @@ async fn servers_that_run_another_powerdns_are_named_and_a_roll_out_stops_there(
         "{message}"
     );
     assert_eq!(partition(), 1, "nobody else is replaced");
+
+    // Nobody has changed it while it does not answer.
+    *scene.agents.1.lock().unwrap() = Some("timed out".into());
+    scene.run().await;
+    assert_eq!(
+        scene.condition("Ready")["reason"],
+        Reason::PowerDnsNotSupported.as_str()
+    );
+    assert_eq!(partition(), 1);
 }
