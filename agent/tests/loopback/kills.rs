@@ -129,6 +129,7 @@ impl Kill {
 struct Writer {
     server: &'static str,
     api: PowerDnsApi,
+    dns: DnsClient,
     random: StdRng,
     ledger: Arc<Ledger>,
     stop: Arc<AtomicBool>,
@@ -146,6 +147,8 @@ impl Writer {
             let value = (self.random.random_range(0..8) > 0)
                 .then(|| Ipv4Addr::from_bits(0x0a00_0000 + self.next.fetch_add(1, Ordering::Relaxed)));
             let name = format!("{label}.{ZONE}");
+            // Once it is seen to be there, a deletion says so.
+            let may_be_void = value.is_none() && !matches!(answer(&self.dns, &label).await, Ok(Some(_)));
             let began = Instant::now();
             let answer = match value {
                 Some(address) => self.api.replace(ZONE, &name, "A", &[&address.to_string()]).await,
@@ -160,6 +163,7 @@ impl Writer {
                     Write {
                         server: self.server,
                         value,
+                        may_be_void,
                         began,
                         ended: Instant::now(),
                         acknowledged: answer.is_ok(),
@@ -245,6 +249,7 @@ async fn nothing_that_was_acknowledged_is_lost_when_agents_and_servers_are_kille
         let writer = Writer {
             server: NAMES[at],
             api: nodes[at].api(),
+            dns: nodes[at].dns.dns(),
             random: StdRng::seed_from_u64(random.random()),
             ledger: ledger.clone(),
             stop: stop.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use zonetide_testbed::dns::Code;
 use zonetide_testbed::{Garage, Version};
 
 use crate::node::{Node, ZONE};
@@ -11,6 +12,7 @@ on_both_versions!(
     a_wiped_database_comes_back_with_what_both_wrote_and_with_deletions,
     sigterm_stores_the_last_change,
     an_agent_killed_between_changes_stores_them_all_when_it_is_back,
+    a_deletion_on_a_server_that_does_not_have_the_record_yet_writes_nothing_and_the_record_stays,
 );
 
 async fn a_wiped_database_is_complete_before_ready_and_its_only_copy_is_not_overwritten(version: Version) {
@@ -117,4 +119,32 @@ async fn an_agent_killed_between_changes_stores_them_all_when_it_is_back(version
     }
     b.write("back", "192.0.2.200").await;
     a.comes_to_say("back", "192.0.2.200").await;
+}
+
+/// PowerDNS' own way, which no agent can see: there is no entry, and no time.
+async fn a_deletion_on_a_server_that_does_not_have_the_record_yet_writes_nothing_and_the_record_stays(
+    version: Version,
+) {
+    let garage = Garage::start().await;
+    let bucket = garage.bucket("zones").await;
+    let (mut a, mut b) = (Node::of(version, "a", &bucket), Node::of(version, "b", &bucket));
+    a.start().await;
+    b.start().await;
+    a.api().create_zone(ZONE).await.unwrap();
+    a.write("both", "192.0.2.1").await;
+    b.comes_to_say("both", "192.0.2.1").await;
+
+    let name = |label: &str| format!("{label}.{ZONE}");
+    a.agent.stop();
+    b.write("late", "192.0.2.2").await;
+    b.write("both", "192.0.2.3").await;
+    for label in ["late", "both"] {
+        a.api().delete(ZONE, &name(label), "A").await.unwrap();
+    }
+    a.agent.start().await;
+    for node in [&a, &b] {
+        node.comes_to_say("late", "192.0.2.2").await;
+        // What the server had, it has deleted, and later than the other wrote.
+        node.comes_to_say_code(&name("both"), Code::NXDomain).await;
+    }
 }

@@ -14,6 +14,8 @@ pub(super) type Value = Option<Ipv4Addr>;
 pub(super) struct Write {
     pub(super) server: &'static str,
     pub(super) value: Value,
+    /// A deletion of what its server does not have writes nothing, not even when: a write that is on its way there stays.
+    pub(super) may_be_void: bool,
     pub(super) began: Instant,
     pub(super) ended: Instant,
     /// The server said that it has it. One whose server was killed meanwhile may be there or not.
@@ -45,10 +47,12 @@ impl Ledger {
 
 /// What the last of these writes may have left. Of writes at the same time any may be the newer one.
 pub(super) fn may_say(writes: &[Write]) -> BTreeSet<Value> {
+    // What its own server wrote before, a deletion that writes nothing has found replaced.
+    let replaces = |write: &Write, than: &Write| !write.may_be_void || write.server == than.server;
     let newer = |than: &Write| {
         writes
             .iter()
-            .any(|write| write.acknowledged && write.began > than.ended)
+            .any(|write| write.acknowledged && write.began > than.ended && replaces(write, than))
     };
     let mut values: BTreeSet<_> = writes
         .iter()
@@ -86,6 +90,7 @@ fn an_acknowledged_write_is_replaced_by_newer_ones_only() {
     let write = |last: u8, began: u64, ended: u64, acknowledged| Write {
         server: "a",
         value: (last != 0).then(|| Ipv4Addr::new(192, 0, 2, last)),
+        may_be_void: false,
         began: start + Duration::from_secs(began),
         ended: start + Duration::from_secs(ended),
         acknowledged,
@@ -102,4 +107,11 @@ fn an_acknowledged_write_is_replaced_by_newer_ones_only() {
     assert_eq!(say(&[write(2, 0, 1, false), write(1, 2, 3, true)]), [1]);
     assert_eq!(say(&[write(2, 0, 1, false)]), [0, 2]);
     assert_eq!(say(&[write(2, 0, 1, true), write(0, 2, 3, true)]), [0]);
+    let void = |server| Write {
+        server,
+        may_be_void: true,
+        ..write(0, 2, 3, true)
+    };
+    assert_eq!(say(&[write(2, 0, 1, true), void("a")]), [0]);
+    assert_eq!(say(&[write(2, 0, 1, true), void("b")]), [0, 2]);
 }
