@@ -57,6 +57,14 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// `bucket crater under shore/tide/`, for people.
+    pub fn place(&self) -> String {
+        match self.prefix.as_str() {
+            "" => format!("bucket {}", self.name),
+            prefix => format!("bucket {} under {prefix}", self.name),
+        }
+    }
+
     /// Whom requests go to.
     fn host_url(&self) -> String {
         match self.endpoint.split_once("://") {

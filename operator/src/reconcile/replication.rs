@@ -28,12 +28,11 @@ pub(super) fn replicating(plan: &Plan, store_error: Option<&StoreError>, observe
         .collect();
     if !collisions.is_empty() {
         let message = format!(
-            "somebody else stores in bucket {} under {} as {}, the name of a server of this DnsCluster, which therefore stores \
+            "somebody else stores in {} as {}, the name of a server of this DnsCluster, which therefore stores \
              nothing until that has been quiet for five minutes; no change is lost. Stop the other one or give it another name: of \
              two DnsClusters with the same names, set spec.objectStore.deletionPolicy of one to Retain, since its objects have the \
              names of the other's, delete it, and apply it again with its own spec.replication.site, metadata.name or prefix",
-            bucket.name,
-            bucket.prefix,
+            bucket.place(),
             listed(&collisions),
         );
         return of(Status::False, Reason::IdentityCollision, message);
@@ -109,8 +108,8 @@ pub(super) fn replicating(plan: &Plan, store_error: Option<&StoreError>, observe
         return of(Status::Unknown, Reason::ServersStarting, message);
     }
     let message = format!(
-        "the servers exchange their changes through bucket {} under {}, each under a name of its own",
-        bucket.name, bucket.prefix
+        "the servers exchange their changes through {}, each under a name of its own",
+        bucket.place()
     );
     of(Status::True, Reason::InSync, message)
 }
