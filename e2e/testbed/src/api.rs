@@ -188,9 +188,11 @@ impl PowerDnsApi {
         let path = format!("{SERVER}/zones/{zone}/metadata/{kind}");
         let found = self.http.json(Method::GET, &path, None).await?;
         let values = found["metadata"].as_array().into_iter().flatten();
-        Ok(values
+        let mut values: Vec<_> = values
             .filter_map(|value| Some(value.as_str()?.to_owned()))
-            .collect())
+            .collect();
+        values.sort_unstable();
+        Ok(values)
     }
 
     /// Removes a TSIG key.
@@ -199,20 +201,24 @@ impl PowerDnsApi {
         self.http.send(Method::DELETE, &path, None).await.map(drop)
     }
 
-    /// Names of what the search finds.
+    /// Names of what the search finds, sorted.
     pub async fn search(&self, pattern: &str) -> Result<Vec<String>, HttpError> {
         let path = format!("{SERVER}/search-data?q={pattern}&max=10");
         let found = self.http.json(Method::GET, &path, None).await?;
         let name = |hit: &Value| Some(hit["name"].as_str()?.to_owned());
-        Ok(found.as_array().into_iter().flatten().filter_map(name).collect())
+        let mut names: Vec<_> = found.as_array().into_iter().flatten().filter_map(name).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 
-    /// Names of all TSIG keys.
+    /// Names of all TSIG keys, sorted.
     pub async fn tsig_keys(&self) -> Result<Vec<String>, HttpError> {
         let path = format!("{SERVER}/tsigkeys");
         let keys = self.http.json(Method::GET, &path, None).await?;
         let name = |key: &Value| Some(key["name"].as_str()?.to_owned());
-        Ok(keys.as_array().into_iter().flatten().filter_map(name).collect())
+        let mut names: Vec<_> = keys.as_array().into_iter().flatten().filter_map(name).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Sets the one comment of an `RRset`, which PowerDNS keeps beside its records since 5.1.
