@@ -70,7 +70,7 @@ fn round(env: &Arc<Environment>, records: u32, count: u32, spread: bool, number:
     let (changes, walk) = shortest(|| {
         let mut bytes = 0;
         let changes = new.changes_since::<LmdbError>(&old, |change| {
-            bytes += change.value.len();
+            bytes += change.new.map_or(0, |new| new.value.len());
             Ok(())
         });
         assert_eq!(bytes, 14 * count as usize);

@@ -61,8 +61,8 @@ impl KeptReader {
         self.state.txn_id
     }
 
-    /// Calls `visit` with every entry that was put after `old` up to this state, deletion marks included, DBI by DBI in
-    /// LMDB's order. Entries that are gone without a mark are passed over.
+    /// Calls `visit` with every entry that was put after `old` up to this state, deletion marks included, or that is gone
+    /// without a mark, DBI by DBI in LMDB's order.
     ///
     /// # Errors
     /// Those of `visit`, [`LmdbErrorKind::Header`] for a value without a header, [`LmdbErrorKind::DbiFlags`], and
@@ -203,7 +203,7 @@ mod tests {
             let new = env.keep_reader().unwrap();
             let mut timestamps = std::collections::BTreeSet::new();
             let changes = new.changes_since::<LmdbError>(&old, |change| {
-                timestamps.insert(change.header.timestamp);
+                timestamps.extend(change.new.map(|new| new.header.timestamp));
                 Ok(())
             });
             let expected = if new.txn_id() == old.txn_id() {
@@ -264,7 +264,7 @@ mod tests {
             .keep_reader()
             .unwrap()
             .changes_since::<LmdbError>(&old, |change| {
-                values.push(change.value.to_vec());
+                values.extend(change.new.map(|new| new.value.to_vec()));
                 Ok(())
             });
         assert_eq!((changes.unwrap().entries, values), (1, vec![b"value".to_vec()]));

@@ -25,7 +25,7 @@ pub use error::{LmdbError, LmdbErrorKind};
 pub use kept::KeptReader;
 pub use txn::{Reader, Writer};
 pub use usage::Usage;
-pub use walk::{Change, Changes, scan_since};
+pub use walk::{Change, Changes, Version, scan_since};
 pub use watch::Watch;
 
 /// Reader slots that a new lock file gets. LMDB's default of 126 is too few for PowerDNS with many threads, and

@@ -92,10 +92,11 @@ impl<'f> Collector<'f> {
     }
 
     fn take(&mut self, change: &Change<'_>) -> Result<(), TransferError> {
-        if is_private_dbi(change.dbi) || self.foreign.contains(&change.header.txn_id) {
+        let Some(new) = change.new else { return Ok(()) };
+        if is_private_dbi(change.dbi) || self.foreign.contains(&new.header.txn_id) {
             return Ok(());
         }
-        let entry = to_entry(change.key, change.header, change.value);
+        let entry = to_entry(change.key, new.header, new.value);
         self.writer.entry(change.dbi, &entry)?;
         self.bytes += entry.key.len() + entry.value.len();
         if self.bytes > FEW {

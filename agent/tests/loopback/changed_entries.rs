@@ -35,7 +35,8 @@ impl Watched {
         self.watch.changed().await.unwrap();
         let new = self.env.keep_reader().unwrap();
         let note = |entries: &mut Entries, change: Change<'_>| {
-            entries.push((change.dbi.to_owned(), change.key.to_vec(), change.header.deleted));
+            let deleted = change.new.unwrap().header.deleted;
+            entries.push((change.dbi.to_owned(), change.key.to_vec(), deleted));
             Ok(())
         };
         let (mut walked, mut scanned) = (Vec::new(), Vec::new());

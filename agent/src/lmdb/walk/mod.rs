@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod fuzz;
+mod leaves;
 mod meta;
 mod number;
 mod page;
@@ -11,10 +12,12 @@ mod pages;
 pub(super) mod tests;
 mod trees;
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
+use leaves::Leaves;
 pub(super) use meta::Meta;
 use meta::Tree;
 use page::{Data, Page, fault};
@@ -26,13 +29,22 @@ use super::error::show_key;
 use super::header::Header;
 use super::{LmdbError, LmdbErrorKind, Reader};
 
-/// An entry that was put; a deletion mark is one, too.
+/// What a key has in one state; a deletion mark is something, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version<'a> {
+    pub header: Header,
+    pub value: &'a [u8],
+}
+
+/// An entry that was put, or that is gone without a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change<'a> {
     pub dbi: &'a str,
     pub key: &'a [u8],
-    pub header: Header,
-    pub value: &'a [u8],
+    /// `None` for a key that the old state did not have, and always where the old state was not kept.
+    pub old: Option<Version<'a>>,
+    /// `None` for an entry that is gone.
+    pub new: Option<Version<'a>>,
 }
 
 /// What a walk found beside the entries.
@@ -42,8 +54,10 @@ pub struct Changes {
     pub new_dbis: Vec<String>,
     /// DBIs that lost all their entries, or that were dropped; sorted.
     pub emptied_dbis: Vec<String>,
-    /// Entries reported.
+    /// Entries that were put.
     pub entries: u64,
+    /// Entries that are gone without a mark.
+    pub gone: u64,
     /// Pages read.
     pub pages: u64,
 }
@@ -57,8 +71,8 @@ pub(super) struct Walk<'f> {
 }
 
 impl Walk<'_> {
-    /// Calls `visit` with every entry that was put after the old state, DBI by DBI in LMDB's order. Entries that are
-    /// gone without a mark are passed over.
+    /// Calls `visit` with every entry that was put after the old state, or that is gone without a mark, DBI by DBI in LMDB's
+    /// order.
     pub(super) fn run<E: From<LmdbError>>(
         &self,
         mut visit: impl FnMut(Change<'_>) -> Result<(), E>,
@@ -76,21 +90,26 @@ impl Walk<'_> {
                 changes.emptied_dbis.push(name.clone());
             }
         }
-        for (name, new) in &new_dbis {
-            let old = old_dbis.get(name);
-            if old == Some(new) {
+        let names: BTreeSet<_> = old_dbis.keys().chain(new_dbis.keys()).collect();
+        for name in names {
+            let (old, new) = (old_dbis.get(name), new_dbis.get(name));
+            if old == new {
                 continue;
             }
             if old.is_none() {
                 changes.new_dbis.push(name.clone());
             }
+            let (old, new) = (old.unwrap_or(&Tree::EMPTY), new.unwrap_or(&Tree::EMPTY));
             if new.flags != 0 {
                 let (dbi, flags) = (name.clone(), new.flags);
                 return Err(pages.fail(LmdbErrorKind::DbiFlags { dbi, flags }).into());
             }
-            let (_, leaves) = changed_leaves(&pages, old.unwrap_or(&Tree::EMPTY), new)?;
-            entries(&pages, name, &leaves, self.old.txn_id, |change| {
-                changes.entries += 1;
+            let (old, new) = changed_leaves(&pages, old, new)?;
+            entries(&pages, name, (&old, &new), self.old.txn_id, |change| {
+                match change.new {
+                    Some(_) => changes.entries += 1,
+                    None => changes.gone += 1,
+                }
                 visit(change)
             })?;
         }
@@ -116,47 +135,59 @@ fn dbis(pages: &Pages<'_>, leaves: &[u64]) -> Result<BTreeMap<String, Tree>, Lmd
     Ok(dbis)
 }
 
-/// Calls `visit` with the entries of these leaves that a later transaction than `since` put.
+/// Calls `visit` with what the old leaves of a DBI have and the new ones have not, and with the entries of the new leaves that a
+/// later transaction than `since` put. Both have all the entries of the DBI that are not on pages of both states.
 fn entries<E: From<LmdbError>>(
     pages: &Pages<'_>,
     dbi: &str,
-    leaves: &[u64],
+    (old, new): (&[u64], &[u64]),
     since: u64,
     mut visit: impl FnMut(Change<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut chain = Vec::new();
-    pages.for_each(leaves, |pgno, bytes| {
-        let page = Page::leaf(pgno, bytes).map_err(|kind| pages.fail(kind))?;
-        for entry in page.entries() {
-            let (key, data) = entry.map_err(|kind| pages.fail(kind))?;
-            let stored = match data {
-                Data::Inline(stored) => Some(stored),
-                // The rest of a long value is read only if it is new, or if its beginning cannot be told without it.
-                Data::Overflow { pgno, len } => pages.overflow(pgno, len, &mut chain, |beginning| {
-                    Header::split(beginning).map_or(true, |(header, _)| header.txn_id > since)
-                })?,
-                Data::Tree(_) => return Err(pages.fail(fault(pgno, "a DBI is inside another")).into()),
-            };
-            let Some(stored) = stored else { continue };
-            let (header, value) = Header::split(stored).map_err(|error| {
-                let (dbi, key) = (dbi.to_owned(), show_key(key));
-                pages.fail(LmdbErrorKind::Header { dbi, key, error })
-            })?;
-            if header.txn_id > since {
-                visit(Change {
-                    dbi,
-                    key,
-                    header,
-                    value,
-                })?;
+    let (mut old, mut new) = (Leaves::new(pages, dbi, old)?, Leaves::new(pages, dbi, new)?);
+    loop {
+        // Of two keys the smaller one is missing on the other side.
+        let order = match (old.key()?, new.key()?) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) => old.cmp(new),
+        };
+        if order == Ordering::Less {
+            if let Some((key, version)) = before(&mut old)? {
+                let (old, new) = (Some(version), None);
+                visit(Change { dbi, key, old, new })?;
             }
+        } else if let Some((key, version)) = new.entry_if(|header| header.txn_id > since)? {
+            let before = match order {
+                Ordering::Equal => before(&mut old)?,
+                _ => None,
+            };
+            let (old, new) = (before.map(|(_, version)| version), Some(version));
+            visit(Change { dbi, key, old, new })?;
         }
-        Ok::<(), E>(())
-    })
+        if order != Ordering::Greater {
+            old.advance()?;
+        }
+        if order != Ordering::Less {
+            new.advance()?;
+        }
+    }
+}
+
+/// An entry of the old state. What has no valid header there is nobody's trouble any more.
+fn before<'l>(old: &'l mut Leaves<'_>) -> Result<Option<(&'l [u8], Version<'l>)>, LmdbError> {
+    match old.entry_if(|_| true) {
+        Err(LmdbError {
+            kind: LmdbErrorKind::Header { .. },
+            ..
+        }) => Ok(None),
+        entry => entry,
+    }
 }
 
 /// Calls `visit` with every entry whose header names a later transaction than `txn_id`, DBI by DBI in LMDB's order. It
-/// reads all entries: for when the old state was not kept.
+/// reads all entries, for when the old state was not kept, and so it knows neither what was before nor what is gone.
 ///
 /// # Errors
 /// Those of `visit`, of LMDB, and [`LmdbErrorKind::Header`] for a value without a header.
@@ -173,8 +204,8 @@ pub fn scan_since<E: From<LmdbError>>(
             visit(Change {
                 dbi: &dbi.name,
                 key,
-                header,
-                value,
+                old: None,
+                new: Some(Version { header, value }),
             })
         })?;
     }

@@ -73,24 +73,27 @@ impl<'p> Page<'p> {
         Ok(Self { pgno, bytes, slots })
     }
 
-    /// The nodes: their header and what follows it.
-    fn nodes(&self) -> impl Iterator<Item = Result<(&'p [u8], &'p [u8]), LmdbErrorKind>> {
-        let (pgno, bytes, first) = (self.pgno, self.bytes, PAGE_HEADER + self.slots.len());
-        (0..self.slots.len()).step_by(2).map(move |slot| {
-            u16_at(bytes, PAGE_HEADER + slot)
-                .map(usize::from)
-                .filter(|at| *at >= first)
-                .and_then(|at| bytes.get(at..))
-                .and_then(|node| node.split_at_checked(NODE_HEADER))
-                .ok_or(fault(pgno, "a node begins outside it"))
-        })
+    /// How many nodes it has.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() / 2
+    }
+
+    /// The header of a node, and what follows it.
+    fn node(&self, number: usize) -> Result<(&'p [u8], &'p [u8]), LmdbErrorKind> {
+        let first = PAGE_HEADER + self.slots.len();
+        u16_at(self.slots, 2 * number)
+            .map(usize::from)
+            .filter(|at| *at >= first)
+            .and_then(|at| self.bytes.get(at..))
+            .and_then(|node| node.split_at_checked(NODE_HEADER))
+            .ok_or(fault(self.pgno, "a node begins outside it"))
     }
 
     /// The pages below a branch, in the order of their keys.
     pub(super) fn children(&self) -> impl Iterator<Item = Result<u64, LmdbErrorKind>> {
         let pgno = self.pgno;
-        self.nodes().map(move |node| {
-            let (header, _) = node?;
+        (0..self.len()).map(move |number| {
+            let (header, _) = self.node(number)?;
             let low = u32_at(header, 0).map(u64::from);
             let high = u16_at(header, 4).map(u64::from);
             low.zip(high)
@@ -99,13 +102,15 @@ impl<'p> Page<'p> {
         })
     }
 
+    /// A key of a leaf and what it has under it.
+    pub(super) fn entry(&self, number: usize) -> Result<(&'p [u8], Data<'p>), LmdbErrorKind> {
+        let (header, rest) = self.node(number)?;
+        entry(header, rest).map_err(|what| fault(self.pgno, what))
+    }
+
     /// The keys of a leaf and what it has under them, in order.
     pub(super) fn entries(&self) -> impl Iterator<Item = Result<(&'p [u8], Data<'p>), LmdbErrorKind>> {
-        let pgno = self.pgno;
-        self.nodes().map(move |node| {
-            let (header, rest) = node?;
-            entry(header, rest).map_err(|what| fault(pgno, what))
-        })
+        (0..self.len()).map(|number| self.entry(number))
     }
 }
 

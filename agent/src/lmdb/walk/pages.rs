@@ -81,15 +81,27 @@ impl<'f> Pages<'f> {
     ) -> Result<(), E> {
         let mut bytes = Vec::new();
         while let Some(&first) = pgnos.first() {
-            let run = pgnos.iter().zip(first..).take(RUN);
-            let len = run.take_while(|(pgno, next)| *pgno == next).count().max(1);
-            self.read(first, len, &mut bytes)?;
+            let len = self.read_run(pgnos, &mut bytes)?;
             for (pgno, page) in (first..).zip(bytes.chunks_exact(self.page_size)) {
                 visit(pgno, page)?;
             }
             pgnos = pgnos.get(len..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// Reads the first of these pages, and those that follow if they lie one after the other; how many, is returned.
+    pub(super) fn read_run(&self, pgnos: &[u64], bytes: &mut Vec<u8>) -> Result<usize, LmdbError> {
+        let Some(&first) = pgnos.first() else { return Ok(0) };
+        let run = pgnos.iter().zip(first..).take(RUN);
+        let len = run.take_while(|(pgno, next)| *pgno == next).count().max(1);
+        self.read(first, len, bytes)?;
+        Ok(len)
+    }
+
+    /// One of the pages that were read at once.
+    pub(super) fn nth<'b>(&self, run: &'b [u8], number: usize) -> Option<&'b [u8]> {
+        run.chunks_exact(self.page_size).nth(number)
     }
 
     /// The value in an overflow chain if `wanted` says so after a look at its beginning.
