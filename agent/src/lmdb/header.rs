@@ -34,8 +34,25 @@ impl Header {
     /// # Errors
     /// See [`HeaderError`]: the database was not written by PowerDNS 4.8 or later, or it is damaged.
     pub fn split(stored: &[u8]) -> Result<(Self, &[u8]), HeaderError> {
-        let (fixed, rest) = stored
-            .split_first_chunk::<HEADER_LEN>()
+        let (header, blocks) = Self::parse(stored)?;
+        let value = stored.get(HEADER_LEN + usize::from(blocks) * 8..);
+        let len = stored.len();
+        let value = value.ok_or(HeaderError::Extension { blocks, len })?;
+        Ok((header, value))
+    }
+
+    /// The header alone; of what follows it some may be missing.
+    ///
+    /// # Errors
+    /// As [`Header::split`].
+    pub fn start(stored: &[u8]) -> Result<Self, HeaderError> {
+        Ok(Self::parse(stored)?.0)
+    }
+
+    /// The header, and how many extension blocks follow it.
+    fn parse(stored: &[u8]) -> Result<(Self, u16), HeaderError> {
+        let fixed = stored
+            .first_chunk::<HEADER_LEN>()
             .ok_or(HeaderError::Short(stored.len()))?;
         let (timestamp, fixed) = take_u64(fixed);
         let (txn_id, fixed) = take_u64(fixed);
@@ -45,21 +62,12 @@ impl Header {
         if version != 0 {
             return Err(HeaderError::Version(version));
         }
-        let blocks = u16::from_be_bytes([high, low]);
-        let value = rest
-            .get(usize::from(blocks) * 8..)
-            .ok_or(HeaderError::Extension {
-                blocks,
-                len: stored.len(),
-            })?;
-        Ok((
-            Self {
-                timestamp,
-                txn_id,
-                deleted: flags & DELETED != 0,
-            },
-            value,
-        ))
+        let header = Self {
+            timestamp,
+            txn_id,
+            deleted: flags & DELETED != 0,
+        };
+        Ok((header, u16::from_be_bytes([high, low])))
     }
 
     /// The 24 bytes to write before a value.

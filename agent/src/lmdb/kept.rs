@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use heed::{RoTxn, WithoutTls};
 
-use super::walk::{Change, Changes, Meta, Walk, read_meta};
+use super::header::Header;
+use super::walk::{self, Change, Changes, Meta, Walk, read_meta};
 use super::{Environment, LmdbError, LmdbErrorKind};
 
 /// Readers begun before giving up on one whose meta page was not overwritten before it was read.
@@ -59,6 +60,22 @@ impl KeptReader {
     /// The transaction whose result is kept.
     pub fn txn_id(&self) -> u64 {
         self.state.txn_id
+    }
+
+    /// The header of what this state has under a key, if anything.
+    ///
+    /// # Errors
+    /// As [`KeptReader::changes_since`].
+    pub fn header(&self, dbi: &str, key: &[u8]) -> Result<Option<Header>, LmdbError> {
+        walk::header(self.env.path(), &self.file, &self.state, dbi, key)
+    }
+
+    /// True if this state has no such DBI, or one without entries.
+    ///
+    /// # Errors
+    /// As [`KeptReader::changes_since`].
+    pub fn is_empty(&self, dbi: &str) -> Result<bool, LmdbError> {
+        walk::is_empty(self.env.path(), &self.file, &self.state, dbi)
     }
 
     /// Calls `visit` with every entry that was put after `old` up to this state, deletion marks included, or that is gone

@@ -35,12 +35,7 @@ impl Reader<'_> {
     /// # Errors
     /// Those of LMDB.
     pub fn dbi(&self, name: &str) -> Result<Option<Dbi>, LmdbError> {
-        let opened = self.env.env.open_database::<Bytes, Bytes>(&self.txn, Some(name));
-        let opened = opened.map_err(|error| self.env.fail(error.into()))?;
-        Ok(opened.map(|handle| Dbi {
-            name: name.to_owned(),
-            handle,
-        }))
+        open(self.env, &self.txn, name)
     }
 
     /// True for a DBI without entries.
@@ -129,18 +124,8 @@ impl Reader<'_> {
         from: &[u8],
         mut visit: impl FnMut(&[u8], Header, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let lmdb = |error: heed::Error| self.env.fail(error.into());
-        let range = (
-            if from.is_empty() {
-                Bound::Unbounded
-            } else {
-                Bound::Excluded(from)
-            },
-            Bound::Unbounded,
-        );
-        for item in dbi.handle.range(&self.txn, &range).map_err(lmdb)? {
-            let (key, stored) = item.map_err(lmdb)?;
-            let (header, value) = split(self.env, &dbi.name, key, stored)?;
+        for entry in range_after(self.env, &self.txn, dbi, from)? {
+            let (key, header, value) = entry?;
             visit(key, header, value)?;
         }
         Ok(())
@@ -199,18 +184,38 @@ impl Writer<'_> {
         })
     }
 
+    /// Opens a DBI, `None` when it does not exist.
+    ///
+    /// # Errors
+    /// Those of LMDB.
+    pub fn existing_dbi(&self, name: &str) -> Result<Option<Dbi>, LmdbError> {
+        open(self.env, &self.txn, name)
+    }
+
     /// The header and value of an entry.
     ///
     /// # Errors
     /// Those of LMDB, and [`LmdbErrorKind::Header`] for a value without a header.
     pub fn get(&self, dbi: &Dbi, key: &[u8]) -> Result<Option<(Header, &[u8])>, LmdbError> {
-        let stored = dbi
-            .handle
-            .get(&self.txn, key)
-            .map_err(|error| self.env.fail(error.into()))?;
-        stored
-            .map(|stored| split(self.env, &dbi.name, key, stored))
-            .transpose()
+        get(self.env, &self.txn, dbi, key)
+    }
+
+    /// The keys after `from`, which itself is left out, and their headers; `most` of them.
+    ///
+    /// # Errors
+    /// As [`Writer::get`].
+    pub fn keys_after(
+        &self,
+        dbi: &Dbi,
+        from: &[u8],
+        most: usize,
+    ) -> Result<Vec<(Vec<u8>, Header)>, LmdbError> {
+        let mut keys = Vec::new();
+        for entry in range_after(self.env, &self.txn, dbi, from)?.take(most) {
+            let (key, header, _) = entry?;
+            keys.push((key.to_vec(), header));
+        }
+        Ok(keys)
     }
 
     /// Removes an entry, mark and all.
@@ -297,6 +302,35 @@ impl Writer<'_> {
             Err(error) => Err(self.env.fail(error.into())),
         }
     }
+}
+
+fn open(env: &Environment, txn: &RoTxn<'_>, name: &str) -> Result<Option<Dbi>, LmdbError> {
+    let opened = env.env.open_database::<Bytes, Bytes>(txn, Some(name));
+    let opened = opened.map_err(|error| env.fail(error.into()))?;
+    Ok(opened.map(|handle| Dbi {
+        name: name.to_owned(),
+        handle,
+    }))
+}
+
+/// The entries after a key; every key comes after the empty one.
+fn range_after<'t>(
+    env: &'t Environment,
+    txn: &'t RoTxn<'_>,
+    dbi: &'t Dbi,
+    from: &[u8],
+) -> Result<impl Iterator<Item = Result<(&'t [u8], Header, &'t [u8]), LmdbError>>, LmdbError> {
+    let lmdb = |error: heed::Error| env.fail(error.into());
+    let start = match from {
+        [] => Bound::Unbounded,
+        from => Bound::Excluded(from),
+    };
+    let range = dbi.handle.range(txn, &(start, Bound::Unbounded)).map_err(lmdb)?;
+    Ok(range.map(move |item| {
+        let (key, stored) = item.map_err(lmdb)?;
+        let (header, value) = split(env, &dbi.name, key, stored)?;
+        Ok((key, header, value))
+    }))
 }
 
 fn get<'t>(

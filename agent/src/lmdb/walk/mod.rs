@@ -1,6 +1,7 @@
 //! The entries put between two states of the file, found by what their pages have in common instead of by reading
 //! all entries: the cost follows the change, not the database.
 
+mod find;
 #[cfg(test)]
 mod fuzz;
 mod leaves;
@@ -60,6 +61,45 @@ pub struct Changes {
     pub gone: u64,
     /// Pages read.
     pub pages: u64,
+}
+
+/// The header of what a state has under a key, if anything.
+pub(super) fn header(
+    path: &Path,
+    file: &File,
+    state: &Meta,
+    dbi: &str,
+    key: &[u8],
+) -> Result<Option<Header>, LmdbError> {
+    let pages = Pages::new(path, file, state);
+    let Some(tree) = find::dbi(&pages, &state.main, dbi)? else {
+        return Ok(None);
+    };
+    find::find(&pages, &tree, key, |data| {
+        let mut header = Ok(None);
+        let mut take = |stored: &[u8]| header = Header::start(stored).map(Some);
+        match data {
+            Data::Inline(stored) => take(stored),
+            Data::Overflow { pgno, len } => {
+                pages.overflow(pgno, len, &mut Vec::new(), |beginning| {
+                    take(beginning);
+                    false
+                })?;
+            }
+            Data::Tree(_) => {}
+        }
+        header.map_err(|error| {
+            let (dbi, key) = (dbi.to_owned(), show_key(key));
+            pages.fail(LmdbErrorKind::Header { dbi, key, error })
+        })
+    })
+    .map(Option::flatten)
+}
+
+/// True if a state has no such DBI, or one without entries.
+pub(super) fn is_empty(path: &Path, file: &File, state: &Meta, dbi: &str) -> Result<bool, LmdbError> {
+    let tree = find::dbi(&Pages::new(path, file, state), &state.main, dbi)?;
+    Ok(tree.is_none_or(|tree| tree.entries == 0))
 }
 
 /// Two states of one file, both kept from being overwritten while this is used.

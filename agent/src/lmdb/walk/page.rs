@@ -91,15 +91,50 @@ impl<'p> Page<'p> {
 
     /// The pages below a branch, in the order of their keys.
     pub(super) fn children(&self) -> impl Iterator<Item = Result<u64, LmdbErrorKind>> {
-        let pgno = self.pgno;
-        (0..self.len()).map(move |number| {
-            let (header, _) = self.node(number)?;
-            let low = u32_at(header, 0).map(u64::from);
-            let high = u16_at(header, 4).map(u64::from);
-            low.zip(high)
-                .map(|(low, high)| low | (high << 32))
-                .ok_or(fault(pgno, "a node is cut off"))
-        })
+        (0..self.len()).map(|number| self.child(number))
+    }
+
+    fn child(&self, number: usize) -> Result<u64, LmdbErrorKind> {
+        let (header, _) = self.node(number)?;
+        let low = u32_at(header, 0).map(u64::from);
+        let high = u16_at(header, 4).map(u64::from);
+        low.zip(high)
+            .map(|(low, high)| low | (high << 32))
+            .ok_or(fault(self.pgno, "a node is cut off"))
+    }
+
+    fn key(&self, number: usize) -> Result<&'p [u8], LmdbErrorKind> {
+        let (header, rest) = self.node(number)?;
+        let len = u16_at(header, 6).map(usize::from);
+        len.and_then(|len| rest.get(..len))
+            .ok_or(fault(self.pgno, "a node is longer than it"))
+    }
+
+    /// How many nodes from `first` on have a key up to this one.
+    fn up_to(&self, key: &[u8], first: usize) -> Result<usize, LmdbErrorKind> {
+        let (mut low, mut high) = (first, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.key(middle)? <= key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The page below a branch that has the key, if any has. The first one has all that come before the second's.
+    pub(super) fn child_of(&self, key: &[u8]) -> Result<u64, LmdbErrorKind> {
+        self.child(self.up_to(key, 1)? - 1)
+    }
+
+    /// Where in a leaf the key is.
+    pub(super) fn search(&self, key: &[u8]) -> Result<Option<usize>, LmdbErrorKind> {
+        match self.up_to(key, 0)?.checked_sub(1) {
+            Some(number) if self.key(number)? == key => Ok(Some(number)),
+            _ => Ok(None),
+        }
     }
 
     /// A key of a leaf and what it has under it.

@@ -344,6 +344,20 @@ fn check(before: &[Transaction], between: &[Vec<Transaction>]) -> Result<(), Tes
     for (kept, state) in &kept {
         let (expected, _) = compare(&State::new(), state);
         prop_assert_eq!(read_kept(kept), expected);
+        for dbi in DBIS {
+            let content = state.get(dbi);
+            prop_assert_eq!(
+                kept.is_empty(dbi).unwrap(),
+                content.is_none_or(BTreeMap::is_empty)
+            );
+            let keys = (0..6).flat_map(|zone| [0, 1, 7, 200, 399, 400].map(|name| key(zone, name)));
+            for key in keys.chain([vec![], vec![0xff; 8]]) {
+                let expected = content
+                    .and_then(|content| content.get(&key))
+                    .map(|(header, _)| *header);
+                prop_assert_eq!(kept.header(dbi, &key).unwrap(), expected);
+            }
+        }
     }
     Ok(())
 }
