@@ -6,12 +6,15 @@ use std::sync::atomic::Ordering;
 
 use proptest::test_runner::TestCaseError;
 use zonetide_agent::lmdb::LmdbError;
+use zonetide_agent::snapshot::Snapshot;
 use zonetide_agent::sync::{Limits, Replica, SyncError};
 
+use super::history::show;
 use super::model::{Entries, Key, Model};
 use super::server::{Job, Op, Process, Progress, Server, Setup, Time};
+use super::steps::Clocks;
 use super::store::{Bucket, LANES};
-use super::support::{Version, database_content};
+use super::support::{Content, Version, database_content, snapshot_content, spooled};
 use super::wire::Wire;
 
 pub(crate) struct Fleet {
@@ -29,6 +32,9 @@ pub(crate) struct Fleet {
     /// Servers that heard of changes since the last calm.
     heard: BTreeSet<usize>,
     pub(crate) time: Time,
+    pub(crate) clocks: Clocks,
+    /// How many there were.
+    pub(crate) writes: u32,
     pub(crate) servers: Vec<Server>,
     pub(crate) models: Vec<Model>,
     pub(crate) names: &'static [&'static str],
@@ -37,11 +43,16 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    pub(crate) fn new(setups: &[Setup], limits: Limits, names: &'static [&'static str]) -> Self {
-        let servers = setups.iter().enumerate();
+    pub(crate) fn new(
+        setups: &[Setup],
+        limits: Limits,
+        clocks: Clocks,
+        names: &'static [&'static str],
+    ) -> Self {
+        let (servers, time) = (setups.iter().enumerate(), Time::default());
         Self {
             servers: servers
-                .map(|(i, setup)| Server::new(format!("server-{i}"), *setup, names))
+                .map(|(i, setup)| Server::new(format!("server-{i}"), *setup, time.clone(), names))
                 .collect(),
             bucket: Arc::default(),
             wire: Arc::default(),
@@ -49,7 +60,9 @@ impl Fleet {
             waits_for_hours: false,
             torn: false,
             heard: BTreeSet::new(),
-            time: Time::default(),
+            time,
+            clocks,
+            writes: 0,
             models: names.iter().map(|_| Model::default()).collect(),
             names,
             log: Vec::new(),
@@ -60,29 +73,53 @@ impl Fleet {
         self.time.pass(time);
     }
 
-    /// PowerDNS writes one entry in one transaction, with its own clock; `None` is a deletion.
+    /// PowerDNS writes one entry in one transaction, with its own clock; `None` is a deletion, of what is there.
     pub(crate) fn write(&mut self, server: usize, database: usize, key: Key, value: Option<Vec<u8>>) {
-        let of = &self.servers[server];
+        let of = &mut self.servers[server];
         if of.is_gone() || of.setup.receive_only {
             return;
         }
-        let env = &of.databases[database].env;
-        let time = self.time.now().strict_add_signed(of.writer_clock);
-        let new: Version = (time, value.is_none(), value.unwrap_or_default());
-        let old = self.entries(server, database).remove(&key);
-        env.write::<(), LmdbError>(|writer| {
-            let dbi = writer.dbi(&key.0)?;
-            writer.put(&dbi, &key.1, new.0, new.1, &new.2)
-        })
-        .unwrap();
-        self.models[database].write(server, key, &new, old.as_ref());
+        let place = &mut of.databases[database];
+        let is_there = place.seen.get(&key).is_some_and(|(_, deleted, _)| !deleted);
+        if value.is_none() && !is_there {
+            self.log.push("  there is nothing to delete".into());
+            return;
+        }
+        let new: Version = (of.clock.now(), value.is_none(), value.unwrap_or_default());
+        place
+            .env
+            .write::<(), LmdbError>(|writer| {
+                let dbi = writer.dbi(&key.0)?;
+                writer.put(&dbi, &key.1, new.0, new.1, &new.2)
+            })
+            .unwrap();
+        self.log
+            .push(format!("  PowerDNS of {} writes {}", of.name, show(&new)));
+        place.seen.insert(key.clone(), new.clone());
+        self.models[database].write(server, key, new);
+    }
+
+    /// Tells the model what an agent has made of a database, and what it showed others.
+    pub(crate) fn see(&mut self, server: usize, database: usize) -> Result<(), TestCaseError> {
+        if self.servers[server].is_gone() {
+            return Ok(());
+        }
+        let now = self.entries(server, database);
+        let of = &mut self.servers[server];
+        let place = &mut of.databases[database];
+        let model = &mut self.models[database];
+        let seen = model.see(server, &place.seen, &now, !of.setup.receive_only);
+        place.seen = now;
+        self.log.extend(seen?.into_iter().map(|line| format!("  {line}")));
+        for object in place.said.lock().unwrap().drain(..) {
+            let mut object = Snapshot::open(spooled(&object)).unwrap();
+            model.tell(server, &flat(snapshot_content(&mut object)))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn entries(&self, server: usize, database: usize) -> Entries {
-        let dbis = database_content(&self.servers[server].databases[database].env);
-        dbis.into_iter()
-            .flat_map(|(dbi, entries)| entries.into_iter().map(move |(key, v)| ((dbi.clone(), key), v)))
-            .collect()
+        flat(database_content(&self.servers[server].databases[database].env))
     }
 
     /// The agents of a server are killed, in the middle of what they do.
@@ -104,10 +141,6 @@ impl Fleet {
         self.waits_for_hours |= self.torn && self.servers[server].setup.tells;
         if self.heard.remove(&server) {
             self.waits_for_hours = true;
-            for database in 0..self.servers[server].databases.len() {
-                let entries = self.entries(server, database);
-                self.models[database].lose_heard(&entries);
-            }
         }
         self.servers[server].lose_databases();
         for model in &mut self.models {
@@ -142,13 +175,12 @@ impl Fleet {
             let others: Vec<_> = others.map(|other| self.servers[other].name.clone()).collect();
             // It takes time.
             self.pass(1);
-            let clock = self.servers[server].agent_clock.load(Ordering::Relaxed);
-            let clock = self.time.now().strict_add_signed(clock);
+            let clock = self.servers[server].clock.now();
             self.waits_for_hours |= clock <= self.wire.newest(&self.servers[server].name);
-            self.servers[server].start(&self.bucket, &self.time, &self.wire, &others, self.limits);
+            self.servers[server].start(&self.bucket, &self.wire, &others, self.limits);
         }
         let of = &mut self.servers[server];
-        let clock = (self.time.now()).strict_add_signed(of.agent_clock.load(Ordering::Relaxed));
+        let clock = of.clock.now();
         let monotonic = self.time.monotonic();
         let place = &mut of.databases[database];
         if let Process::Running(agent, jobs) = &mut place.process {
@@ -156,7 +188,7 @@ impl Fleet {
             jobs[lane] = Some(Job {
                 op,
                 future: Box::pin(agent.run(op, clock, monotonic)),
-                written: self.models[database].written_by(server),
+                own: self.models[database].own(server),
                 stored: place.stored.load(Ordering::Relaxed),
             });
         }
@@ -207,25 +239,33 @@ impl Fleet {
         Ok(())
     }
 
-    /// A message arrives at a server; `stays`: not for the last time.
+    /// A message arrives at a server; `again`: one that it has heard before.
     pub(crate) async fn hear(
         &mut self,
         server: usize,
         number: usize,
-        stays: bool,
+        again: bool,
     ) -> Result<bool, TestCaseError> {
         let of = &self.servers[server];
-        let Some((database, told)) = self.wire.take(&of.name, number, stays) else {
+        let message = if again {
+            self.wire.again(&of.name, number)
+        } else {
+            self.wire.take(&of.name, number)
+        };
+        let Some((database, told)) = message else {
             return Ok(false);
         };
         let place = self.names.iter().position(|name| *name == database);
-        if let Some(replica) = place.and_then(|place| self.replica(server, place)) {
+        if let Some(place) = place
+            && let Some(replica) = self.replica(server, place)
+        {
             let name = told.name.clone();
             let outcome = replica.take(told).await;
             self.heard.insert(server);
             let outcome = outcome.map_err(|error| TestCaseError::fail(format!("{name}: {error}")))?;
             self.log
-                .push(format!("{} hears {name}: {outcome}", self.servers[server].name));
+                .push(format!("  {} hears {name}: {outcome}", self.servers[server].name));
+            self.see(server, place)?;
         }
         Ok(true)
     }
@@ -263,30 +303,34 @@ impl Fleet {
         place.lane.store(lane, Ordering::Relaxed);
         let outcome = tokio::select! {
             biased;
-            ended = &mut job.future => ended,
-            () = place.gates[lane].arrived() => {
-                jobs[lane] = Some(job);
-                return Ok(Progress::None);
-            }
+            ended = &mut job.future => Some(ended),
+            () = place.gates[lane].arrived() => None,
+        };
+        let Some(outcome) = outcome else {
+            jobs[lane] = Some(job);
+            self.see(server, database)?;
+            return Ok(Progress::None);
         };
         let is_send = matches!(job.op, Op::Send | Op::ForcedSend);
+        let has_stored = place.stored.load(Ordering::Relaxed) > job.stored;
         self.log
-            .push(format!("{} {} {:?}: {outcome:?}", of.name, place.name, job.op));
+            .push(format!("  {} {} {:?}: {outcome:?}", of.name, place.name, job.op));
+        self.see(server, database)?;
         let model = &mut self.models[database];
-        if is_send && place.stored.load(Ordering::Relaxed) > job.stored && outcome.is_ok() {
-            model.stored(&job.written);
+        if is_send && has_stored && outcome.is_ok() {
+            model.stored(server, &job.own);
         }
         match outcome {
             Ok(all) => {
                 if all && is_send {
-                    model.stored(&model.written_by(server));
+                    model.stored(server, &model.own(server));
                 }
                 Ok(Progress::Done(all))
             }
             Err(SyncError::Store(_)) => Ok(Progress::Failed),
             Err(error) => Err(TestCaseError::fail(format!(
                 "{} {}: {error}",
-                of.name, place.name
+                self.servers[server].name, self.names[database]
             ))),
         }
     }
@@ -298,4 +342,11 @@ impl Fleet {
             Process::Down => None,
         }
     }
+}
+
+fn flat(content: Content) -> Entries {
+    content
+        .into_iter()
+        .flat_map(|(dbi, entries)| entries.into_iter().map(move |(key, v)| ((dbi.clone(), key), v)))
+        .collect()
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -14,7 +14,8 @@ use zonetide_agent::sync::{
     Cleaner, Limits, Origin, Received, Replica, Retention, SchemaGuard, Schemas, Sweep, SyncError,
 };
 
-use super::model::Entries;
+use super::clock::Clock;
+use super::model::{Entries, Writes};
 use super::store::{Bucket, Gate, LANES, Line};
 use super::support::open;
 use super::wire::{Phone, Wire};
@@ -115,12 +116,15 @@ pub(crate) enum Progress {
     Failed,
 }
 
+/// Objects as an agent stores or tells them.
+pub(crate) type Said = Arc<std::sync::Mutex<Vec<Vec<u8>>>>;
+
 /// A step under way.
 pub(crate) struct Job {
     pub(crate) op: Op,
     pub(crate) future: Pin<Box<dyn Future<Output = Outcome>>>,
-    /// What PowerDNS had written when the step began, and how many uploads had succeeded.
-    pub(crate) written: Entries,
+    /// What the database had of its own PowerDNS when the step began, and how many uploads had succeeded.
+    pub(crate) own: Writes,
     pub(crate) stored: u64,
 }
 
@@ -136,6 +140,10 @@ pub(crate) struct Database {
     pub(crate) gates: Arc<[Gate; LANES]>,
     pub(crate) lane: Arc<AtomicUsize>,
     pub(crate) stored: Arc<AtomicU64>,
+    /// What its agent showed others, and nobody looked at yet.
+    pub(crate) said: Said,
+    /// What was there when somebody looked last.
+    pub(crate) seen: Entries,
     dir: TempDir,
 }
 
@@ -162,6 +170,8 @@ impl Database {
             gates: Arc::default(),
             lane: Arc::default(),
             stored: Arc::default(),
+            said: Said::default(),
+            seen: Entries::new(),
             dir,
         }
     }
@@ -211,10 +221,8 @@ pub(crate) struct Server {
     pub(crate) cut: Arc<AtomicBool>,
     /// Nobody hears what it tells.
     pub(crate) hushed: Arc<AtomicBool>,
-    /// How far the agent's clock is off, ns.
-    pub(crate) agent_clock: Arc<AtomicI64>,
-    /// How far PowerDNS' is.
-    pub(crate) writer_clock: i64,
+    /// Its PowerDNS and its agent have the same.
+    pub(crate) clock: Clock,
     guard: Arc<SchemaGuard>,
     /// None while the server is gone.
     pub(crate) databases: Vec<Database>,
@@ -222,14 +230,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(name: String, setup: Setup, databases: &[&'static str]) -> Self {
+    pub(crate) fn new(name: String, setup: Setup, time: Time, databases: &[&'static str]) -> Self {
         Self {
             name,
             setup,
             cut: Arc::default(),
             hushed: Arc::default(),
-            agent_clock: Arc::default(),
-            writer_clock: 0,
+            clock: Clock::new(time),
             guard: Arc::default(),
             databases: databases.iter().copied().map(Database::new).collect(),
             memories: Vec::new(),
@@ -240,7 +247,6 @@ impl Server {
     pub(crate) fn start(
         &mut self,
         bucket: &Arc<Bucket>,
-        time: &Time,
         wire: &Arc<Wire>,
         others: &[String],
         limits: Limits,
@@ -260,9 +266,10 @@ impl Server {
                 lane: database.lane.clone(),
                 cut: self.cut.clone(),
                 stored: database.stored.clone(),
+                said: database.said.clone(),
             });
-            let (time, offset) = (time.clone(), self.agent_clock.clone());
-            let clock = Arc::new(move || time.now().strict_add_signed(offset.load(Ordering::Relaxed)));
+            let clock = self.clock.clone();
+            let clock = Arc::new(move || clock.now());
             let mut replica = Replica::new(database.env.clone(), line, status, origin, clock);
             replica.set_schemas(Schemas {
                 guard: self.guard.clone(),
@@ -278,6 +285,7 @@ impl Server {
                     others: others.to_vec(),
                     wire: wire.clone(),
                     hushed: self.hushed.clone(),
+                    said: database.said.clone(),
                 }));
             }
             if self.setup.remembers && !self.setup.receive_only {
@@ -312,6 +320,13 @@ impl Server {
         }
     }
 
+    /// What they wrote down is lost.
+    pub(crate) fn forget(&self) {
+        for database in &self.databases {
+            let _ = std::fs::remove_file(database.memory());
+        }
+    }
+
     /// The databases are lost, but not what agents wrote down beside them.
     pub(crate) fn lose_databases(&mut self) {
         self.memories = self
@@ -333,13 +348,5 @@ impl Server {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.databases.is_empty()
-    }
-
-    pub(crate) fn set_agent_clock(&self, offset: i64) {
-        self.agent_clock.store(offset, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_writer_clock(&mut self, offset: i64) {
-        self.writer_clock = offset;
     }
 }

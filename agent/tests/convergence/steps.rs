@@ -1,17 +1,16 @@
 //! What may happen, in any order.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use zonetide_agent::sync::Limits;
 
+use super::clock::{MOST_OFF, Turn};
 use super::fleet::Fleet;
 use super::server::{Op, SECOND, Setup};
 use super::store::{LANES, PutFault};
-
-/// Most that a clock is ahead of the time or behind it, ns.
-pub(crate) const MOST_SKEW: u64 = 600 * SECOND;
 
 /// One thing that happens. Servers and databases are counted round, so that all numbers are good.
 #[derive(Debug, Clone)]
@@ -31,8 +30,10 @@ pub(crate) enum Step {
     Begin(usize, usize, Op),
     /// Lets a request of a lane through.
     Advance(usize, usize, usize),
-    /// A server hears what another one told; `bool`: it hears it once more later.
-    Hear(usize, usize, bool),
+    /// A server hears what another one told.
+    Hear(usize, usize),
+    /// It hears once more what it has heard.
+    HearAgain(usize, usize),
     /// All hear everything, in order.
     HearAll,
     /// What is on the way to a server is lost.
@@ -43,6 +44,8 @@ pub(crate) enum Step {
     Hush(usize, bool),
     /// The agents of a server write down what they know.
     Remember(usize),
+    /// What they wrote down is lost.
+    Forget(usize),
     Kill(usize),
     /// The server is lost with its databases and comes back.
     Wipe(usize),
@@ -57,8 +60,8 @@ pub(crate) enum Step {
     Land(usize),
     /// A slow upload does not.
     Lose(usize),
-    AgentClock(usize, i64),
-    WriterClock(usize, i64),
+    Clock(usize, Turn),
+    /// ns
     Pass(u64),
     Calm,
     /// When all is calm somebody empties the bucket. It fills again before anything else is lost.
@@ -66,15 +69,54 @@ pub(crate) enum Step {
     LongTime(u64),
 }
 
+/// How well clocks agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clocks {
+    /// To the last bit, and no two writes have the same time on one server.
+    Agree,
+    /// To some seconds.
+    Near,
+    /// To an hour.
+    Far,
+}
+
+impl Clocks {
+    /// Most that one is set ahead or back, ns.
+    fn most(self) -> i64 {
+        match self {
+            Self::Agree => 0,
+            Self::Near => 2 * SECOND.cast_signed(),
+            Self::Far => MOST_OFF,
+        }
+    }
+}
+
 /// A whole test: who there is, and what happens.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) setups: Vec<Setup>,
     pub(crate) limits: Limits,
     pub(crate) databases: usize,
     /// They begin as a fleet at work, and not with nothing.
     pub(crate) introduced: bool,
+    pub(crate) clocks: Clocks,
     pub(crate) steps: Vec<Step>,
+}
+
+/// A step a line.
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for setup in &self.setups {
+            write!(f, "\n  {setup:?}")?;
+        }
+        write!(
+            f,
+            "\n  {:?}, clocks {:?}, databases {}",
+            self.limits, self.clocks, self.databases
+        )?;
+        write!(f, "{}", if self.introduced { ", introduced" } else { "" })?;
+        self.steps.iter().try_for_each(|step| write!(f, "\n  {step:?}"))
+    }
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
@@ -110,13 +152,20 @@ fn limits() -> impl Strategy<Value = Limits> {
 }
 
 /// Offsets that make equal times of different servers likely, and some far off.
-fn offset() -> impl Strategy<Value = i64> {
+fn turn() -> impl Strategy<Value = Turn> {
     let second = SECOND.cast_signed();
-    prop_oneof![
+    let offset = prop_oneof![
         2 => Just(0),
         2 => (-2..=2_i64).prop_map(move |seconds| seconds * second),
-        1 => Just(MOST_SKEW.cast_signed()),
-        1 => Just(-MOST_SKEW.cast_signed()),
+        2 => prop_oneof![Just(1), Just(-1), Just(3_000_000), Just(-3_000_000), Just(300_000_000), Just(-300_000_000)],
+        1 => Just(-MOST_OFF),
+        1 => Just(MOST_OFF),
+    ];
+    prop_oneof![
+        6 => offset.prop_map(Turn::Set),
+        1 => prop_oneof![Just(0_i64), Just(500), Just(-500)].prop_map(Turn::Drift),
+        1 => Just(Turn::Stand),
+        1 => Just(Turn::Run),
     ]
 }
 
@@ -142,13 +191,15 @@ fn step() -> impl Strategy<Value = Step> {
         6 => op.clone().prop_map(Step::RunAll),
         6 => (place.clone(), op).prop_map(|((server, database), op)| Step::Begin(server, database, op)),
         6 => (place, 0..LANES).prop_map(|((server, database), lane)| Step::Advance(server, database, lane)),
-        6 => (server.clone(), 0..3_usize, prop::bool::weighted(0.2)).prop_map(|(server, number, stays)| Step::Hear(server, number, stays)),
+        6 => (server.clone(), 0..3_usize).prop_map(|(server, number)| Step::Hear(server, number)),
+        3 => (server.clone(), 0..8_usize).prop_map(|(server, number)| Step::HearAgain(server, number)),
         4 => Just(Step::HearAll),
         1 => server.clone().prop_map(Step::Mislay),
         2 => server.clone().prop_map(Step::Bereave),
         1 => (server.clone(), any::<bool>()).prop_map(|(server, hushed)| Step::Hush(server, hushed)),
         3 => server.clone().prop_map(Step::Remember),
-        2 => server.clone().prop_map(Step::Kill),
+        1 => server.clone().prop_map(Step::Forget),
+        3 => server.clone().prop_map(Step::Kill),
         2 => server.clone().prop_map(Step::Wipe),
         1 => Just(Step::WipeAll),
         2 => server.clone().prop_map(Step::Retire),
@@ -162,9 +213,9 @@ fn step() -> impl Strategy<Value = Step> {
         ].prop_map(Step::Fault),
         2 => (0..3_usize).prop_map(Step::Land),
         1 => (0..3_usize).prop_map(Step::Lose),
-        1 => (server.clone(), offset()).prop_map(|(server, offset)| Step::AgentClock(server, offset)),
-        2 => (server, offset()).prop_map(|(server, offset)| Step::WriterClock(server, offset)),
-        8 => prop_oneof![Just(1_u64), Just(60), Just(1800)].prop_map(Step::Pass),
+        5 => (server, turn()).prop_map(|(server, turn)| Step::Clock(server, turn)),
+        8 => prop_oneof![Just(1_u64), Just(1_000_000), Just(SECOND), Just(60 * SECOND), Just(1800 * SECOND)]
+            .prop_map(Step::Pass),
         1 => prop_oneof![
             2 => Just(Step::Calm),
             1 => Just(Step::Empty),
@@ -173,19 +224,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-pub(crate) fn case() -> impl Strategy<Value = Case> {
+/// `clocks`: only with these.
+pub(crate) fn case(clocks: Option<Clocks>) -> impl Strategy<Value = Case> {
     let setups = prop::collection::vec(setup(), 2..=4);
     let databases = prop_oneof![3 => Just(1), 1 => Just(2_usize)];
     let introduced = prop::bool::weighted(0.7);
+    let any = prop_oneof![1 => Just(Clocks::Agree), 2 => Just(Clocks::Near), 2 => Just(Clocks::Far)];
+    let clocks = any.prop_map(move |any| clocks.unwrap_or(any));
     let steps = prop::collection::vec(step(), 1..80);
-    (setups, limits(), databases, introduced, steps).prop_map(
-        |(mut setups, limits, databases, introduced, steps)| {
+    (setups, limits(), databases, introduced, clocks, steps).prop_map(
+        |(mut setups, limits, databases, introduced, clocks, steps)| {
             setups[0].receive_only = false;
             Case {
                 setups,
                 limits,
                 databases,
                 introduced,
+                clocks,
                 steps,
             }
         },
@@ -197,12 +252,17 @@ fn key(dbi: usize, key: u8) -> (String, Vec<u8>) {
     (["domains_v5", "records_v5"][dbi].to_owned(), vec![key])
 }
 
-/// Empty values are as good as others: PowerDNS' indexes have them.
-fn value(value: u8) -> Vec<u8> {
-    vec![b'v'; value.into()]
-}
-
 impl Fleet {
+    /// A value as nobody wrote it before, or an empty one: PowerDNS' indexes have those. Equally old ones win in no order.
+    fn value(&mut self, value: u8) -> Vec<u8> {
+        self.writes += 1;
+        if value == 0 {
+            return Vec::new();
+        }
+        let [low, high, ..] = self.writes.to_le_bytes();
+        vec![low.wrapping_mul(167), high]
+    }
+
     async fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
         let (servers, databases) = (self.servers.len(), self.names.len());
         let place = |server: usize, database: usize| (server % servers, database % databases);
@@ -216,7 +276,11 @@ impl Fleet {
                 value: written,
             } => {
                 let (server, database) = place(server, database);
-                self.write(server, database, key(dbi, number), written.map(value));
+                if self.clocks == Clocks::Agree {
+                    self.pass(1);
+                }
+                let value = written.map(|value| self.value(value));
+                self.write(server, database, key(dbi, number), value);
             }
             Step::Run(server, database, op) => {
                 let (server, database) = place(server, database);
@@ -235,8 +299,11 @@ impl Fleet {
                 let (server, database) = place(server, database);
                 self.advance(server, database, lane).await?;
             }
-            Step::Hear(server, number, stays) => {
-                self.hear(server % servers, number, stays).await?;
+            Step::Hear(server, number) => {
+                self.hear(server % servers, number, false).await?;
+            }
+            Step::HearAgain(server, number) => {
+                self.hear(server % servers, number, true).await?;
             }
             Step::HearAll => {
                 for server in 0..servers {
@@ -250,7 +317,8 @@ impl Fleet {
                 }
                 self.introduce().await?;
                 for database in 0..databases {
-                    self.write(server, database, key(1, 2), Some(value(2)));
+                    let value = self.value(2);
+                    self.write(server, database, key(1, 2), Some(value));
                     self.run(server, database, Op::Tell).await?;
                 }
                 for other in (0..servers).filter(|other| *other != server) {
@@ -265,6 +333,7 @@ impl Fleet {
                     .store(hushed, Ordering::Relaxed);
             }
             Step::Remember(server) => self.servers[server % servers].remember(),
+            Step::Forget(server) => self.servers[server % servers].forget(),
             Step::Kill(server) => self.kill(server % servers),
             Step::Wipe(server) => self.wipe(server % servers),
             Step::WipeAll => (0..servers).for_each(|server| self.wipe(server)),
@@ -282,9 +351,17 @@ impl Fleet {
             }
             Step::Land(number) => self.bucket.land(number),
             Step::Lose(number) => self.bucket.lose(number),
-            Step::AgentClock(server, offset) => self.servers[server % servers].set_agent_clock(offset),
-            Step::WriterClock(server, offset) => self.servers[server % servers].set_writer_clock(offset),
-            Step::Pass(seconds) => self.pass(seconds * SECOND),
+            Step::Clock(server, turn) => {
+                let most = self.clocks.most();
+                let turn = match turn {
+                    Turn::Set(offset) => Turn::Set(offset.clamp(-most, most)),
+                    turn => turn,
+                };
+                if most > 0 {
+                    self.servers[server % servers].clock.turn(turn);
+                }
+            }
+            Step::Pass(time) => self.pass(time),
             Step::Calm => self.calm().await?,
             Step::Empty => {
                 self.calm().await?;
@@ -299,7 +376,8 @@ impl Fleet {
     /// All that can be have stored something, and know each other.
     async fn introduce(&mut self) -> Result<(), TestCaseError> {
         for (server, database) in self.places() {
-            self.write(server, database, key(1, 3), Some(value(1)));
+            let value = self.value(1);
+            self.write(server, database, key(1, 3), Some(value));
         }
         for op in [Op::Receive, Op::Send, Op::Receive] {
             for (server, database) in self.places() {

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 use zonetide_agent::snapshot::{Snapshot, SnapshotName};
 use zonetide_agent::store::{Listed, Store, StoreError, StoreErrorReason};
 
+use super::server::Said;
 use super::support::spooled;
 
 /// What goes wrong with the next upload. The agent is told of a failure each time.
@@ -163,6 +164,7 @@ pub(crate) struct Line {
     pub(crate) cut: Arc<AtomicBool>,
     /// Uploads that the agent knows to have succeeded.
     pub(crate) stored: Arc<AtomicU64>,
+    pub(crate) said: Said,
 }
 
 impl Line {
@@ -219,10 +221,11 @@ impl Store for Line {
     }
 
     async fn put(&self, name: &str, mut object: SpooledTempFile) -> Result<(), StoreError> {
-        self.pass("write", name).await?;
         let mut content = Vec::new();
         std::io::Seek::rewind(&mut object).unwrap();
         object.read_to_end(&mut content).unwrap();
+        self.said.lock().unwrap().push(content.clone());
+        self.pass("write", name).await?;
         let succeeded = self.bucket.with(|state| {
             let fault = state.fault.take();
             if let Some(PutFault::Torn(quarters)) = fault {

@@ -9,8 +9,12 @@ use tokio::sync::watch;
 use zonetide_agent::snapshot::DeltaName;
 use zonetide_agent::sync::peer::{Peers, Told};
 
+use super::server::Said;
+
 /// Most that is on the way to a server; what was told before that is lost.
 const MOST: usize = 12;
+/// Most of what a server heard that it may hear again.
+const MOST_AGAIN: usize = 32;
 
 #[derive(Clone)]
 struct Message {
@@ -20,10 +24,23 @@ struct Message {
     object: Bytes,
 }
 
+impl Message {
+    fn into_told(self) -> (String, Told) {
+        let told = Told {
+            name: self.name,
+            from: self.from,
+            object: self.object,
+        };
+        (self.database, told)
+    }
+}
+
 #[derive(Default)]
 struct State {
     /// By the server that it goes to.
     messages: BTreeMap<String, Vec<Message>>,
+    /// What it heard already.
+    heard: BTreeMap<String, Vec<Message>>,
     /// By server, the newest state that it told of, ns since the epoch.
     newest: BTreeMap<String, u64>,
 }
@@ -33,25 +50,28 @@ struct State {
 pub(crate) struct Wire(Mutex<State>);
 
 impl Wire {
-    /// One of the messages to a server, with its database; `stays`: it comes again.
-    pub(crate) fn take(&self, server: &str, number: usize, stays: bool) -> Option<(String, Told)> {
+    /// One of the messages to a server, with its database.
+    pub(crate) fn take(&self, server: &str, number: usize) -> Option<(String, Told)> {
         let mut all = self.0.lock().unwrap();
         let messages = all
             .messages
             .get_mut(server)
             .filter(|messages| !messages.is_empty())?;
-        let number = number % messages.len();
-        let message = if stays {
-            messages[number].clone()
-        } else {
-            messages.remove(number)
-        };
-        let told = Told {
-            name: message.name,
-            from: message.from,
-            object: message.object,
-        };
-        Some((message.database, told))
+        let message = messages.remove(number % messages.len());
+        let heard = all.heard.entry(server.to_owned()).or_default();
+        heard.push(message.clone());
+        if heard.len() > MOST_AGAIN {
+            heard.remove(0);
+        }
+        Some(message.into_told())
+    }
+
+    /// One that the server heard already, the last one first.
+    pub(crate) fn again(&self, server: &str, number: usize) -> Option<(String, Told)> {
+        let all = self.0.lock().unwrap();
+        let heard = all.heard.get(server).filter(|heard| !heard.is_empty())?;
+        let number = number % heard.len();
+        Some(heard[heard.len() - 1 - number].clone().into_told())
     }
 
     /// What is on the way to a server is lost.
@@ -65,7 +85,9 @@ impl Wire {
     }
 
     pub(crate) fn lose_all(&self) {
-        self.0.lock().unwrap().messages.clear();
+        let mut all = self.0.lock().unwrap();
+        all.messages.clear();
+        all.heard.clear();
     }
 }
 
@@ -76,6 +98,7 @@ pub(crate) struct Phone {
     pub(crate) wire: Arc<Wire>,
     /// Nobody hears it.
     pub(crate) hushed: Arc<AtomicBool>,
+    pub(crate) said: Said,
 }
 
 impl Peers for Phone {
@@ -83,6 +106,7 @@ impl Peers for Phone {
         if self.hushed.load(Ordering::Relaxed) {
             return;
         }
+        self.said.lock().unwrap().push(object.to_vec());
         let mut all = self.wire.0.lock().unwrap();
         let newest = all.newest.entry(self.own.clone()).or_default();
         *newest = name.time().max(*newest);

@@ -1,0 +1,141 @@
+//! What failed once, step by step.
+
+use zonetide_agent::sync::Limits;
+
+use super::clock::Turn;
+use super::play;
+use super::server::{Op, SECOND, Setup};
+use super::steps::{Case, Clocks, Step};
+
+const SECONDS: i64 = SECOND.cast_signed();
+
+/// Three servers that are at work, and tell each other of changes.
+fn at_work(steps: Vec<Step>) -> Case {
+    let setup = Setup {
+        receive_only: false,
+        sweeps: false,
+        tells: true,
+        remembers: true,
+        retires: false,
+    };
+    Case {
+        setups: vec![setup; 3],
+        limits: Limits::default(),
+        databases: 1,
+        introduced: true,
+        clocks: Clocks::Far,
+        steps,
+    }
+}
+
+/// All is as it must be after these steps.
+fn ends_well(case: Case) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    play(&runtime, case).unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn write(server: usize, value: Option<u8>) -> Step {
+    Step::Write {
+        server,
+        database: 0,
+        dbi: 1,
+        key: 0,
+        value,
+    }
+}
+
+fn run(server: usize, op: Op) -> Step {
+    Step::Run(server, 0, op)
+}
+
+fn set(server: usize, off: i64) -> Step {
+    Step::Clock(server, Turn::Set(off))
+}
+
+/// The clocks by which servers are behind what they heard, ns.
+const BEHIND: [i64; 2] = [-300_000_000, -3600 * SECONDS];
+
+#[test]
+fn a_write_over_what_a_server_with_a_faster_clock_told_wins() {
+    for behind in BEHIND {
+        for value in [Some(1), Some(0), None] {
+            ends_well(at_work(vec![
+                set(1, behind),
+                write(0, Some(1)),
+                run(0, Op::Tell),
+                Step::HearAll,
+                Step::Pass(3_000_000),
+                write(1, value),
+                run(1, Op::Tell),
+                Step::HearAll,
+            ]));
+        }
+    }
+    ends_well(at_work(vec![
+        set(0, -BEHIND[0]),
+        write(0, Some(1)),
+        run(0, Op::Tell),
+        Step::HearAll,
+        write(1, Some(1)),
+        run(1, Op::Tell),
+        Step::HearAll,
+    ]));
+}
+
+#[test]
+fn a_second_delivery_between_a_write_and_its_collection_does_not_bring_back_what_was_replaced() {
+    for value in [Some(1), None] {
+        ends_well(at_work(vec![
+            set(1, BEHIND[0]),
+            write(0, Some(1)),
+            run(0, Op::Tell),
+            Step::HearAll,
+            write(1, value),
+            Step::HearAgain(1, 0),
+            run(1, Op::Receive),
+            run(1, Op::Tell),
+            Step::HearAll,
+        ]));
+    }
+}
+
+#[test]
+fn an_agent_that_ends_between_a_merge_and_the_collection_of_a_later_write_loses_nothing() {
+    for value in [Some(1), None] {
+        for lost in [vec![], vec![Step::Forget(1)], vec![Step::Remember(1)]] {
+            for again in [
+                vec![],
+                vec![run(1, Op::Tell)],
+                vec![run(1, Op::Receive), Step::HearAgain(1, 0)],
+            ] {
+                let mut steps = vec![
+                    set(1, BEHIND[0]),
+                    write(0, Some(1)),
+                    run(0, Op::Tell),
+                    Step::HearAll,
+                    write(1, value),
+                    Step::Kill(1),
+                ];
+                steps.extend(lost.clone());
+                steps.extend(again);
+                ends_well(at_work(steps));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_write_after_a_clock_was_set_back_wins_over_the_own_one_before() {
+    for value in [Some(1), None] {
+        for between in [
+            vec![run(0, Op::Tell)],
+            vec![run(0, Op::Send)],
+            vec![run(0, Op::Send), Step::Kill(0)],
+        ] {
+            let mut steps = vec![set(0, 3600 * SECONDS), write(0, Some(1))];
+            steps.extend(between);
+            steps.extend([set(0, 0), write(0, value)]);
+            ends_well(at_work(steps));
+        }
+    }
+}
