@@ -85,6 +85,9 @@ impl Fleet {
             self.log.push("  there is nothing to delete".into());
             return;
         }
+        if self.clocks == Clocks::Agree {
+            self.time.pass(1);
+        }
         let new: Version = (of.clock.now(), value.is_none(), value.unwrap_or_default());
         place
             .env

@@ -276,9 +276,6 @@ impl Fleet {
                 value: written,
             } => {
                 let (server, database) = place(server, database);
-                if self.clocks == Clocks::Agree {
-                    self.pass(1);
-                }
                 let value = written.map(|value| self.value(value));
                 self.write(server, database, key(dbi, number), value);
             }
