@@ -53,7 +53,7 @@ check: check-rust check-deps check-generated check-chart check-scripts ## Format
 
 .PHONY: unit
 unit: ## All tests but the cluster's
-	@$(TOOLS) nextest garage minio powerdns emulators
+	@$(TOOLS) nextest garage minio powerdns faketime emulators
 	@$(STEP) "unit tests" cargo nextest run --workspace --exclude zonetide-e2e
 
 .PHONY: e2e

@@ -2,9 +2,9 @@
 # Builds what the project needs around it into the cache.
 #
 #   tools.sh demo      what `make demo` needs: the cluster's programs, helm
-#   tools.sh all       that, and what the tests need: garage, MinIO, PowerDNS 4.9 and 5, cargo-nextest, cargo-deny, emulators,
-#                      an ingress controller
-#   tools.sh TOOL...   of helm, kubectl, garage, minio, powerdns, nextest, deny, fuzz, emulators, ingress
+#   tools.sh all       that, and what the tests need: garage, MinIO, PowerDNS 4.9 and 5, libfaketime, cargo-nextest, cargo-deny,
+#                      emulators, an ingress controller
+#   tools.sh TOOL...   of helm, kubectl, garage, minio, powerdns, faketime, nextest, deny, fuzz, emulators, ingress
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 source "$HERE/lib/common.sh"
@@ -32,6 +32,7 @@ demo_lane() { if [ -z "${ZONETIDE_KUBECONFIG:-}" ] && ! docker_answers; then bui
 test_lane() {
   build_powerdns_root
   build_powerdns_5_root
+  build_faketime
   build_garage
   build_nextest
   build_deny
@@ -52,13 +53,13 @@ lock_cache
 case ${1:-} in
   demo) packages; lanes go_lane demo_lane ;;
   all) packages; emulator_packages; lanes test_go_lane test_lane ;;
-  helm | kubectl | garage | minio | nextest | deny | fuzz | powerdns | emulators | ingress)
+  helm | kubectl | garage | minio | nextest | deny | fuzz | powerdns | faketime | emulators | ingress)
     for tool in "$@"; do
       case $tool in
-        garage | powerdns) have_packages "${COMMON_PACKAGES[@]}" ;;&
+        garage | powerdns | faketime) have_packages "${COMMON_PACKAGES[@]}" ;;&
         powerdns) build_powerdns_root; build_powerdns_5_root ;;
         emulators) emulator_packages; build_emulators ;;
-        helm | kubectl | garage | minio | nextest | deny | fuzz | ingress) "build_$tool" ;;
+        helm | kubectl | garage | minio | faketime | nextest | deny | fuzz | ingress) "build_$tool" ;;
         *) die "no such tool: $tool" ;;
       esac
     done ;;

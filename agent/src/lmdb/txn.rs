@@ -313,13 +313,16 @@ fn open(env: &Environment, txn: &RoTxn<'_>, name: &str) -> Result<Option<Dbi>, L
     }))
 }
 
+/// A key, and the header and value under it.
+type Item<'t> = (&'t [u8], Header, &'t [u8]);
+
 /// The entries after a key; every key comes after the empty one.
 fn range_after<'t>(
     env: &'t Environment,
     txn: &'t RoTxn<'_>,
     dbi: &'t Dbi,
     from: &[u8],
-) -> Result<impl Iterator<Item = Result<(&'t [u8], Header, &'t [u8]), LmdbError>>, LmdbError> {
+) -> Result<impl Iterator<Item = Result<Item<'t>, LmdbError>>, LmdbError> {
     let lmdb = |error: heed::Error| env.fail(error.into());
     let start = match from {
         [] => Bound::Unbounded,

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use tempfile::SpooledTempFile;
 
+use super::ahead::{AHEAD_DBI, floor, note_key};
 use super::dump::{TransferError, to_entry};
 use super::reach::Written;
-use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, scan_since};
+use super::settle::Later;
+use crate::lmdb::header::Header;
+use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, Reader, scan_since};
 use crate::snapshot::{DeltaWriter, EncodeError, Meta, is_private_dbi};
 use crate::store::spool;
 
@@ -34,6 +37,8 @@ pub(super) struct Collected {
     pub(super) entries: u64,
     /// The entries once more, if they are few.
     pub(super) few: Option<Vec<Written>>,
+    /// What is left out because it has not got its time yet: with the one it has it would lose against what it replaced.
+    pub(super) later: Vec<Later>,
 }
 
 impl Collected {
@@ -57,9 +62,9 @@ pub(super) fn collect(
 ) -> Result<Collected, TransferError> {
     if let Some(reader) = &from.reader {
         let mut collector = Collector::new(env, foreign, meta)?;
-        let walked = to.changes_since::<TransferError>(reader, |change| collector.take(&change));
+        let walked = walk(&mut collector, reader, to);
         match walked {
-            Ok(_) => return Ok(collector.finish()?),
+            Ok(()) => return Ok(collector.finish()?),
             Err(TransferError::Lmdb(LmdbError {
                 kind: kind @ LmdbErrorKind::Page { .. },
                 ..
@@ -70,14 +75,37 @@ pub(super) fn collect(
         }
     }
     let mut collector = Collector::new(env, foreign, meta)?;
-    env.read::<_, TransferError>(|reader| scan_since(reader, from.txn, |change| collector.take(&change)))?;
+    env.read(|reader| scan(&mut collector, reader, from.txn))?;
     Ok(collector.finish()?)
+}
+
+fn walk(collector: &mut Collector<'_>, from: &KeptReader, to: &KeptReader) -> Result<(), TransferError> {
+    let noted = !to.is_empty(AHEAD_DBI)?;
+    let note = |key: &[u8]| {
+        if noted {
+            to.header(AHEAD_DBI, key)
+        } else {
+            Ok(None)
+        }
+    };
+    to.changes_since(from, |change| collector.take(&change, note))?;
+    Ok(())
+}
+
+fn scan(collector: &mut Collector<'_>, reader: &Reader<'_>, since: u64) -> Result<(), TransferError> {
+    let notes = reader.dbi(AHEAD_DBI)?;
+    let note = |key: &[u8]| match &notes {
+        Some(notes) => Ok(reader.get(notes, key)?.map(|(note, _)| note)),
+        None => Ok(None),
+    };
+    scan_since(reader, since, |change| collector.take(&change, note))
 }
 
 struct Collector<'f> {
     foreign: &'f BTreeSet<u64>,
     writer: DeltaWriter<SpooledTempFile>,
     few: Option<Vec<Written>>,
+    later: Vec<Later>,
     bytes: usize,
 }
 
@@ -87,13 +115,31 @@ impl<'f> Collector<'f> {
             foreign,
             writer: DeltaWriter::new(spool(env.folder()), meta)?,
             few: Some(Vec::new()),
+            later: Vec::new(),
             bytes: 0,
         })
     }
 
-    fn take(&mut self, change: &Change<'_>) -> Result<(), TransferError> {
+    /// `note`: the header of the note under a key, if there is one.
+    fn take(
+        &mut self,
+        change: &Change<'_>,
+        note: impl FnOnce(&[u8]) -> Result<Option<Header>, LmdbError>,
+    ) -> Result<(), TransferError> {
         let Some(new) = change.new else { return Ok(()) };
         if is_private_dbi(change.dbi) || self.foreign.contains(&new.header.txn_id) {
+            return Ok(());
+        }
+        let note = match note_key(change.dbi, change.key) {
+            Some(key) => note(&key)?,
+            None => None,
+        };
+        let replaced = change.old.map(|old| old.header.timestamp);
+        if let Some(floor) = replaced.max(floor(note, new.header))
+            && new.header.timestamp <= floor
+        {
+            let (dbi, key) = (change.dbi.to_owned(), change.key.to_vec());
+            self.later.push(Later { dbi, key, floor });
             return Ok(());
         }
         let entry = to_entry(change.key, new.header, new.value);
@@ -117,6 +163,7 @@ impl<'f> Collector<'f> {
             size,
             entries,
             few: self.few,
+            later: self.later,
         })
     }
 }

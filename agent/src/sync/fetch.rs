@@ -154,6 +154,7 @@ impl Replica {
         let oldest_mark = self.sweep.map_or(0, |sweep| sweep.oldest_mark(self.now_ns()));
         let schemas = self.schemas.clone();
         let witness = self.witness.clone();
+        let ahead = self.ahead();
         let instance = instance.to_owned();
         spawn_blocking(move || -> Result<Loaded, TransferError> {
             let mut snapshot = Snapshot::open(object)?;
@@ -174,7 +175,7 @@ impl Replica {
                 let outcome = Err(said);
                 return Ok(Loaded { meta, outcome });
             }
-            let merged = merge_and_tell(&env, &mut snapshot, oldest_mark, witness.as_ref())?;
+            let merged = merge_and_tell(&env, &mut snapshot, oldest_mark, &ahead, witness.as_ref())?;
             if schemas.main {
                 // An empty database has the schema of the first snapshot that is merged into it.
                 schemas.guard.look_again()?;

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::ahead::{Ahead, Notes};
 use super::dump::TransferError;
 use crate::lmdb::{Dbi, Environment, Writer};
 use crate::snapshot::Entry;
@@ -25,6 +26,7 @@ pub(super) enum Filled {
 
 pub(super) struct Filler<'e> {
     env: &'e Environment,
+    ahead: &'e Ahead,
     open: Option<Open<'e>>,
     /// Transactions that ended.
     pub(super) txn_ids: Vec<u64>,
@@ -36,15 +38,17 @@ pub(super) struct Filler<'e> {
 
 struct Open<'e> {
     writer: Writer<'e>,
+    notes: Notes<'e>,
     since: Instant,
     bytes: usize,
     looked: u32,
 }
 
 impl<'e> Filler<'e> {
-    pub(super) fn new(env: &'e Environment) -> Self {
+    pub(super) fn new(env: &'e Environment, ahead: &'e Ahead) -> Self {
         Self {
             env,
+            ahead,
             open: None,
             txn_ids: Vec::new(),
             committing: Duration::ZERO,
@@ -70,12 +74,16 @@ impl<'e> Filler<'e> {
     fn open(&mut self) -> Result<&mut Open<'e>, TransferError> {
         Ok(match &mut self.open {
             Some(open) => open,
-            none => none.insert(Open {
-                writer: self.env.begin_write()?,
-                since: Instant::now(),
-                bytes: 0,
-                looked: 0,
-            }),
+            none => {
+                let writer = self.env.begin_write()?;
+                none.insert(Open {
+                    notes: self.ahead.notes(&writer)?,
+                    writer,
+                    since: Instant::now(),
+                    bytes: 0,
+                    looked: 0,
+                })
+            }
         })
     }
 
@@ -94,6 +102,8 @@ impl<'e> Filler<'e> {
         if !appended {
             return Ok(Filled::No);
         }
+        open.notes
+            .note(&mut open.writer, &dbi.name, entry.key, entry.timestamp)?;
         open.bytes += entry.key.len() + entry.value.len();
         open.looked += 1;
         Ok(Filled::Yes)
@@ -151,7 +161,8 @@ mod tests {
     fn more_than_fits_into_one_transaction_goes_into_several_and_none_is_lost() {
         let dir = tempfile::tempdir().unwrap();
         let env = open(&dir.path().join("pdns.lmdb"));
-        let mut filler = Filler::new(&env);
+        let ahead = Ahead::alone();
+        let mut filler = Filler::new(&env, &ahead);
         let dbi = filler.begin("records_v5").unwrap().unwrap();
         let value = vec![7; 3000];
         for number in 0..3000_u32 {
@@ -177,7 +188,8 @@ mod tests {
     fn a_key_that_does_not_come_last_is_refused_and_a_dbi_with_entries_too_without_a_trace() {
         let dir = tempfile::tempdir().unwrap();
         let env = open(&dir.path().join("pdns.lmdb"));
-        let mut filler = Filler::new(&env);
+        let ahead = Ahead::alone();
+        let mut filler = Filler::new(&env, &ahead);
         let dbi = filler.begin("records_v5").unwrap().unwrap();
         assert!(matches!(
             filler.take(&dbi, &entry(b"b", b"1")).unwrap(),

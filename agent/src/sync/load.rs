@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::ahead::Ahead;
 use super::dump::{TransferError, to_entry};
 use super::fill::{Filled, Filler};
 use super::schema::lowers;
@@ -43,11 +44,11 @@ pub struct Merged {
 /// # Errors
 /// Those of LMDB. Batches that were written before stay; merging again is harmless.
 pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Result<Merged, TransferError> {
-    merge_and_tell(env, snapshot, oldest_mark, &|_| {})
+    merge_and_tell(env, snapshot, oldest_mark, &Ahead::alone(), &|_| {})
 }
 
-/// The same, and `touch` is called after each commit with what it touched, so that a merge that fails half-way has told of
-/// what is in the database.
+/// The same in a database that PowerDNS writes to. `touch` is called after each commit with what it touched, so that a merge that
+/// fails half-way has told of what is in the database.
 ///
 /// # Errors
 /// Those of [`merge`].
@@ -55,6 +56,7 @@ pub fn merge_and_tell(
     env: &Environment,
     snapshot: &mut Snapshot,
     oldest_mark: u64,
+    ahead: &Ahead,
     touch: &dyn Fn(Touched),
 ) -> Result<Merged, TransferError> {
     let names: Vec<_> = snapshot
@@ -67,6 +69,7 @@ pub fn merge_and_tell(
         env,
         touch,
         oldest_mark,
+        ahead,
         dbis: HashMap::new(),
         missing: names
             .iter()
@@ -74,7 +77,7 @@ pub fn merge_and_tell(
             .cloned()
             .collect(),
         reader: None,
-        filler: Filler::new(env),
+        filler: Filler::new(env, ahead),
         current: Current::default(),
         batch: Batch::default(),
         merged: Merged::default(),
@@ -93,6 +96,7 @@ struct Merger<'e> {
     env: &'e Environment,
     touch: &'e dyn Fn(Touched),
     oldest_mark: u64,
+    ahead: &'e Ahead,
     /// DBIs opened so far; `None` for those that do not exist yet.
     dbis: HashMap<String, Option<Dbi>>,
     /// DBIs that must exist at the end, even if they have no entries.
@@ -195,12 +199,14 @@ impl Merger<'_> {
         Ok(())
     }
 
-    /// Writes the batch. PowerDNS may have written since the entries were compared, so they are compared again.
+    /// Writes the batch. PowerDNS may have written since the entries were compared, so they are compared again, with the times
+    /// that count.
     fn flush(&mut self) -> Result<(), TransferError> {
         if let Some(reader) = self.reader.take() {
             reader.finish()?;
         }
         let mut writer = self.env.begin_write()?;
+        let mut notes = self.ahead.notes(&writer)?;
         let mut touched = Touched::default();
         for (dbi, entry) in self.batch.iter() {
             let handle = match self.dbis.get(dbi) {
@@ -211,8 +217,13 @@ impl Merger<'_> {
                     handle
                 }
             };
-            let old = writer.get(&handle, entry.key)?;
-            let old = old.map(|(header, value)| to_entry(entry.key, header, value));
+            let old = match writer.get(&handle, entry.key)? {
+                Some((header, value)) => Some(Entry {
+                    timestamp: notes.time_of(&writer, dbi, entry.key, header)?,
+                    ..to_entry(entry.key, header, value)
+                }),
+                None => None,
+            };
             if old.as_ref().is_none_or(|old| wins(dbi, &entry, old)) {
                 touched.note(&Change {
                     dbi,
@@ -220,9 +231,12 @@ impl Merger<'_> {
                     old: old.filter(|old| !old.deleted).map(|old| old.value),
                     new: (!entry.deleted).then_some(entry.value),
                 });
-                writer.put(&handle, entry.key, entry.timestamp, entry.deleted, entry.value)?;
+                notes.put(&mut writer, &handle, &entry)?;
                 self.merged.written += 1;
             }
+        }
+        if let Some((dbi, entry)) = self.batch.last() {
+            notes.expire(&mut writer, dbi, entry.key)?;
         }
         let started = Instant::now();
         self.merged.txn_ids.extend(writer.commit()?);
@@ -314,7 +328,7 @@ impl Batch {
         self.dbis.iter().any(|name| name == dbi)
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&str, Entry<'_>)> {
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, Entry<'_>)> {
         self.items.iter().map(|item| {
             let entry = Entry {
                 key: &self.bytes[item.key.clone()],
@@ -324,6 +338,10 @@ impl Batch {
             };
             (self.dbis[item.dbi].as_str(), entry)
         })
+    }
+
+    fn last(&self) -> Option<(&str, Entry<'_>)> {
+        self.iter().next_back()
     }
 
     fn clear(&mut self) {

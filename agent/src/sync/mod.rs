@@ -1,5 +1,6 @@
 //! Replication of a database through a store.
 
+mod ahead;
 mod beside;
 mod cadence;
 mod cleaner;
@@ -26,6 +27,7 @@ mod run;
 mod schema;
 mod send;
 pub mod serving;
+mod settle;
 mod state;
 mod sweeper;
 mod tell;
@@ -33,6 +35,7 @@ mod tidy;
 mod trouble;
 mod word;
 
+pub use ahead::{AHEAD_DBI, Ahead};
 pub use cleaner::{Cleaner, Retention};
 pub use dump::{Dump, TransferError, dump};
 pub use hand_over::TakenOver;

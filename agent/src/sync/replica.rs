@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
+use super::ahead::Ahead;
 use super::limits::Limits;
 use super::peer::Peers;
 use super::schema::SchemaGuard;
@@ -179,6 +180,16 @@ impl Replica {
 
     pub(super) fn now_ns(&self) -> u64 {
         (self.clock)()
+    }
+
+    /// What tells which of two writes here is the later one. Good for whoever has the turn.
+    pub(super) fn ahead(&self) -> Ahead {
+        let state = self.state();
+        let newest = [&state.told, &state.stored]
+            .into_iter()
+            .filter_map(|synced| synced.reader.clone())
+            .max_by_key(|reader| reader.txn_id());
+        Ahead::new(self.clock.clone()).since(newest, state.foreign.clone())
     }
 
     /// All instances seen at the first listing are merged, or have nothing that could be.

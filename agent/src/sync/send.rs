@@ -9,6 +9,7 @@ use super::SyncError;
 use super::collect::{Collected, Synced, collect};
 use super::dump::{TransferError, dump};
 use super::replica::Replica;
+use super::settle::{settle, settle_all};
 use super::state::SinceSnapshot;
 use crate::lmdb::{Environment, KeptReader, LmdbError};
 use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, SnapshotName};
@@ -127,21 +128,40 @@ impl Replica {
                 Whom::Peers => (state.told.clone(), None, state.foreign.clone()),
             }
         };
-        let meta = self.meta(0, from.txn, now);
+        let (meta, ahead) = (self.meta(0, from.txn, now), self.ahead());
         let env = self.env.clone();
         let (start, told) = (from.clone(), known.clone());
         let (to, collected) = spawn_blocking(move || -> Result<_, TransferError> {
-            let to = match told.and_then(|told| told.reader) {
-                Some(reader) => reader,
+            let known = told.and_then(|told| told.reader);
+            if start.reader.is_none() {
+                settle_all(&env, &ahead)?;
+            }
+            let collect = |to: &KeptReader| {
+                let mut meta = meta.clone();
+                meta.lmdb_txn_id = i64::try_from(to.txn_id()).unwrap_or(i64::MAX);
+                if start.time == 0 {
+                    Collected::nothing(&env, &meta)
+                } else {
+                    collect(&env, &start, to, &foreign, &meta)
+                }
+            };
+            let to = match &known {
+                Some(reader) => reader.clone(),
                 None => Arc::new(newest_state(&env)?),
             };
-            let mut meta = meta;
-            meta.lmdb_txn_id = i64::try_from(to.txn_id()).unwrap_or(i64::MAX);
-            let collected = if start.time == 0 {
-                Collected::nothing(&env, &meta)?
-            } else {
-                collect(&env, &start, &to, &foreign, &meta)?
-            };
+            let collected = collect(&to)?;
+            if collected.later.is_empty() {
+                return Ok((to, collected));
+            }
+            settle(&env, &ahead, &collected.later)?;
+            if known.is_some() {
+                // It is in a later state now.
+                return Ok((to, collected));
+            }
+            let to = Arc::new(newest_state(&env)?);
+            let collected = collect(&to)?;
+            // PowerDNS goes on writing; that has its turn the next time.
+            settle(&env, &ahead, &collected.later)?;
             Ok((to, collected))
         })
         .await

@@ -10,6 +10,7 @@
 mod support;
 
 mod gaps;
+mod later;
 mod lost;
 mod mixed;
 mod peers;

@@ -43,8 +43,8 @@ impl Line {
         let told = std::mem::take(&mut *self.told.lock().unwrap());
         told.into_iter()
             .map(|(name, object)| Told {
+                from: DeltaName::parse("main", &name).unwrap().instance().to_owned(),
                 name,
-                from: "a".into(),
                 object,
             })
             .collect()

@@ -150,6 +150,11 @@ impl Server {
         self.clock.fetch_add(ns, Ordering::Relaxed);
     }
 
+    /// PowerDNS and the agent have the clock of this machine, and it is set.
+    pub(crate) fn set_clock(&self, time: u64) {
+        self.clock.store(time, Ordering::Relaxed);
+    }
+
     /// As PowerDNS writes.
     pub(crate) fn write(&self, key: &str, value: &str) {
         self.write_all([(key.to_owned(), value.as_bytes().to_vec())]);

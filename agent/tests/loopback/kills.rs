@@ -187,16 +187,14 @@ async fn answer(dns: &DnsClient, label: &str) -> Result<Value, String> {
 }
 
 /// How many entries differ between the databases, with the first few of them.
-fn differences(nodes: &[Node; 2], file: &str) -> Result<(), String> {
+pub(crate) fn differences(nodes: [&Node; 2], file: &str) -> Result<(), String> {
     let options = OpenOptions {
         map_size: (MAP_SIZE_MB as usize) << 20,
         max_dbs: 64,
         create: false,
         no_subdir: true,
     };
-    let [a, b] = nodes
-        .each_ref()
-        .map(|node| Environment::open(&node.file(file), &options).unwrap());
+    let [a, b] = nodes.map(|node| Environment::open(&node.file(file), &options).unwrap());
     let (mut count, mut text) = (0, String::new());
     compare(&a, &b, |difference| {
         count += 1;
@@ -300,7 +298,7 @@ async fn nothing_that_was_acknowledged_is_lost_when_agents_and_servers_are_kille
     }
     for file in ["pdns.lmdb", "pdns.lmdb-0"] {
         eventually(PATIENCE, "both databases are the same", async || {
-            differences(&nodes, file)
+            differences(nodes.each_ref(), file)
         })
         .await;
     }

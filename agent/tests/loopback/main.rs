@@ -27,6 +27,7 @@ mod authorities;
 mod cached_pair;
 mod caches;
 mod changed_entries;
+mod clocks;
 mod cold_start;
 mod deleting;
 mod faults;

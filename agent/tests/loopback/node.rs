@@ -8,7 +8,7 @@ use zonetide_agent::lmdb::{Environment, LmdbError, OpenOptions};
 use zonetide_testbed::agent::Storage;
 use zonetide_testbed::dns::{Code, Type};
 use zonetide_testbed::powerdns::MAP_SIZE_MB;
-use zonetide_testbed::{Agent, PowerDns, PowerDnsApi, Version, eventually};
+use zonetide_testbed::{Agent, Clock, PowerDns, PowerDnsApi, Version, eventually};
 
 /// Polling is every 200 ms in these tests; the rest is room for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -42,6 +42,12 @@ impl Node {
         let mut node = Self::new(name, storage);
         node.dns.change_version(version);
         node
+    }
+
+    /// Both see this clock, from the next start on.
+    pub(crate) fn live_by(&mut self, clock: &Clock) {
+        self.dns.live_by(clock);
+        self.agent.live_by(clock);
     }
 
     /// In the order of a pod: PowerDNS starts when the agent has merged the bucket.

@@ -18,7 +18,8 @@ async fn metric(node: &Node, name: &str) -> Result<f64, String> {
     Ok(values.sum())
 }
 
-async fn in_contact(node: &Node, others: usize) {
+/// Waits until the agent is in contact with so many others.
+pub(crate) async fn in_contact(node: &Node, others: usize) {
     eventually(SOON, "the agents are in contact", async || {
         let status = node.agent.status().await;
         let peers = status["peers"]["contacts"]

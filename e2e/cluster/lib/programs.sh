@@ -80,33 +80,43 @@ build_fuzz() {
   logged rust-nightly "installing Rust's nightly toolchain" rustup toolchain install nightly --profile minimal
 }
 
-# debian_tree ROOT SUITE NAME: PowerDNS with its libraries, to run beside the tests without a container: started by its
-# own ld.so.
+# debian_tree ROOT SUITE NAME PACKAGE[,PACKAGE...]: packages with their libraries, to run beside the tests without a
+# container: started by their own ld.so.
 debian_tree() {
-  local root=$1 suite=$2 what=$3 dir
+  local root=$1 suite=$2 what=$3 packages=$4 dir
   rm -rf "$root" "$root.part"; mkdir -p "$CACHE/roots"
   # Mirrors and copies of them may lag behind the date that unstable's index is good until.
   # shellcheck disable=SC2046  # nothing, or one word
   logged "$(basename "$root")" "unpacking $what and its libraries" \
-    mmdebstrap --quiet --variant=extract --include=pdns-server,pdns-backend-lmdb,pdns-tools \
+    mmdebstrap --quiet --variant=extract --include="$packages" \
     --aptopt='Acquire::Check-Valid-Until "false"' "$suite" "$root.part" $(debian_mirror)
   for dir in bin sbin lib lib64; do [ -e "$root.part/$dir" ] || ln -s "usr/$dir" "$root.part/$dir"; done
   mv "$root.part" "$root"
 }
 
+POWERDNS_PACKAGES=pdns-server,pdns-backend-lmdb,pdns-tools
 build_powerdns_root() {
   local root=$CACHE/roots/powerdns-$POWERDNS_SERIES
-  [ -x "$root/usr/sbin/pdns_server" ] || debian_tree "$root" "$DEBIAN_RELEASE" "PowerDNS $POWERDNS_SERIES"
+  [ -x "$root/usr/sbin/pdns_server" ] ||
+    debian_tree "$root" "$DEBIAN_RELEASE" "PowerDNS $POWERDNS_SERIES" "$POWERDNS_PACKAGES"
 }
 
 # The PowerDNS with the newer database schema, from Debian unstable, which has the version that it has.
 build_powerdns_5_root() {
   local root=$CACHE/roots/powerdns-5 version
-  if [ ! -x "$root/usr/sbin/pdns_server" ]; then debian_tree "$root" "$POWERDNS_5_DEBIAN_RELEASE" "PowerDNS 5"; fi
+  if [ ! -x "$root/usr/sbin/pdns_server" ]; then debian_tree "$root" "$POWERDNS_5_DEBIAN_RELEASE" "PowerDNS 5" "$POWERDNS_PACKAGES"; fi
   version=$(powerdns_version "$root")
   printf '%s\n' "$POWERDNS_5_AT_LEAST" "$version" | sort -V -C ||
     die "Debian $POWERDNS_5_DEBIAN_RELEASE has PowerDNS $version in $root, and $POWERDNS_5_AT_LEAST or newer is needed: delete it to fetch it anew"
   is_noted powerdns-5 "$version" || { say "PowerDNS 5 is $version"; note_built powerdns-5 "$version"; }
+}
+
+# What gives a process of the tests a clock that is wrong. It is loaded into programs with C libraries of their own, so
+# it is taken from a release that is older than all of them.
+build_faketime() {
+  local root=$CACHE/roots/faketime
+  [ -e "$root/usr/lib/$(gcc -print-multiarch)/faketime/libfaketimeMT.so.1" ] ||
+    debian_tree "$root" "$FAKETIME_DEBIAN_RELEASE" "libfaketime" libfaketime
 }
 
 # powerdns_version ROOT: what the server there says of itself

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::clock::Clock;
 use crate::garage::Bucket;
 use crate::http::HttpClient;
 use crate::net::{free_port, loopback};
@@ -207,6 +208,11 @@ impl Agent {
         self.variables.push((name, value.into()));
     }
 
+    /// It sees this clock, from the next `launch` on.
+    pub fn live_by(&mut self, clock: &Clock) {
+        self.variables.extend(clock.variables());
+    }
+
     /// Has it flush the caches of the PowerDNS with this control socket, from the next `launch` on.
     pub fn flush_caches_over(&mut self, control_socket: PathBuf) {
         self.control_socket = Some(control_socket);
@@ -327,6 +333,20 @@ impl Agent {
     /// When it is not running.
     pub fn kill(&mut self) {
         self.process.take().expect("a launched agent").kill();
+    }
+
+    /// SIGSTOP: it does nothing until `thaw`.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn freeze(&self) {
+        self.process.as_ref().expect("a launched agent").freeze();
+    }
+
+    /// # Panics
+    /// When it is not running.
+    pub fn thaw(&self) {
+        self.process.as_ref().expect("a launched agent").thaw();
     }
 
     /// # Panics

@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod clock;
 pub mod dns;
 pub mod emulators;
 pub mod fakes;
@@ -31,6 +32,7 @@ pub mod update;
 
 pub use agent::Agent;
 pub use api::PowerDnsApi;
+pub use clock::Clock;
 pub use dns::{Answer, DnsClient};
 pub use emulators::{Azurite, FakeGcs};
 pub use fault_proxy::FaultProxy;

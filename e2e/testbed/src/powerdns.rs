@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::api::PowerDnsApi;
+use crate::clock::Clock;
 use crate::dns::DnsClient;
 use crate::net::{free_port, loopback};
 use crate::poll::eventually;
@@ -34,6 +35,7 @@ pub struct PowerDns {
     config: String,
     dir: TempDir,
     version: Version,
+    clock: Option<Clock>,
     dns_port: u16,
     api_port: u16,
 }
@@ -87,6 +89,7 @@ version-string=anonymous
             name: name.to_owned(),
             dir,
             version: Version::V5,
+            clock: None,
             dns_port,
             api_port,
             process: None,
@@ -96,6 +99,11 @@ version-string=anonymous
     /// Another version, from the next start on.
     pub fn change_version(&mut self, version: Version) {
         self.version = version;
+    }
+
+    /// It sees this clock, from the next start on.
+    pub fn live_by(&mut self, clock: &Clock) {
+        self.clock = Some(clock.clone());
     }
 
     /// A setting in the place of what there is of that name, from the next start on.
@@ -122,6 +130,7 @@ version-string=anonymous
         std::fs::write(self.dir.path().join("pdns.conf"), config).expect("a written pdns.conf");
         let mut command = self.version.pdns_server();
         command.arg(format!("--config-dir={}", self.dir.path().display()));
+        command.envs(self.clock.iter().flat_map(Clock::variables));
         Process::start(&self.name, &mut command, &self.log_path())
     }
 

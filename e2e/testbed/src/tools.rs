@@ -49,6 +49,11 @@ pub fn fake_gcs_server() -> PathBuf {
     needed("bin/fake-gcs-server")
 }
 
+/// The library that shows a process another time of day, for processes with threads.
+pub fn faketime() -> PathBuf {
+    needed("roots/faketime/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+}
+
 /// Which PowerDNS: they differ in the schema of their database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {

@@ -1,0 +1,231 @@
+//! What PowerDNS puts over an entry is later than it, whatever the clocks say.
+//!
+//! PowerDNS stamps a write with its own clock. If that is behind the clock of whoever wrote what is replaced, the later write has
+//! the earlier time, and would lose everywhere. So a merge *notes* in its own transaction every entry that is ahead of the clock
+//! here: in a private DBI, with the entry's time and the transaction that wrote it. An entry under a noted key that another
+//! transaction wrote is a later write of PowerDNS', and counts with a time above the noted one. What is not noted is older than
+//! the clock, so whatever PowerDNS writes next is later by itself, unless the clock is set back: then the state that was
+//! collected last tells what was replaced.
+//!
+//! Only what is written by us keeps the notes true, so everything that goes into a DBI of PowerDNS' goes through [`Notes::put`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::replica::Clock;
+use crate::lmdb::header::Header;
+use crate::lmdb::{Dbi, KeptReader, LmdbError, Reader, Writer};
+use crate::snapshot::{Entry, MAX_KEY_LEN};
+
+/// The notes: under the DBI's name, a zero byte and the key an empty value whose header has the entry's time and transaction.
+pub const AHEAD_DBI: &str = "_sync_ahead";
+
+/// Notes that are looked at after a merge, in case the clock has passed them.
+const LOOKED_AT: usize = 64;
+
+/// What tells which of two writes on this server is the later one.
+pub struct Ahead {
+    clock: Clock,
+    /// The state that was collected last, and the transactions since then that are none of PowerDNS'.
+    kept: Option<Arc<KeptReader>>,
+    foreign: BTreeSet<u64>,
+}
+
+impl Ahead {
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            kept: None,
+            foreign: BTreeSet::new(),
+        }
+    }
+
+    /// For a database that nobody else writes to: no entry is ahead.
+    pub fn alone() -> Self {
+        Self::new(Arc::new(|| u64::MAX))
+    }
+
+    /// The same where a state is known that was collected, with the transactions since then that are none of PowerDNS'.
+    pub(super) fn since(self, kept: Option<Arc<KeptReader>>, foreign: BTreeSet<u64>) -> Self {
+        let clock = self.clock;
+        Self { clock, kept, foreign }
+    }
+
+    /// The notes as a write transaction sees them.
+    pub(super) fn notes(&self, writer: &Writer<'_>) -> Result<Notes<'_>, LmdbError> {
+        let dbi = writer.existing_dbi(AHEAD_DBI)?;
+        let any = match &dbi {
+            Some(dbi) => !writer.is_empty(dbi)?,
+            None => false,
+        };
+        Ok(Notes {
+            ahead: self,
+            // Under the write lock: PowerDNS reads the clock for its next write after this.
+            now: (self.clock)(),
+            dbi,
+            any,
+        })
+    }
+
+    /// The time of what PowerDNS replaced since the last collection.
+    fn replaced(&self, dbi: &str, key: &[u8], header: Header) -> Option<u64> {
+        let kept = self.kept.as_ref()?;
+        if header.txn_id <= kept.txn_id() || self.foreign.contains(&header.txn_id) {
+            return None;
+        }
+        let before = kept.header(dbi, key).unwrap_or_else(|error| {
+            tracing::debug!(%error, "what an entry replaced is not known");
+            None
+        });
+        Some(before?.timestamp)
+    }
+}
+
+/// The notes in a write transaction.
+pub(super) struct Notes<'a> {
+    ahead: &'a Ahead,
+    now: u64,
+    dbi: Option<Dbi>,
+    /// There are notes.
+    any: bool,
+}
+
+impl Notes<'_> {
+    /// The time that an entry of this database counts with: its own, or a later one if PowerDNS put it over another with a time
+    /// that is not lower.
+    pub(super) fn time_of(
+        &self,
+        writer: &Writer<'_>,
+        dbi: &str,
+        key: &[u8],
+        header: Header,
+    ) -> Result<u64, LmdbError> {
+        let noted = match &self.dbi {
+            Some(notes) if self.any => match note_key(dbi, key) {
+                Some(key) => writer.get(notes, &key)?.map(|(note, _)| note),
+                None => None,
+            },
+            _ => None,
+        };
+        let floor = floor(noted, header).max(self.ahead.replaced(dbi, key, header));
+        Ok(after(header.timestamp, floor))
+    }
+
+    /// Writes an entry as one of ours.
+    pub(super) fn put(
+        &mut self,
+        writer: &mut Writer<'_>,
+        dbi: &Dbi,
+        entry: &Entry<'_>,
+    ) -> Result<(), LmdbError> {
+        writer.put(dbi, entry.key, entry.timestamp, entry.deleted, entry.value)?;
+        self.note(writer, &dbi.name, entry.key, entry.timestamp)
+    }
+
+    /// Notes an entry that this transaction wrote if it is ahead of the clock.
+    pub(super) fn note(
+        &mut self,
+        writer: &mut Writer<'_>,
+        dbi: &str,
+        key: &[u8],
+        timestamp: u64,
+    ) -> Result<(), LmdbError> {
+        let is_ahead = timestamp >= self.now;
+        if !is_ahead && !self.any {
+            return Ok(());
+        }
+        let Some(key) = note_key(dbi, key) else {
+            return Ok(());
+        };
+        let notes = match &self.dbi {
+            Some(notes) => notes.clone(),
+            None => self.dbi.insert(writer.dbi(AHEAD_DBI)?).clone(),
+        };
+        if !is_ahead {
+            return writer.delete(&notes, &key);
+        }
+        self.any = true;
+        writer.put(&notes, &key, timestamp, false, b"")
+    }
+
+    /// Removes notes that the clock has passed: some of those that come after a key, and of the first ones. What PowerDNS wrote
+    /// meanwhile stays noted until it has its time.
+    pub(super) fn expire(&self, writer: &mut Writer<'_>, dbi: &str, key: &[u8]) -> Result<(), LmdbError> {
+        let Some(notes) = self.dbi.as_ref().filter(|_| self.any) else {
+            return Ok(());
+        };
+        let from = note_key(dbi, key).unwrap_or_default();
+        let mut looked_at = writer.keys_after(notes, &from, LOOKED_AT)?;
+        let left = LOOKED_AT - looked_at.len();
+        looked_at.extend(writer.keys_after(notes, &[], left)?);
+        for (key, note) in &looked_at {
+            if note.timestamp < self.now && !is_pending(writer, key, *note)? {
+                writer.delete(notes, key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A later write of PowerDNS' has not got its time yet.
+fn is_pending(writer: &Writer<'_>, key: &[u8], note: Header) -> Result<bool, LmdbError> {
+    let Some((dbi, key)) = noted(key) else {
+        return Ok(false);
+    };
+    let Some(dbi) = writer.existing_dbi(dbi)? else {
+        return Ok(false);
+    };
+    let entry = writer.get(&dbi, key)?;
+    Ok(
+        entry
+            .is_some_and(|(entry, _)| floor(Some(note), entry).is_some_and(|floor| entry.timestamp <= floor)),
+    )
+}
+
+/// The time above which an entry counts, by the note under its key.
+pub(super) fn floor(note: Option<Header>, entry: Header) -> Option<u64> {
+    note.filter(|note| note.txn_id != entry.txn_id)
+        .map(|note| note.timestamp)
+}
+
+/// A time above the floor.
+pub(super) fn after(timestamp: u64, floor: Option<u64>) -> u64 {
+    floor.map_or(timestamp, |floor| timestamp.max(floor.saturating_add(1)))
+}
+
+/// Where the note of an entry is; `None` for a key that is too long, which none of PowerDNS' is.
+pub(super) fn note_key(dbi: &str, key: &[u8]) -> Option<Vec<u8>> {
+    let key = [dbi.as_bytes(), b"\0", key].concat();
+    (key.len() <= MAX_KEY_LEN).then_some(key)
+}
+
+/// The DBI and the key that a note is about.
+fn noted(key: &[u8]) -> Option<(&str, &[u8])> {
+    let end = key.iter().position(|byte| *byte == 0)?;
+    let (dbi, key) = key.split_at_checked(end)?;
+    Some((std::str::from_utf8(dbi).ok()?, key.get(1..)?))
+}
+
+/// Calls `visit` with every noted entry that has not got its time yet: its DBI, its key, and the time above which it counts.
+pub(super) fn pending(reader: &Reader<'_>, mut visit: impl FnMut(&str, &[u8], u64)) -> Result<(), LmdbError> {
+    let Some(notes) = reader.dbi(AHEAD_DBI)? else {
+        return Ok(());
+    };
+    let mut open: Option<Dbi> = None;
+    reader.for_each(&notes, |note_key, note, _| {
+        let Some((dbi, key)) = noted(note_key) else {
+            return Ok(());
+        };
+        if open.as_ref().is_none_or(|open| open.name != dbi) {
+            open = reader.dbi(dbi)?;
+        }
+        let Some(open) = &open else { return Ok(()) };
+        if let Some((entry, _)) = reader.get(open, key)?
+            && let Some(floor) = floor(Some(note), entry)
+            && entry.timestamp <= floor
+        {
+            visit(dbi, key, floor);
+        }
+        Ok(())
+    })
+}
