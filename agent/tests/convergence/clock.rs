@@ -75,27 +75,54 @@ impl State {
 
 /// A clock; clones show the same.
 #[derive(Clone)]
-pub(crate) struct Clock(Time, Arc<Mutex<State>>);
+pub(crate) struct Clock {
+    time: Time,
+    state: Arc<Mutex<State>>,
+    /// The least that it may show, if it never goes back.
+    least: Option<Arc<Mutex<u64>>>,
+}
 
 impl Clock {
-    pub(crate) fn new(time: Time) -> Self {
-        Self(time, Arc::default())
+    pub(crate) fn new(time: Time, goes_back: bool) -> Self {
+        let least = (!goes_back).then(Arc::default);
+        Self {
+            time,
+            state: Arc::default(),
+            least,
+        }
     }
 
     /// What it shows, ns since the epoch.
     pub(crate) fn now(&self) -> u64 {
-        self.1.lock().unwrap().at(self.0.now())
+        let now = self.state.lock().unwrap().at(self.time.now());
+        match &self.least {
+            Some(least) => {
+                let mut least = least.lock().unwrap();
+                *least = now.max(*least + 1);
+                *least
+            }
+            None => now,
+        }
     }
 
     pub(crate) fn turn(&self, turn: Turn) {
-        self.1.lock().unwrap().turn(turn, self.0.now());
+        let now = self.time.now();
+        let mut state = self.state.lock().unwrap();
+        state.turn(turn, now);
+        // It goes on from what it showed.
+        if let Some(least) = &self.least {
+            let least = *least.lock().unwrap();
+            if state.at(now) < least {
+                state.rebase(least, now);
+            }
+        }
     }
 }
 
 #[test]
 fn a_clock_is_off_drifts_stands_and_runs_on_from_where_it_stood() {
     let time = Time::default();
-    let (clock, start) = (Clock::new(time.clone()), time.now());
+    let (clock, start) = (Clock::new(time.clone(), true), time.now());
     clock.turn(Turn::Set(-5));
     assert_eq!(clock.now(), start - 5);
     clock.turn(Turn::Drift(1000));

@@ -52,7 +52,7 @@ impl Fleet {
         let (servers, time) = (setups.iter().enumerate(), Time::default());
         Self {
             servers: servers
-                .map(|(i, setup)| Server::new(format!("server-{i}"), *setup, time.clone(), names))
+                .map(|(i, setup)| Server::new(format!("server-{i}"), *setup, time.clone(), clocks, names))
                 .collect(),
             bucket: Arc::default(),
             wire: Arc::default(),
@@ -84,9 +84,6 @@ impl Fleet {
         if value.is_none() && !is_there {
             self.log.push("  there is nothing to delete".into());
             return;
-        }
-        if self.clocks == Clocks::Agree {
-            self.time.pass(1);
         }
         let new: Version = (of.clock.now(), value.is_none(), value.unwrap_or_default());
         place

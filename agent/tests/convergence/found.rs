@@ -23,7 +23,10 @@ fn at_work(steps: Vec<Step>) -> Case {
         limits: Limits::default(),
         databases: 1,
         introduced: true,
-        clocks: Clocks::Far,
+        clocks: Clocks {
+            most: 3600 * SECONDS,
+            go_back: true,
+        },
         steps,
     }
 }

@@ -16,6 +16,7 @@ use zonetide_agent::sync::{
 
 use super::clock::Clock;
 use super::model::{Entries, Writes};
+use super::steps::Clocks;
 use super::store::{Bucket, Gate, LANES, Line};
 use super::support::open;
 use super::wire::{Phone, Wire};
@@ -230,13 +231,19 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(name: String, setup: Setup, time: Time, databases: &[&'static str]) -> Self {
+    pub(crate) fn new(
+        name: String,
+        setup: Setup,
+        time: Time,
+        clocks: Clocks,
+        databases: &[&'static str],
+    ) -> Self {
         Self {
             name,
             setup,
             cut: Arc::default(),
             hushed: Arc::default(),
-            clock: Clock::new(time),
+            clock: Clock::new(time, clocks.go_back),
             guard: Arc::default(),
             databases: databases.iter().copied().map(Database::new).collect(),
             memories: Vec::new(),

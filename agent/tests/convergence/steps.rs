@@ -70,25 +70,28 @@ pub(crate) enum Step {
 }
 
 /// How well clocks agree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Clocks {
-    /// To the last bit, and no two writes have the same time on one server.
-    Agree,
-    /// To some seconds.
-    Near,
-    /// To an hour.
-    Far,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clocks {
+    /// Most that one is set ahead or back, ns.
+    pub(crate) most: i64,
+    /// One is set back, or stands. Else all that it shows is later than what it showed before.
+    pub(crate) go_back: bool,
 }
 
-impl Clocks {
-    /// Most that one is set ahead or back, ns.
-    fn most(self) -> i64 {
-        match self {
-            Self::Agree => 0,
-            Self::Near => 2 * SECOND.cast_signed(),
-            Self::Far => MOST_OFF,
+/// `only`: "agree", "near", "far", "forward".
+fn clocks(only: Option<String>) -> impl Strategy<Value = Clocks> {
+    let second = SECOND.cast_signed();
+    let most = prop_oneof![1 => Just(0), 2 => Just(2 * second), 2 => Just(MOST_OFF)];
+    (most, prop::bool::weighted(0.7)).prop_map(move |(mut most, mut go_back)| {
+        match only.as_deref() {
+            Some("agree") => (most, go_back) = (0, false),
+            Some("near") => most = 2 * second,
+            Some("far") => most = MOST_OFF,
+            Some("forward") => go_back = false,
+            _ => {}
         }
-    }
+        Clocks { most, go_back }
+    })
 }
 
 /// A whole test: who there is, and what happens.
@@ -224,15 +227,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// `clocks`: only with these.
-pub(crate) fn case(clocks: Option<Clocks>) -> impl Strategy<Value = Case> {
+/// `only`: with clocks of a kind.
+pub(crate) fn case(only: Option<String>) -> impl Strategy<Value = Case> {
     let setups = prop::collection::vec(setup(), 2..=4);
     let databases = prop_oneof![3 => Just(1), 1 => Just(2_usize)];
     let introduced = prop::bool::weighted(0.7);
-    let any = prop_oneof![1 => Just(Clocks::Agree), 2 => Just(Clocks::Near), 2 => Just(Clocks::Far)];
-    let clocks = any.prop_map(move |any| clocks.unwrap_or(any));
     let steps = prop::collection::vec(step(), 1..80);
-    (setups, limits(), databases, introduced, clocks, steps).prop_map(
+    (setups, limits(), databases, introduced, clocks(only), steps).prop_map(
         |(mut setups, limits, databases, introduced, clocks, steps)| {
             setups[0].receive_only = false;
             Case {
@@ -349,7 +350,7 @@ impl Fleet {
             Step::Land(number) => self.bucket.land(number),
             Step::Lose(number) => self.bucket.lose(number),
             Step::Clock(server, turn) => {
-                let most = self.clocks.most();
+                let most = self.clocks.most;
                 let turn = match turn {
                     Turn::Set(offset) => Turn::Set(offset.clamp(-most, most)),
                     turn => turn,
