@@ -1,8 +1,8 @@
 //! Beside Lightning Stream, which neither reads nor writes deltas.
 
-use zonetide_agent::snapshot::{GENERATION, Meta, SnapshotName};
-use zonetide_agent::store::Store as _;
-use zonetide_agent::sync::dump;
+use zonetide_agent::snapshot::{GENERATION, Meta, Snapshot, SnapshotName};
+use zonetide_agent::store::{Store as _, spool};
+use zonetide_agent::sync::{dump, merge};
 
 use crate::server::{SECOND, Server, Watched};
 
@@ -72,4 +72,33 @@ async fn its_changes_arrive_as_ever() {
         a.receive().await;
         assert_eq!(a.content()["key"], n.to_string());
     }
+}
+
+#[tokio::test]
+async fn what_is_written_over_its_changes_is_later_in_its_eyes_too_though_the_clock_here_is_behind() {
+    let store = Watched::new();
+    let a = Server::new("a", &store);
+    let theirs = Server::new("theirs", &store);
+    a.begin().await;
+    theirs.set_clock(a.now() + 3_600 * SECOND);
+    theirs.write("key", "theirs");
+    store_as_lightning_stream(&theirs).await;
+    a.receive().await;
+    a.write("key", "of a");
+    // Its snapshot comes once more before ours is stored.
+    store_as_lightning_stream(&theirs).await;
+    a.receive().await;
+    a.send().await;
+    assert_eq!(a.content()["key"], "of a");
+    let ours = store
+        .snapshots()
+        .await
+        .into_iter()
+        .filter(|listed| listed.name.contains("__a__"));
+    let object = store
+        .get(&ours.last().unwrap().name, spool(&std::env::temp_dir()))
+        .await;
+    let mut snapshot = Snapshot::open(object.unwrap().unwrap()).unwrap();
+    merge(&theirs.env, &mut snapshot, 0).unwrap();
+    assert_eq!(theirs.content()["key"], "of a");
 }

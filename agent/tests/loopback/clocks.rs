@@ -83,8 +83,8 @@ impl Pair {
             );
             if round == "told" {
                 for node in [&mut self.a, &mut self.b] {
-                    node.agent.stop();
-                    node.agent.start().await;
+                    node.stop();
+                    node.start().await;
                 }
             }
         }
