@@ -243,12 +243,25 @@ impl Writer<'_> {
         deleted: bool,
         value: &[u8],
     ) -> Result<(), LmdbError> {
+        let txn_id = self.txn_id();
         let header = Header {
             timestamp,
-            txn_id: self.txn_id(),
+            txn_id,
             deleted,
-        }
-        .to_bytes();
+        };
+        self.put_with(dbi, key, header, value)
+    }
+
+    /// Writes an empty value under the header of an entry that another transaction wrote.
+    ///
+    /// # Errors
+    /// As [`Writer::put`].
+    pub fn put_header(&mut self, dbi: &Dbi, key: &[u8], header: Header) -> Result<(), LmdbError> {
+        self.put_with(dbi, key, header, b"")
+    }
+
+    fn put_with(&mut self, dbi: &Dbi, key: &[u8], header: Header, value: &[u8]) -> Result<(), LmdbError> {
+        let header = header.to_bytes();
         self.dirty = true;
         dbi.handle
             .put_reserved(&mut self.txn, key, header.len() + value.len(), |space| {

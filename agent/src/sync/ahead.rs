@@ -148,6 +148,31 @@ impl Notes<'_> {
         writer.put(&notes, &key, timestamp, false, b"")
     }
 
+    /// Notes an entry that was found to be ahead of the clock. A later note stays: what it is about was replaced.
+    pub(super) fn note_found(
+        &mut self,
+        writer: &mut Writer<'_>,
+        dbi: &str,
+        key: &[u8],
+        found: Header,
+    ) -> Result<(), LmdbError> {
+        let Some(key) = note_key(dbi, key) else {
+            return Ok(());
+        };
+        let notes = match &self.dbi {
+            Some(notes) => notes.clone(),
+            None => self.dbi.insert(writer.dbi(AHEAD_DBI)?).clone(),
+        };
+        let is_noted = writer
+            .get(&notes, &key)?
+            .is_some_and(|(note, _)| note.timestamp >= found.timestamp);
+        if is_noted {
+            return Ok(());
+        }
+        self.any = true;
+        writer.put_header(&notes, &key, found)
+    }
+
     /// Removes notes that the clock has passed: some of those that come after a key, and of the first ones. What PowerDNS wrote
     /// meanwhile stays noted until it has its time.
     pub(super) fn expire(&self, writer: &mut Writer<'_>, dbi: &str, key: &[u8]) -> Result<(), LmdbError> {

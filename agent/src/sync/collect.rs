@@ -39,6 +39,8 @@ pub(super) struct Collected {
     pub(super) few: Option<Vec<Written>>,
     /// What is left out because it has not got its time yet: with the one it has it would lose against what it replaced.
     pub(super) later: Vec<Later>,
+    /// The newest time of an entry that is not noted, ns since the epoch.
+    pub(super) newest: u64,
 }
 
 impl Collected {
@@ -106,6 +108,7 @@ struct Collector<'f> {
     writer: DeltaWriter<SpooledTempFile>,
     few: Option<Vec<Written>>,
     later: Vec<Later>,
+    newest: u64,
     bytes: usize,
 }
 
@@ -116,6 +119,7 @@ impl<'f> Collector<'f> {
             writer: DeltaWriter::new(spool(env.folder()), meta)?,
             few: Some(Vec::new()),
             later: Vec::new(),
+            newest: 0,
             bytes: 0,
         })
     }
@@ -142,6 +146,9 @@ impl<'f> Collector<'f> {
             self.later.push(Later { dbi, key, floor });
             return Ok(());
         }
+        if note.is_none_or(|note| note.txn_id != new.header.txn_id) {
+            self.newest = self.newest.max(new.header.timestamp);
+        }
         let entry = to_entry(change.key, new.header, new.value);
         self.writer.entry(change.dbi, &entry)?;
         self.bytes += entry.key.len() + entry.value.len();
@@ -164,6 +171,7 @@ impl<'f> Collector<'f> {
             entries,
             few: self.few,
             later: self.later,
+            newest: self.newest,
         })
     }
 }

@@ -154,6 +154,7 @@ impl Replica {
         let oldest_mark = self.sweep.map_or(0, |sweep| sweep.oldest_mark(self.now_ns()));
         let schemas = self.schemas.clone();
         let witness = self.witness.clone();
+        self.look_if_behind().await;
         let ahead = self.ahead();
         let instance = instance.to_owned();
         spawn_blocking(move || -> Result<Loaded, TransferError> {

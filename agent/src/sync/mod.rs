@@ -27,6 +27,7 @@ mod run;
 mod schema;
 mod send;
 pub mod serving;
+mod set_back;
 mod settle;
 mod state;
 mod sweeper;

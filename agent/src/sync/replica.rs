@@ -15,6 +15,7 @@ use super::ahead::Ahead;
 use super::limits::Limits;
 use super::peer::Peers;
 use super::schema::SchemaGuard;
+use super::set_back::Shown;
 use super::state::State;
 use super::sweeper::{Sweep, sweep};
 use super::trouble::Troubles;
@@ -99,6 +100,7 @@ pub struct Replica {
     /// The instance as object names show it.
     pub(super) own: String,
     clock: Clock,
+    pub(super) shown: Arc<Shown>,
     pub(super) schemas: Schemas,
     /// Why nothing was stored the last time, so that the log says it once.
     held: Mutex<Option<Hold>>,
@@ -122,6 +124,7 @@ impl Replica {
         origin: Origin,
         clock: Clock,
     ) -> Self {
+        let shown = Arc::default();
         Self {
             own: sanitize_instance(&origin.instance),
             env,
@@ -129,7 +132,8 @@ impl Replica {
             status,
             troubles: Troubles::default(),
             origin,
-            clock,
+            clock: Shown::watch(&shown, clock),
+            shown,
             schemas: Schemas::default(),
             held: Mutex::default(),
             sweep: None,

@@ -137,6 +137,7 @@ pub async fn run(
         serving.join(replica.clone());
     }
     let replica = replica.as_ref();
+    replica.look_at_the_clock().await;
     let replicating = async {
         if pace.once {
             return once(replica, &pace).await;

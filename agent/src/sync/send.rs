@@ -57,7 +57,7 @@ impl Replica {
 
     async fn store_changes(&self, force: bool) -> Result<bool, SyncError> {
         let last = self.env.last_txn_id();
-        self.let_go_of_old_states(last);
+        self.let_go_of_old_states(last).await;
         let (is_new, with_snapshot) = {
             let state = self.state();
             self.status.local_txn(last, state.synced_txn);
@@ -119,6 +119,7 @@ impl Replica {
     /// time while nobody else can have the turn.
     pub(super) async fn changes_for(&self, whom: Whom) -> Result<Changes, SyncError> {
         let turn = self.turn.lock().await;
+        self.look_if_behind().await;
         let now = self.now_ns();
         let (from, known, foreign) = {
             let state = self.state();
@@ -186,6 +187,11 @@ impl Replica {
                 txn: to.txn_id(),
                 reader: Some(to.clone()),
             };
+        }
+        // PowerDNS wrote it by this clock.
+        if collected.newest >= self.now_ns() {
+            self.shown.is_behind();
+            self.look_if_behind().await;
         }
         drop(turn);
         Ok(Changes {
@@ -330,20 +336,50 @@ impl Replica {
     }
 
     /// A state that cannot be stored for long is not kept for ever: its changes are then found by looking at every entry.
-    fn let_go_of_old_states(&self, last: u64) {
+    async fn let_go_of_old_states(&self, last: u64) {
+        let stored = {
+            let mut state = self.state();
+            let kept = state.limits.kept;
+            let is_old = |synced: &Synced| synced.reader.is_some() && last.saturating_sub(synced.txn) > kept;
+            if is_old(&state.told_last) {
+                state.told_last.reader = None;
+            }
+            if !is_old(&state.stored) {
+                return;
+            }
+            state.stored.clone()
+        };
+        let _turn = self.turn.lock().await;
+        self.settle_since(&stored).await;
         let mut state = self.state();
-        let kept = state.limits.kept;
-        let is_old = |synced: &Synced| synced.reader.is_some() && last.saturating_sub(synced.txn) > kept;
-        if is_old(&state.told_last) {
-            state.told_last.reader = None;
-        }
-        if is_old(&state.stored) {
+        if state.stored.txn == stored.txn {
             state.stored.reader = None;
             tracing::warn!(
-                database = %self.database(), transactions = last - state.stored.txn,
+                database = %self.database(), transactions = last - stored.txn,
                 "the state stored last is not kept any more, so that the file does not grow: the next delta costs a look at every entry"
             );
         }
+    }
+
+    /// What was put over an entry of a state gets its time, and what is ahead of the clock is noted, while the state tells. The
+    /// caller has the turn.
+    async fn settle_since(&self, from: &Synced) {
+        let (env, ahead, meta) = (
+            self.env.clone(),
+            self.ahead(),
+            self.meta(0, from.txn, self.now_ns()),
+        );
+        let (from, foreign) = (from.clone(), self.state().foreign.clone());
+        let settled = spawn_blocking(move || -> Result<(), TransferError> {
+            let to = newest_state(&env)?;
+            let collected = collect(&env, &from, &to, &foreign, &meta)?;
+            Ok(settle(&env, &ahead, &collected.later)?)
+        });
+        if let Ok(Err(error)) = settled.await {
+            tracing::warn!(database = %self.database(), %error, "cannot compare with the state stored last");
+        }
+        self.shown.is_behind();
+        self.look_if_behind().await;
     }
 }
 

@@ -85,7 +85,14 @@ impl Fleet {
             self.log.push("  there is nothing to delete".into());
             return;
         }
-        let new: Version = (of.clock.now(), value.is_none(), value.unwrap_or_default());
+        let now = of.clock.now();
+        if matches!(place.process, Process::Down) && now <= of.shown {
+            self.log
+                .push("  a PowerDNS with a clock that was set back waits for its agent".into());
+            return;
+        }
+        of.shown = of.shown.max(now);
+        let new: Version = (now, value.is_none(), value.unwrap_or_default());
         place
             .env
             .write::<(), LmdbError>(|writer| {
@@ -177,7 +184,9 @@ impl Fleet {
             self.pass(1);
             let clock = self.servers[server].clock.now();
             self.waits_for_hours |= clock <= self.wire.newest(&self.servers[server].name);
-            self.servers[server].start(&self.bucket, &self.wire, &others, self.limits);
+            self.servers[server]
+                .start(&self.bucket, &self.wire, &others, self.limits)
+                .await;
         }
         let of = &mut self.servers[server];
         let clock = of.clock.now();

@@ -224,6 +224,8 @@ pub(crate) struct Server {
     pub(crate) hushed: Arc<AtomicBool>,
     /// Its PowerDNS and its agent have the same.
     pub(crate) clock: Clock,
+    /// The latest that it showed since the agents started.
+    pub(crate) shown: u64,
     guard: Arc<SchemaGuard>,
     /// None while the server is gone.
     pub(crate) databases: Vec<Database>,
@@ -244,6 +246,7 @@ impl Server {
             cut: Arc::default(),
             hushed: Arc::default(),
             clock: Clock::new(time, clocks.go_back),
+            shown: 0,
             guard: Arc::default(),
             databases: databases.iter().copied().map(Database::new).collect(),
             memories: Vec::new(),
@@ -251,7 +254,7 @@ impl Server {
     }
 
     /// The agents start, and know nothing.
-    pub(crate) fn start(
+    pub(crate) async fn start(
         &mut self,
         bucket: &Arc<Bucket>,
         wire: &Arc<Wire>,
@@ -259,6 +262,7 @@ impl Server {
         limits: Limits,
     ) {
         self.guard = Arc::default();
+        self.shown = self.clock.now();
         for (index, database) in self.databases.iter_mut().enumerate() {
             let origin = Origin {
                 database: database.name.into(),
@@ -303,6 +307,7 @@ impl Server {
             if self.setup.retires {
                 cleaner.retire(others.iter().cloned().collect());
             }
+            replica.look_at_the_clock().await;
             let agent = Agent {
                 replica: Arc::new(replica),
                 cleaner: Arc::new(Mutex::new(cleaner)),

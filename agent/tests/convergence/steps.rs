@@ -356,7 +356,9 @@ impl Fleet {
                     turn => turn,
                 };
                 if most > 0 {
-                    self.servers[server % servers].clock.turn(turn);
+                    let of = &mut self.servers[server % servers];
+                    of.shown = of.shown.max(of.clock.now());
+                    of.clock.turn(turn);
                 }
             }
             Step::Pass(time) => self.pass(time),

@@ -1,0 +1,140 @@
+//! A clock that was set back leaves entries ahead of it that no merge had to note ([`super::ahead`]). They are noted as soon as that is
+//! seen, and when an agent starts, for it may have happened before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::task::spawn_blocking;
+
+use super::ahead::Ahead;
+use super::replica::{Clock, Replica};
+use crate::lmdb::header::Header;
+use crate::lmdb::{Dbi, Environment, LmdbError};
+use crate::snapshot::is_private_dbi;
+
+/// Most entries that are noted in one transaction, for PowerDNS waits for it.
+const BATCH: usize = 5_000;
+
+/// What a clock showed.
+pub(super) struct Shown {
+    /// The latest time since the database was looked at.
+    latest: AtomicU64,
+    /// The clock may show an earlier time than the database has.
+    behind: AtomicBool,
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self {
+            latest: AtomicU64::new(0),
+            behind: AtomicBool::new(true),
+        }
+    }
+}
+
+impl Shown {
+    /// The same clock, of which it is known what it showed.
+    pub(super) fn watch(shown: &Arc<Self>, clock: Clock) -> Clock {
+        let shown = shown.clone();
+        Arc::new(move || {
+            let now = clock();
+            if shown.latest.fetch_max(now, Ordering::Relaxed) > now {
+                shown.is_behind();
+            }
+            now
+        })
+    }
+
+    /// The clock shows an earlier time than something that was written by it.
+    pub(super) fn is_behind(&self) {
+        self.behind.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Replica {
+    /// Notes what is ahead of the clock if that was set back, or may have been while no agent ran.
+    pub async fn look_at_the_clock(&self) {
+        let _turn = self.turn.lock().await;
+        self.look_if_behind().await;
+    }
+
+    /// The same; the caller has the turn.
+    pub(super) async fn look_if_behind(&self) {
+        self.now_ns();
+        if !self.shown.behind.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        self.shown.latest.store(0, Ordering::Relaxed);
+        let (env, ahead, now) = (self.env.clone(), self.ahead(), self.now_ns());
+        match spawn_blocking(move || note_all(&env, &ahead, now)).await {
+            Ok(Ok(txn_ids)) => self.absorb(&txn_ids),
+            Ok(Err(error)) => {
+                self.shown.is_behind();
+                tracing::warn!(database = %self.database(), %error, "cannot note what is ahead of the clock");
+            }
+            Err(_) => self.shown.is_behind(),
+        }
+    }
+}
+
+/// Notes all entries with this time or a later one, and returns the transactions of that.
+fn note_all(env: &Environment, ahead: &Ahead, now: u64) -> Result<Vec<u64>, LmdbError> {
+    let mut txn_ids = Vec::new();
+    let reader = env.begin_read()?;
+    let dbis = reader.dbis()?;
+    reader.finish()?;
+    for dbi in dbis.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
+        let mut from = Vec::new();
+        loop {
+            let found = later_than(env, dbi, &from, now)?;
+            let mut writer = env.begin_write()?;
+            let mut notes = ahead.notes(&writer)?;
+            for (key, header) in &found {
+                // PowerDNS may have put something over it since: that is later.
+                notes.note_found(&mut writer, &dbi.name, key, *header)?;
+            }
+            txn_ids.extend(writer.commit()?);
+            match found.into_iter().next_back() {
+                Some((last, _)) => from = last,
+                None => break,
+            }
+        }
+    }
+    Ok(txn_ids)
+}
+
+/// The first entries after `from` with this time or a later one.
+fn later_than(
+    env: &Environment,
+    dbi: &Dbi,
+    from: &[u8],
+    now: u64,
+) -> Result<Vec<(Vec<u8>, Header)>, LmdbError> {
+    /// Ends the walk early.
+    enum Stop {
+        Full,
+        Failed(LmdbError),
+    }
+    impl From<LmdbError> for Stop {
+        fn from(error: LmdbError) -> Self {
+            Self::Failed(error)
+        }
+    }
+    let mut found = Vec::new();
+    let walked = env.read(|reader| {
+        reader.for_each_after(dbi, from, |key, header, _| {
+            if header.timestamp >= now {
+                found.push((key.to_vec(), header));
+            }
+            if found.len() < BATCH {
+                Ok(())
+            } else {
+                Err(Stop::Full)
+            }
+        })
+    });
+    match walked {
+        Ok(()) | Err(Stop::Full) => Ok(found),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
