@@ -27,8 +27,8 @@ const LOOKED_AT: usize = 64;
 pub struct Ahead {
     clock: Clock,
     /// The state that was collected last, and the transactions since then that are none of PowerDNS'.
-    kept: Option<Arc<KeptReader>>,
-    foreign: BTreeSet<u64>,
+    pub(super) kept: Option<Arc<KeptReader>>,
+    pub(super) foreign: BTreeSet<u64>,
 }
 
 impl Ahead {

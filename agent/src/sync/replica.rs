@@ -189,11 +189,7 @@ impl Replica {
     /// What tells which of two writes here is the later one. Good for whoever has the turn.
     pub(super) fn ahead(&self) -> Ahead {
         let state = self.state();
-        let newest = [&state.told, &state.stored]
-            .into_iter()
-            .filter_map(|synced| synced.reader.clone())
-            .max_by_key(|reader| reader.txn_id());
-        Ahead::new(self.clock.clone()).since(newest, state.foreign.clone())
+        Ahead::new(self.clock.clone()).since(state.kept(), state.foreign.clone())
     }
 
     /// All instances seen at the first listing are merged, or have nothing that could be.

@@ -9,7 +9,7 @@ use super::SyncError;
 use super::collect::{Collected, Synced, collect};
 use super::dump::{TransferError, dump};
 use super::replica::Replica;
-use super::settle::{settle, settle_all};
+use super::settle::{settle, settle_all, settle_since};
 use super::state::SinceSnapshot;
 use crate::lmdb::{Environment, KeptReader, LmdbError};
 use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, SnapshotName};
@@ -136,6 +136,9 @@ impl Replica {
             let known = told.and_then(|told| told.reader);
             if start.reader.is_none() {
                 settle_all(&env, &ahead)?;
+                if let Some(kept) = &ahead.kept {
+                    settle_since(&env, &ahead, kept)?;
+                }
             }
             let collect = |to: &KeptReader| {
                 let mut meta = meta.clone();
@@ -334,57 +337,10 @@ impl Replica {
             state.known.reached(&self.own, time);
         }
     }
-
-    /// A state that cannot be stored for long is not kept for ever: its changes are then found by looking at every entry.
-    async fn let_go_of_old_states(&self, last: u64) {
-        let stored = {
-            let mut state = self.state();
-            let kept = state.limits.kept;
-            let is_old = |synced: &Synced| synced.reader.is_some() && last.saturating_sub(synced.txn) > kept;
-            if is_old(&state.told_last) {
-                state.told_last.reader = None;
-            }
-            if !is_old(&state.stored) {
-                return;
-            }
-            state.stored.clone()
-        };
-        let _turn = self.turn.lock().await;
-        self.settle_since(&stored).await;
-        let mut state = self.state();
-        if state.stored.txn == stored.txn {
-            state.stored.reader = None;
-            tracing::warn!(
-                database = %self.database(), transactions = last - stored.txn,
-                "the state stored last is not kept any more, so that the file does not grow: the next delta costs a look at every entry"
-            );
-        }
-    }
-
-    /// What was put over an entry of a state gets its time, and what is ahead of the clock is noted, while the state tells. The
-    /// caller has the turn.
-    async fn settle_since(&self, from: &Synced) {
-        let (env, ahead, meta) = (
-            self.env.clone(),
-            self.ahead(),
-            self.meta(0, from.txn, self.now_ns()),
-        );
-        let (from, foreign) = (from.clone(), self.state().foreign.clone());
-        let settled = spawn_blocking(move || -> Result<(), TransferError> {
-            let to = newest_state(&env)?;
-            let collected = collect(&env, &from, &to, &foreign, &meta)?;
-            Ok(settle(&env, &ahead, &collected.later)?)
-        });
-        if let Ok(Err(error)) = settled.await {
-            tracing::warn!(database = %self.database(), %error, "cannot compare with the state stored last");
-        }
-        self.shown.is_behind();
-        self.look_if_behind().await;
-    }
 }
 
 /// Keeps the state that was committed last. LMDB tells of a transaction a few milliseconds before a reader gets its result.
-fn newest_state(env: &Arc<Environment>) -> Result<KeptReader, LmdbError> {
+pub(super) fn newest_state(env: &Arc<Environment>) -> Result<KeptReader, LmdbError> {
     let last = env.last_txn_id();
     for _ in 0..PATIENCE {
         let reader = env.keep_reader()?;

@@ -8,8 +8,10 @@ use tokio::task::spawn_blocking;
 
 use super::ahead::Ahead;
 use super::replica::{Clock, Replica};
+use super::settle::settle_since;
+use super::state::State;
 use crate::lmdb::header::Header;
-use crate::lmdb::{Dbi, Environment, LmdbError};
+use crate::lmdb::{Dbi, Environment, KeptReader, LmdbError};
 use crate::snapshot::is_private_dbi;
 
 /// Most entries that are noted in one transaction, for PowerDNS waits for it.
@@ -65,6 +67,9 @@ impl Replica {
             return;
         }
         self.shown.latest.store(0, Ordering::Relaxed);
+        if self.state().kept().is_none() {
+            self.keep_a_state().await;
+        }
         let (env, ahead, now) = (self.env.clone(), self.ahead(), self.now_ns());
         match spawn_blocking(move || note_all(&env, &ahead, now)).await {
             Ok(Ok(txn_ids)) => self.absorb(&txn_ids),
@@ -74,6 +79,62 @@ impl Replica {
             }
             Err(_) => self.shown.is_behind(),
         }
+    }
+
+    /// A state that cannot be stored for long is not kept for ever: its changes are then found by looking at every entry.
+    pub(super) async fn let_go_of_old_states(&self, last: u64) {
+        let is_old = |state: &State, txn: u64| last.saturating_sub(txn) > state.limits.kept;
+        let newest_is_old = {
+            let mut state = self.state();
+            let newest = state.kept().map_or(last, |kept| kept.txn_id());
+            // The others tell as much.
+            state.settled.take_if(|settled| settled.txn_id() < newest);
+            is_old(&state, newest)
+        };
+        if newest_is_old {
+            let _turn = self.turn.lock().await;
+            self.keep_a_state().await;
+        }
+        let mut state = self.state();
+        if is_old(&state, state.told_last.txn) {
+            state.told_last.reader = None;
+        }
+        if state.stored.reader.is_some() && is_old(&state, state.stored.txn) {
+            state.stored.reader = None;
+            tracing::warn!(
+                database = %self.database(), transactions = last - state.stored.txn,
+                "the state stored last is not kept any more, so that the file does not grow: the next delta costs a look at every entry"
+            );
+        }
+    }
+
+    /// Keeps the present state, by which it is seen what PowerDNS puts over its entries, once what it put over those of the one kept
+    /// before has its time. The caller has the turn.
+    async fn keep_a_state(&self) {
+        let (env, ahead) = (self.env.clone(), self.ahead());
+        let settled = spawn_blocking(move || match &ahead.kept {
+            Some(kept) => settle_since(&env, &ahead, kept),
+            None => Ok(env.keep_reader()?),
+        });
+        match settled.await {
+            Ok(Ok(reader)) => self.state().settled = Some(Arc::new(reader)),
+            Ok(Err(error)) => {
+                tracing::warn!(database = %self.database(), %error, "the state before is not kept any more");
+                self.state().settled = None;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl State {
+    /// The newest state that is kept.
+    pub(super) fn kept(&self) -> Option<Arc<KeptReader>> {
+        [&self.told, &self.told_last, &self.stored]
+            .into_iter()
+            .filter_map(|synced| synced.reader.clone())
+            .chain(self.settled.clone())
+            .max_by_key(|reader| reader.txn_id())
     }
 }
 

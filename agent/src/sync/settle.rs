@@ -1,9 +1,12 @@
 //! Giving later writes of PowerDNS' their later times, before others are told of them.
 
+use std::sync::Arc;
+
 use super::ahead::{Ahead, after, pending};
-use super::dump::to_entry;
-use crate::lmdb::{Environment, LmdbError};
-use crate::snapshot::Entry;
+use super::dump::{TransferError, to_entry};
+use super::send::newest_state;
+use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind};
+use crate::snapshot::{Entry, is_private_dbi};
 
 /// Most entries that are written in one transaction, for PowerDNS waits for it.
 const BATCH: usize = 5_000;
@@ -61,4 +64,40 @@ pub(super) fn settle_all(env: &Environment, ahead: &Ahead) -> Result<(), LmdbErr
         })
     })?;
     settle(env, ahead, &later)
+}
+
+/// The same for what was put over entries of a state. Returns a later one, after which nothing was looked at.
+///
+/// # Errors
+/// Those of LMDB.
+pub(super) fn settle_since(
+    env: &Arc<Environment>,
+    ahead: &Ahead,
+    kept: &KeptReader,
+) -> Result<KeptReader, TransferError> {
+    let to = newest_state(env)?;
+    let mut later = Vec::new();
+    let walked = to.changes_since::<TransferError>(kept, |change| {
+        if let (Some(new), Some(old)) = (change.new, change.old)
+            && !is_private_dbi(change.dbi)
+            && !ahead.foreign.contains(&new.header.txn_id)
+            && new.header.timestamp <= old.header.timestamp
+        {
+            let (dbi, key) = (change.dbi.to_owned(), change.key.to_vec());
+            let floor = old.header.timestamp;
+            later.push(Later { dbi, key, floor });
+        }
+        Ok(())
+    });
+    match walked {
+        Ok(_) => settle(env, ahead, &later)?,
+        Err(TransferError::Lmdb(LmdbError {
+            kind: kind @ LmdbErrorKind::Page { .. },
+            ..
+        })) => {
+            tracing::warn!(path = %env.path().display(), error = %kind, "cannot compare pages");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(to)
 }

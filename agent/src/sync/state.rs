@@ -1,6 +1,7 @@
 //! What a replica knows of its database and of the store: pure, and changed under one lock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -10,6 +11,7 @@ use super::limits::Limits;
 use super::namesake::Namesake;
 use super::plan::{Knowledge, Listing};
 use super::reach::Reach;
+use crate::lmdb::KeptReader;
 use crate::snapshot::{DeltaName, SnapshotName};
 use crate::store::Skew;
 
@@ -55,6 +57,8 @@ pub(super) struct State {
     pub(super) told: Synced,
     /// The one that they were told of before they were told nothing any more, until the next snapshot is stored.
     pub(super) told_last: Synced,
+    /// A state like these where neither is kept: what was put over its entries is seen.
+    pub(super) settled: Option<Arc<KeptReader>>,
     /// How many reasons for a snapshot there were when `told` began; `None`: nothing was known of the own objects then.
     pub(super) told_since: Option<u64>,
     pub(super) reach: Reach,
@@ -127,6 +131,8 @@ impl State {
             (_, 0) => self.stored.txn,
             _ => self.stored.txn.min(self.told.txn),
         };
+        let settled = self.settled.as_ref().map_or(u64::MAX, |settled| settled.txn_id());
+        let basis = basis.min(settled);
         self.foreign = self.foreign.split_off(&(basis + 1));
         while self.foreign.len() > self.limits.foreign {
             self.foreign.pop_first();
@@ -256,6 +262,7 @@ impl State {
 
     /// Nothing is known of own objects in the store.
     pub(super) fn forget_own(&mut self) {
+        self.settled = self.kept();
         self.synced_txn = 0;
         self.stored = Synced::default();
         self.since_snapshot = SinceSnapshot::default();
