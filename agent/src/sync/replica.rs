@@ -193,7 +193,9 @@ impl Replica {
             .into_iter()
             .filter_map(|synced| synced.reader.clone())
             .max_by_key(|reader| reader.txn_id());
-        Ahead::new(self.clock.clone()).since(newest, state.foreign.clone())
+        let since = newest.as_ref().map_or(u64::MAX, |reader| reader.txn_id());
+        let foreign = state.foreign.iter().rev().take_while(|txn| **txn > since);
+        Ahead::new(self.clock.clone()).since(newest, foreign.copied().collect())
     }
 
     /// All instances seen at the first listing are merged, or have nothing that could be.
