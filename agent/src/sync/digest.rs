@@ -164,7 +164,7 @@ impl Replica {
             return;
         }
         let Some(awaited) = &state.awaited else { return };
-        if state.known.has_all_of(awaited, &state.listing, &state.deltas) {
+        if state.refill.is_none() && state.known.has_all_of(awaited, &state.listing, &state.deltas) {
             state.ready = true;
             self.status.set_ready();
             tracing::info!(database = %self.database(), instances = awaited.len(), "all instances are merged");

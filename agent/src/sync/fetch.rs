@@ -5,7 +5,7 @@ use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::dump::TransferError;
-use super::load::{Merged, merge_and_tell};
+use super::load::{Merged, Terms, merge_and_tell};
 use super::plan::Next;
 use super::replica::Replica;
 use super::schema::schema_of_snapshot;
@@ -151,7 +151,8 @@ impl Replica {
         newest: bool,
     ) -> Result<Result<Loaded, TransferError>, SyncError> {
         let env = self.env.clone();
-        let oldest_mark = self.sweep.map_or(0, |sweep| sweep.oldest_mark(self.now_ns()));
+        let oldest_mark = self.oldest_mark();
+        let confirm = self.state().refill.map(|refill| refill.newest);
         let schemas = self.schemas.clone();
         let witness = self.witness.clone();
         self.look_if_behind().await;
@@ -176,7 +177,16 @@ impl Replica {
                 let outcome = Err(said);
                 return Ok(Loaded { meta, outcome });
             }
-            let merged = merge_and_tell(&env, &mut snapshot, oldest_mark, &ahead, witness.as_ref())?;
+            let merged = merge_and_tell(
+                &env,
+                &mut snapshot,
+                &Terms {
+                    oldest_mark,
+                    ahead: &ahead,
+                    confirm,
+                },
+                witness.as_ref(),
+            )?;
             if schemas.main {
                 // An empty database has the schema of the first snapshot that is merged into it.
                 schemas.guard.look_again()?;

@@ -44,7 +44,22 @@ pub struct Merged {
 /// # Errors
 /// Those of LMDB. Batches that were written before stay; merging again is harmless.
 pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Result<Merged, TransferError> {
-    merge_and_tell(env, snapshot, oldest_mark, &Ahead::alone(), &|_| {})
+    let terms = Terms {
+        oldest_mark,
+        ahead: &Ahead::alone(),
+        confirm: None,
+    };
+    merge_and_tell(env, snapshot, &terms, &|_| {})
+}
+
+/// What a merge goes by, besides the entries' times.
+pub(super) struct Terms<'a> {
+    /// Marks older than this that the database does not know are left out, ns since the epoch.
+    pub(super) oldest_mark: u64,
+    pub(super) ahead: &'a Ahead,
+    /// An entry that is here already, written by a transaction up to this one, is written once more: so it is known that
+    /// others have it.
+    pub(super) confirm: Option<u64>,
 }
 
 /// The same in a database that PowerDNS writes to. `touch` is called after each commit with what it touched, so that a merge that
@@ -52,11 +67,10 @@ pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Re
 ///
 /// # Errors
 /// Those of [`merge`].
-pub fn merge_and_tell(
+pub(super) fn merge_and_tell(
     env: &Environment,
     snapshot: &mut Snapshot,
-    oldest_mark: u64,
-    ahead: &Ahead,
+    terms: &Terms<'_>,
     touch: &dyn Fn(Touched),
 ) -> Result<Merged, TransferError> {
     let names: Vec<_> = snapshot
@@ -68,8 +82,7 @@ pub fn merge_and_tell(
     let mut merger = Merger {
         env,
         touch,
-        oldest_mark,
-        ahead,
+        terms,
         dbis: HashMap::new(),
         missing: names
             .iter()
@@ -77,7 +90,7 @@ pub fn merge_and_tell(
             .cloned()
             .collect(),
         reader: None,
-        filler: Filler::new(env, ahead),
+        filler: Filler::new(env, terms.ahead),
         current: Current::default(),
         batch: Batch::default(),
         merged: Merged::default(),
@@ -95,8 +108,7 @@ pub fn merge_and_tell(
 struct Merger<'e> {
     env: &'e Environment,
     touch: &'e dyn Fn(Touched),
-    oldest_mark: u64,
-    ahead: &'e Ahead,
+    terms: &'e Terms<'e>,
     /// DBIs opened so far; `None` for those that do not exist yet.
     dbis: HashMap<String, Option<Dbi>>,
     /// DBIs that must exist at the end, even if they have no entries.
@@ -124,7 +136,7 @@ impl Merger<'_> {
             self.turn_to(dbi)?;
         }
         if let Some(filled) = &self.current.filled {
-            if incoming.deleted && incoming.timestamp < self.oldest_mark {
+            if incoming.deleted && incoming.timestamp < self.terms.oldest_mark {
                 return Ok(());
             }
             if let Filled::Yes = self.filler.take(filled, incoming)? {
@@ -146,8 +158,11 @@ impl Merger<'_> {
             _ => None,
         };
         let won = match local {
-            Some((header, value)) => wins(dbi, incoming, &to_entry(incoming.key, header, value)),
-            None => !incoming.deleted || incoming.timestamp >= self.oldest_mark,
+            Some((header, value)) => {
+                let local = to_entry(incoming.key, header, value);
+                wins(dbi, incoming, &local) || self.terms.confirms(incoming, &local, header.txn_id)
+            }
+            None => !incoming.deleted || incoming.timestamp >= self.terms.oldest_mark,
         };
         if won {
             self.batch.push(dbi, incoming);
@@ -206,7 +221,7 @@ impl Merger<'_> {
             reader.finish()?;
         }
         let mut writer = self.env.begin_write()?;
-        let mut notes = self.ahead.notes(&writer)?;
+        let mut notes = self.terms.ahead.notes(&writer)?;
         let mut touched = Touched::default();
         for (dbi, entry) in self.batch.iter() {
             let handle = match self.dbis.get(dbi) {
@@ -217,13 +232,20 @@ impl Merger<'_> {
                     handle
                 }
             };
-            let old = match writer.get(&handle, entry.key)? {
-                Some((header, value)) => Some(Entry {
-                    timestamp: notes.time_of(&writer, dbi, entry.key, header)?,
-                    ..to_entry(entry.key, header, value)
-                }),
-                None => None,
+            let (old, txn_id) = match writer.get(&handle, entry.key)? {
+                Some((header, value)) => {
+                    let timestamp = notes.time_of(&writer, dbi, entry.key, header)?;
+                    let old = to_entry(entry.key, header, value);
+                    (Some(Entry { timestamp, ..old }), header.txn_id)
+                }
+                None => (None, 0),
             };
+            if let Some(old) = &old
+                && self.terms.confirms(&entry, old, txn_id)
+            {
+                notes.put(&mut writer, &handle, &entry)?;
+                continue;
+            }
             if old.as_ref().is_none_or(|old| wins(dbi, &entry, old)) {
                 touched.note(&Change {
                     dbi,
@@ -274,6 +296,13 @@ impl Merger<'_> {
         self.merged.txn_ids.sort_unstable();
         self.merged.committing += self.filler.committing;
         Ok(self.merged)
+    }
+}
+
+impl Terms<'_> {
+    /// True if what is here, written by this transaction, is to be known as what others have.
+    fn confirms(&self, incoming: &Entry<'_>, local: &Entry<'_>, txn_id: u64) -> bool {
+        self.confirm.is_some_and(|last| txn_id <= last) && incoming == local
     }
 }
 

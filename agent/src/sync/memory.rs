@@ -66,6 +66,10 @@ impl Replica {
         for (instance, schema) in memory.schemas {
             self.schemas.guard.judge(&instance, schema, true);
         }
+        if self.was_away(memory.txn) {
+            // What is known of all the others' objects is of no use: each entry of theirs is to be seen again.
+            return;
+        }
         let mut state = self.state();
         state.known.have = memory.have;
         state.known.read = memory.read;

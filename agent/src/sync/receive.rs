@@ -18,6 +18,14 @@ impl Replica {
     /// [`SyncError`] when the store or the database fails; everything merged before stays merged. An object that
     /// does not decode is no error: it is reported, and does not count.
     pub async fn receive(&self) -> Result<Received, SyncError> {
+        let began = self.now_ns();
+        self.look_whether_it_was_away();
+        let received = self.receive_everything().await;
+        self.note_look(&received, began);
+        received
+    }
+
+    async fn receive_everything(&self) -> Result<Received, SyncError> {
         let looked = self.look_at_everything().await;
         // A refusal tells the time as well.
         self.compare_clocks();
@@ -25,8 +33,9 @@ impl Replica {
         let failure = self.merge_a_namesake().await.err();
         self.look_at_schemas().await?;
         let (received, later) = self.load_all().await;
+        let refilled = self.end_refilling().await.err();
         self.conclude();
-        match failure.or(later) {
+        match failure.or(later).or(refilled) {
             Some(error) => Err(error),
             None => {
                 self.status.loaded();
@@ -40,6 +49,13 @@ impl Replica {
     /// # Errors
     /// As [`Replica::receive`].
     pub async fn receive_news(&self) -> Result<Received, SyncError> {
+        let began = self.now_ns();
+        let received = self.receive_what_is_new().await;
+        self.note_look(&received, began);
+        received
+    }
+
+    async fn receive_what_is_new(&self) -> Result<Received, SyncError> {
         let looked = self.look_at_news().await;
         self.compare_clocks();
         looked?;

@@ -53,6 +53,10 @@ pub enum Hold {
     #[error("the instance's own snapshots are not merged yet")]
     OwnNotMerged,
     #[error(
+        "the database was away for longer than deletion marks are kept, and is not compared with all others yet"
+    )]
+    Refilling,
+    #[error(
         "another agent writes under this instance's name, {name} is not ours: give each its own `instance`; \
          nothing is stored until it is quiet for five minutes"
     )]
@@ -189,7 +193,10 @@ impl Replica {
     /// What tells which of two writes here is the later one. Good for whoever has the turn.
     pub(super) fn ahead(&self) -> Ahead {
         let state = self.state();
-        Ahead::new(self.clock.clone()).since(state.kept(), state.foreign.clone())
+        let newest = state.kept();
+        let since = newest.as_ref().map_or(u64::MAX, |reader| reader.txn_id());
+        let foreign = state.foreign.iter().rev().take_while(|txn| **txn > since);
+        Ahead::new(self.clock.clone()).since(newest, foreign.copied().collect())
     }
 
     /// All instances seen at the first listing are merged, or have nothing that could be.
@@ -282,9 +289,10 @@ impl Replica {
     /// [`SyncError::Sweep`]; the next sweep goes on.
     pub async fn sweep(&self) -> Result<u64, SyncError> {
         let Some(rules) = self.sweep else { return Ok(0) };
-        let (env, now_ns) = (self.env.clone(), self.now_ns());
+        let needed = self.state().marks_needed_since();
+        let (env, cutoff) = (self.env.clone(), rules.cutoff(self.now_ns()).min(needed));
         let turn = self.turn.lock().await;
-        let swept = spawn_blocking(move || sweep(&env, &rules, now_ns))
+        let swept = spawn_blocking(move || sweep(&env, &rules, cutoff))
             .await
             .map_err(|_| SyncError::Crashed("removing old deletion marks"))?
             .map_err(SyncError::Sweep)?;
@@ -295,10 +303,25 @@ impl Replica {
         Ok(swept.removed)
     }
 
+    /// The time in ns since the epoch before which a mark is not taken that is not known here.
+    pub(super) fn oldest_mark(&self) -> u64 {
+        self.sweep.map_or(0, |sweep| {
+            let needed = self.state().marks_needed_since();
+            sweep.oldest_mark(self.now_ns()).min(needed)
+        })
+    }
+
     /// Why nothing may be stored now, if so.
     pub fn hold(&self) -> Option<Hold> {
-        if !self.state().own_merged {
+        let (own_merged, refill) = {
+            let state = self.state();
+            (state.own_merged, state.refill)
+        };
+        if !own_merged {
             return Some(Hold::OwnNotMerged);
+        }
+        if refill.is_some() {
+            return Some(Hold::Refilling);
         }
         self.hold_by_others()
     }
@@ -320,7 +343,7 @@ impl Replica {
         if last.as_ref() != hold {
             match hold {
                 // The namesake's snapshots are in the log already, and the start is no trouble.
-                Some(Hold::Namesake { .. } | Hold::OwnNotMerged) | None => {}
+                Some(Hold::Namesake { .. } | Hold::OwnNotMerged | Hold::Refilling) | None => {}
                 Some(hold) => {
                     tracing::error!(database = %self.database(), "nothing is stored: {hold}");
                 }
@@ -331,7 +354,7 @@ impl Replica {
         let raised = match hold {
             Some(hold @ Hold::Namesake { .. }) => Some(("namesake", hold)),
             Some(hold @ Hold::OtherSchema { .. }) => Some(("other_schema", hold)),
-            Some(Hold::OwnNotMerged) | None => None,
+            Some(Hold::OwnNotMerged | Hold::Refilling) | None => None,
         };
         for condition in ["namesake", "other_schema"] {
             match raised {

@@ -204,13 +204,11 @@ async fn receiving(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(
         news.mark_unchanged();
         let cadence = replica.cadence(pace.storage_poll);
         let whole = last_whole.is_none_or(|last| last.elapsed() >= cadence.whole);
-        let began = replica.now_ns();
         let received = if whole {
             replica.receive().await
         } else {
             replica.receive_news().await
         };
-        replica.note_look(&received, began);
         // Later on an instance that the main database cannot judge is no reason to hurry.
         let waiting = matches!(received, Ok(Received::Waiting)) && !replica.is_ready();
         match received {

@@ -11,6 +11,7 @@ use super::limits::Limits;
 use super::namesake::Namesake;
 use super::plan::{Knowledge, Listing};
 use super::reach::Reach;
+use super::refill::Refill;
 use crate::lmdb::KeptReader;
 use crate::snapshot::{DeltaName, SnapshotName};
 use crate::store::Skew;
@@ -24,6 +25,8 @@ const SILENT: u64 = 2 * 4 * 3_600_000_000_000;
 const PATIENCE: u64 = 60_000_000_000;
 /// States of an instance that are kept in mind until they are seen in the store.
 const MOST_HEARD: usize = 10_000;
+/// How long before a snapshot others may have deleted something that its instance had not heard of yet, ns.
+const LATE: u64 = 24 * 3_600_000_000_000;
 /// Deltas since the last snapshot, in bytes, may become this much of its size.
 const SHARE: u64 = 2;
 
@@ -92,6 +95,8 @@ pub(super) struct State {
     pub(super) given_back: u64,
     /// What was known before the last start is not compared with the store yet.
     pub(super) resumed: bool,
+    /// The database was away for so long that others may have removed marks which it has never seen.
+    pub(super) refill: Option<Refill>,
     /// The difference from the store's clock that was warned of, while it lasts.
     pub(super) skew_told: Option<Skew>,
     /// Instances whose snapshots are Lightning Stream's own: they read no deltas.
@@ -167,6 +172,18 @@ impl State {
         self.lightning_stream
             .iter()
             .any(|instance| instance != own && self.last_sign(instance) > now.saturating_sub(SILENT))
+    }
+
+    /// Marks from this time on, ns since the epoch, are needed against what the oldest of the snapshots says that may be read: what
+    /// was deleted since is live in it, and some of what was deleted shortly before.
+    pub(super) fn marks_needed_since(&self) -> u64 {
+        if self.awaited.is_none() {
+            return 0;
+        }
+        let newest = |instance: &String| self.known.newest(&self.listing, instance);
+        let newest = self.listing.keys().filter_map(newest);
+        let oldest = newest.map(SnapshotName::timestamp).min();
+        oldest.map_or(u64::MAX, |oldest| oldest.saturating_sub(LATE))
     }
 
     /// The time of the newest object of an instance in the store, ns since the epoch.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, Environment, LmdbError, LmdbErrorKind};
 use crate::snapshot::is_private_dbi;
 
@@ -22,9 +23,20 @@ pub struct Sweep {
 }
 
 impl Sweep {
+    /// The time in ns since the epoch before which marks are removed.
+    pub fn cutoff(&self, now_ns: u64) -> u64 {
+        before(now_ns, self.retention)
+    }
+
     /// The time in ns since the epoch before which a mark in a snapshot is not taken.
     pub fn oldest_mark(&self, now_ns: u64) -> u64 {
         before(now_ns, self.load_cutoff)
+    }
+
+    /// Whether others may have removed marks that a database has never seen which was last in sync at this time, ns since the epoch.
+    /// All are a tenth of the retention apart at most: by their clocks, and by what a server learns late.
+    pub(super) fn outlives(&self, in_sync: u64, now_ns: u64) -> bool {
+        in_sync < before(now_ns, self.retention / 10 * 9)
     }
 }
 
@@ -40,12 +52,25 @@ pub struct Swept {
     pub txn_ids: Vec<u64>,
 }
 
-/// Removes all marks older than the retention. `now_ns` is the time in ns since the epoch.
+/// Removes all marks older than `cutoff`, ns since the epoch.
 ///
 /// # Errors
 /// Those of LMDB; what was removed before stays removed.
-pub fn sweep(env: &Environment, sweep: &Sweep, now_ns: u64) -> Result<Swept, LmdbError> {
-    let cutoff = before(now_ns, sweep.retention);
+pub fn sweep(env: &Environment, sweep: &Sweep, cutoff: u64) -> Result<Swept, LmdbError> {
+    remove_all(env, sweep, |_, header| {
+        header.deleted && header.timestamp < cutoff
+    })
+}
+
+/// Removes all entries of which `goes` says so by their DBI and header.
+///
+/// # Errors
+/// Those of LMDB; what was removed before stays removed.
+pub(super) fn remove_all(
+    env: &Environment,
+    sweep: &Sweep,
+    goes: impl Fn(&str, &Header) -> bool,
+) -> Result<Swept, LmdbError> {
     let mut swept = Swept::default();
     let reader = env.begin_read()?;
     let dbis = reader.dbis()?;
@@ -53,11 +78,12 @@ pub fn sweep(env: &Environment, sweep: &Sweep, now_ns: u64) -> Result<Swept, Lmd
     for dbi in dbis.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
         let mut from = Vec::new();
         loop {
-            let old = old_marks(env, dbi, &from, cutoff)?;
+            let goes = |header: &Header| goes(&dbi.name, header);
+            let old = keys_that_go(env, dbi, &from, goes)?;
             let full = old.len() >= BATCH;
             let mut keys = &old[..];
             while !keys.is_empty() {
-                keys = remove(env, dbi, keys, cutoff, sweep.lock, &mut swept)?;
+                keys = remove(env, dbi, keys, goes, sweep.lock, &mut swept)?;
                 std::thread::sleep(sweep.release);
             }
             match old.into_iter().next_back() {
@@ -69,8 +95,13 @@ pub fn sweep(env: &Environment, sweep: &Sweep, now_ns: u64) -> Result<Swept, Lmd
     Ok(swept)
 }
 
-/// The first keys after `from` that are old marks.
-fn old_marks(env: &Environment, dbi: &Dbi, from: &[u8], cutoff: u64) -> Result<Vec<Vec<u8>>, LmdbError> {
+/// The first keys after `from` that go.
+fn keys_that_go(
+    env: &Environment,
+    dbi: &Dbi,
+    from: &[u8],
+    goes: impl Fn(&Header) -> bool,
+) -> Result<Vec<Vec<u8>>, LmdbError> {
     /// Ends the walk early.
     enum Stop {
         Full,
@@ -84,7 +115,7 @@ fn old_marks(env: &Environment, dbi: &Dbi, from: &[u8], cutoff: u64) -> Result<V
     let mut keys = Vec::new();
     let walked = env.read(|reader| {
         reader.for_each_after(dbi, from, |key, header, _| {
-            if header.deleted && header.timestamp < cutoff {
+            if goes(&header) {
                 keys.push(key.to_vec());
             }
             if keys.len() < BATCH {
@@ -105,7 +136,7 @@ fn remove<'k>(
     env: &Environment,
     dbi: &Dbi,
     keys: &'k [Vec<u8>],
-    cutoff: u64,
+    goes: impl Fn(&Header) -> bool,
     lock: Duration,
     swept: &mut Swept,
 ) -> Result<&'k [Vec<u8>], LmdbError> {
@@ -113,10 +144,7 @@ fn remove<'k>(
     let started = Instant::now();
     let mut done = 0;
     for key in keys {
-        if writer
-            .get(dbi, key)?
-            .is_some_and(|(header, _)| header.deleted && header.timestamp < cutoff)
-        {
+        if writer.get(dbi, key)?.is_some_and(|(header, _)| goes(&header)) {
             match writer.delete(dbi, key) {
                 Ok(()) => swept.removed += 1,
                 // Even removing needs new pages.

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod away;
 mod gaps;
 mod later;
 mod lost;

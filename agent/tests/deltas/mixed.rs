@@ -90,13 +90,13 @@ async fn what_is_written_over_its_changes_is_later_in_its_eyes_too_though_the_cl
     a.receive().await;
     a.send().await;
     assert_eq!(a.content()["key"], "of a");
-    let ours = store
+    let mut ours = store
         .snapshots()
         .await
         .into_iter()
         .filter(|listed| listed.name.contains("__a__"));
     let object = store
-        .get(&ours.last().unwrap().name, spool(&std::env::temp_dir()))
+        .get(&ours.next_back().unwrap().name, spool(&std::env::temp_dir()))
         .await;
     let mut snapshot = Snapshot::open(object.unwrap().unwrap()).unwrap();
     merge(&theirs.env, &mut snapshot, 0).unwrap();

@@ -27,6 +27,8 @@ pub(super) const STORE_DIR: &str = "/etc/zonetide-store";
 pub(super) const PEERS_DIR: &str = "/etc/zonetide-peers";
 pub(super) const RETIRED_DIR: &str = "/etc/zonetide-retired";
 pub(super) const SOCKET_DIR: &str = "/run/pdns";
+/// How long deletion marks are kept, days. What was away for longer is compared with all others by the agent when it comes back.
+const TOMBSTONE_DAYS: u32 = 30;
 
 /// `pdns.conf`: what users may change first, with their changes, then what the operator owns.
 pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
@@ -131,6 +133,8 @@ pub(super) fn agent_yaml(plan: &Plan, servers: &ServerPlan) -> String {
                 "retired_file": format!("{RETIRED_DIR}/{RETIRED_INSTANCES}"),
             },
         },
+        // Else what is made and deleted again and again, such as records for certificates, is kept for ever.
+        "sweeper": {"enabled": true, "retention_days": TOMBSTONE_DAYS},
         "http": {"address": format!(":{AGENT_PORT}")},
         "peers": {
             "token_file": format!("{PEERS_DIR}/{PEERS_TOKEN}"),

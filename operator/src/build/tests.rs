@@ -111,6 +111,7 @@ fn the_agents_file_is_yaml_with_the_bucket_and_where_its_keys_are_mounted() {
     assert_eq!(options["endpoint_url"], "http://s3.test:9000");
     assert_eq!(options["bucket"], "crater");
     assert_eq!(options["global_prefix"], "shore/tide/");
+    assert_eq!(config["sweeper"]["enabled"], true);
     let mounts = agent_of(
         &resources
             .stateful_set

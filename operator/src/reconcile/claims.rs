@@ -47,11 +47,14 @@ pub(super) async fn fetch(
     Ok((claims, unknown))
 }
 
-/// `data-NAME-0` and so on, of servers and managed store.
+/// `data-NAME-0` and so on, of servers and managed store, and not labelled as another DnsCluster's: `dns-garage` has servers whose
+/// claims are named like those of the managed store of `dns`.
 fn has_name_of_ours(claim: &Claim, names: &Names) -> bool {
     let name = claim.name_any();
     let pods = [names.cluster.clone(), names.garage(), names.minio()];
+    let labelled = claim.labels().get(INSTANCE_LABEL);
     claim.metadata.deletion_timestamp.is_none()
+        && labelled.is_none_or(|cluster| *cluster == names.cluster)
         && pods.iter().any(|of| {
             let number = name
                 .strip_prefix("data-")
@@ -124,6 +127,40 @@ async fn annotate(api: &Api<PersistentVolumeClaim>, claim: &Claim) {
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
         Err(error) => {
             tracing::warn!(%error, claim = name, "cannot annotate a PersistentVolumeClaim: Argo CD may prune it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(name: &str, cluster: Option<&str>) -> Claim {
+        let labels = cluster.map(|cluster| json!({INSTANCE_LABEL: cluster}));
+        serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap()
+    }
+
+    #[test]
+    fn a_restored_volume_is_known_by_its_name_unless_it_is_labelled_as_another_clusters() {
+        let names = Names {
+            namespace: "zone".into(),
+            cluster: "dns".into(),
+        };
+        for (name, cluster, ours) in [
+            ("data-dns-0", None, true),
+            ("data-dns-12", Some("dns"), true),
+            ("data-dns-garage-0", None, true),
+            ("data-dns-garage-0", Some("dns"), true),
+            ("data-dns-garage-0", Some("dns-garage"), false),
+            ("data-dns-garage-x", None, false),
+            ("data-dnsx-0", None, false),
+            ("data-dns-", None, false),
+        ] {
+            assert_eq!(
+                has_name_of_ours(&claim(name, cluster), &names),
+                ours,
+                "{name} of {cluster:?}"
+            );
         }
     }
 }

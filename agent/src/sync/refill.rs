@@ -1,0 +1,121 @@
+//! A database that comes back after its time: others have removed deletion marks that it has never seen, so what was deleted
+//! meanwhile is live in it, and would be everywhere again.
+//!
+//! All objects in the store are merged anew, and every entry that one of them has, too, is written once more. What was not written
+//! since then, by that or by PowerDNS after the last checkpoint, nobody else has: it was deleted, and goes.
+
+use tokio::task::spawn_blocking;
+
+use super::SyncError;
+use super::in_sync;
+use super::replica::Replica;
+use super::schema::SCHEMA_DBI;
+use super::sweeper::remove_all;
+use crate::powerdns::Touched;
+use crate::status::Level;
+
+const CONDITION: &str = "refill";
+
+/// What is known of a database that was away for too long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refill {
+    /// The transaction up to which the store had everything that was written here.
+    checkpoint: u64,
+    /// The last transaction when it came back.
+    pub(super) newest: u64,
+}
+
+impl Replica {
+    /// Looks how long the volume was away. `checkpoint`: the transaction up to which the store had everything. Returns whether it was
+    /// for too long.
+    pub(super) fn was_away(&self, checkpoint: u64) -> bool {
+        self.begin_to_refill(in_sync::read(&self.env), checkpoint)
+    }
+
+    /// Looks how long this agent has not seen the store.
+    pub(super) fn look_whether_it_was_away(&self) {
+        let (last, checkpoint) = {
+            let state = self.state();
+            (state.saw_all, state.stored.txn)
+        };
+        if self.state().refill.is_none() && self.begin_to_refill(last, checkpoint) {
+            let mut state = self.state();
+            state.known.have.clear();
+            state.known.read.clear();
+            state.awaited = None;
+        }
+    }
+
+    fn begin_to_refill(&self, in_sync: Option<u64>, checkpoint: u64) -> bool {
+        let Some(sweep) = self.sweep else { return false };
+        let now = self.now_ns();
+        let Some(time) = in_sync.filter(|time| sweep.outlives(*time, now)) else {
+            return false;
+        };
+        let text = format!(
+            "the database was last in sync {} days ago, and deletion marks are kept for {}: it is compared with all others before \
+             anything of it is stored",
+            now.saturating_sub(time) / 86_400_000_000_000,
+            sweep.retention.as_secs() / 86_400,
+        );
+        tracing::warn!(database = %self.database(), "{text}");
+        self.status.raise(CONDITION, Level::Warning, &text);
+        self.state().refill = Some(Refill {
+            checkpoint,
+            newest: self.env.last_txn_id(),
+        });
+        true
+    }
+
+    /// Removes what no other has once all that the store has is merged.
+    ///
+    /// # Errors
+    /// Those of LMDB; the next call goes on.
+    pub(super) async fn end_refilling(&self) -> Result<(), SyncError> {
+        let Some((refill, alone)) = self.is_compared() else {
+            return Ok(());
+        };
+        if alone {
+            tracing::info!(database = %self.database(), "nobody else has a database: all of this one counts");
+        } else if let Some(sweep) = self.sweep {
+            let env = self.env.clone();
+            let goes = move |dbi: &str, txn_id: u64| dbi != SCHEMA_DBI && txn_id <= refill.checkpoint;
+            let turn = self.turn.lock().await;
+            let removed =
+                spawn_blocking(move || remove_all(&env, &sweep, |dbi, header| goes(dbi, header.txn_id)))
+                    .await
+                    .map_err(|_| SyncError::Crashed("removing what others have deleted"))?
+                    .map_err(SyncError::Sweep)?;
+            self.absorb(&removed.txn_ids);
+            drop(turn);
+            (self.witness)(Touched::everything());
+            tracing::warn!(
+                database = %self.database(), removed = removed.removed,
+                "removed what others have deleted while this database was away"
+            );
+        }
+        let mut state = self.state();
+        state.refill = None;
+        // What was written here and not stored is in no delta; and what has gone is not to be missed in a comparison with a state
+        // before.
+        state.want_snapshot();
+        state.forget_own();
+        state.told_last.reader = None;
+        drop(state);
+        self.status.clear(CONDITION);
+        Ok(())
+    }
+
+    /// All that the first look showed is merged, or gone; and whether that was nothing at all. A snapshot that cannot be read does not
+    /// count as merged: what only that has would go.
+    fn is_compared(&self) -> Option<(Refill, bool)> {
+        let state = self.state();
+        let refill = state.refill?;
+        let awaited = state.awaited.as_ref()?;
+        let merged = |(instance, time): (&String, &u64)| {
+            !state.listing.contains_key(instance) || state.known.have(instance) >= *time
+        };
+        let alone = state.known.have.is_empty();
+        awaited.iter().all(merged).then_some((refill, alone))
+    }
+}

@@ -1,0 +1,220 @@
+//! Deletion marks that are removed, and what was away for longer than they are kept.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::json;
+use zonetide_agent::store::Store as _;
+use zonetide_agent::sync::{Hold, Sweep};
+
+use crate::server::{SECOND, Server, Watched};
+use crate::support::{database_content, spooled};
+
+const DAY: u64 = 86_400 * SECOND;
+const SWEEP: Sweep = Sweep {
+    retention: Duration::from_secs(10 * 86_400),
+    load_cutoff: Duration::from_secs(10 * 86_400 - 8_640),
+    lock: Duration::from_millis(50),
+    release: Duration::ZERO,
+};
+/// Where the objects are, as a memory says it.
+const STORE: &str = "here";
+
+/// Writes down that the database is in sync, as the agent does while it is.
+fn note_in_sync(server: &Server) {
+    let path = server.env.path();
+    let file = std::fs::metadata(path).unwrap();
+    let born = file
+        .created()
+        .ok()
+        .map(|born| born.duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64);
+    let note = json!({
+        "version": 1,
+        "file": {"device": file.dev(), "inode": file.ino(), "born": born},
+        "txn": server.env.last_txn_id(),
+        "time": server.now(),
+    });
+    let path = format!("{}.zonetide-in-sync.json", path.display());
+    std::fs::write(path, note.to_string()).unwrap();
+}
+
+async fn exchange(servers: [&Server; 2]) {
+    for _ in 0..2 {
+        for server in servers {
+            server.receive().await;
+            server.send().await;
+        }
+    }
+}
+
+/// Two servers that sweep and have the same; `b` is away from now on, with what PowerDNS goes on writing there.
+async fn apart(store: &Arc<Watched>) -> (Server, Server) {
+    let (mut a, mut b) = (Server::new("a", store), Server::new("b", store));
+    for server in [&mut a, &mut b] {
+        server.replica.set_sweep(SWEEP);
+    }
+    a.begin().await;
+    b.begin().await;
+    for key in ["kept", "deleted"] {
+        a.write(key, "1");
+    }
+    b.set_clock(a.now());
+    exchange([&a, &b]).await;
+    assert_eq!(a.content(), b.content());
+    b.replica.remember(STORE);
+    note_in_sync(&b);
+    b.write("of-b", "1");
+    a.delete("deleted");
+    a.send().await;
+    (a, b)
+}
+
+/// Time passes, and as ever all that live store a snapshot now and then.
+async fn later(a: &Server, b: &Server, days: u64) {
+    let store = &a.store;
+    for server in [a, b] {
+        server.pass(days * DAY);
+    }
+    a.receive().await;
+    a.replica.send(true).await.unwrap();
+    // What led to it is cleaned away.
+    for listed in store.deltas().await {
+        if listed.name.contains("__a__") {
+            store.delete(&listed.name).await.unwrap();
+        }
+    }
+    a.receive().await;
+}
+
+/// As the cleaners of others do with what is so old.
+async fn forget_objects_of(store: &Arc<Watched>, instance: &str) {
+    for listed in [store.snapshots().await, store.deltas().await].concat() {
+        if listed.name.contains(&format!("__{instance}__")) {
+            store.delete(&listed.name).await.unwrap();
+        }
+    }
+}
+
+fn start_again(b: &mut Server) {
+    b.restart();
+    b.replica.set_sweep(SWEEP);
+    b.replica.resume(STORE);
+}
+
+fn knows(server: &Server, key: &str) -> bool {
+    database_content(&server.env)["records_v5"].contains_key(key.as_bytes())
+}
+
+#[tokio::test]
+async fn what_was_deleted_while_a_volume_was_away_for_longer_than_marks_are_kept_stays_deleted() {
+    let store = Watched::new();
+    let (a, mut b) = apart(&store).await;
+    later(&a, &b, 12).await;
+    forget_objects_of(&store, "b").await;
+    later(&a, &b, 0).await;
+    assert_eq!(a.replica.sweep().await.unwrap(), 1);
+    assert!(!knows(&a, "deleted"));
+    later(&a, &b, 0).await;
+
+    start_again(&mut b);
+    b.receive().await;
+    exchange([&b, &a]).await;
+    for server in [&a, &b] {
+        let content = server.content();
+        assert!(!content.contains_key("deleted"), "{}: {content:?}", server.name);
+        assert_eq!(content["kept"], "1");
+        assert_eq!(content["of-b"], "1", "{}: what it wrote meanwhile", server.name);
+    }
+    assert_eq!(a.content(), b.content());
+}
+
+#[tokio::test]
+async fn nor_does_an_agent_bring_it_back_that_ran_all_the_time_without_the_store() {
+    let store = Watched::new();
+    let (a, b) = apart(&store).await;
+    later(&a, &b, 12).await;
+    forget_objects_of(&store, "b").await;
+    later(&a, &b, 0).await;
+    assert_eq!(a.replica.sweep().await.unwrap(), 1);
+    later(&a, &b, 0).await;
+    b.receive().await;
+    exchange([&b, &a]).await;
+    for server in [&a, &b] {
+        let content = server.content();
+        assert!(!content.contains_key("deleted"), "{}: {content:?}", server.name);
+        assert_eq!(
+            (&*content["kept"], &*content["of-b"]),
+            ("1", "1"),
+            "{}",
+            server.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_that_was_away_for_less_goes_on_from_where_it_was() {
+    let store = Watched::new();
+    let (a, mut b) = apart(&store).await;
+    later(&a, &b, 8).await;
+    a.replica.sweep().await.unwrap();
+    start_again(&mut b);
+    assert_ne!(b.replica.hold(), Some(Hold::Refilling));
+    b.receive().await;
+    exchange([&b, &a]).await;
+    assert!(!a.content().contains_key("deleted") && !b.content().contains_key("deleted"));
+    assert_eq!(a.content(), b.content());
+}
+
+#[tokio::test]
+async fn marks_stay_as_long_as_a_snapshot_may_be_read_that_has_what_they_deleted() {
+    let store = Watched::new();
+    let (a, b) = apart(&store).await;
+    later(&a, &b, 12).await;
+    assert_eq!(a.replica.sweep().await.unwrap(), 0, "the snapshot of b is there");
+    // Whoever comes new reads it before that of a, or after it.
+    let mut new = Server::new("c", &store);
+    new.replica.set_sweep(SWEEP);
+    new.set_clock(a.now());
+    new.receive().await;
+    assert!(!new.content().contains_key("deleted"));
+}
+
+#[tokio::test]
+async fn nothing_goes_from_the_only_database_there_is() {
+    let store = Watched::new();
+    let (a, mut b) = apart(&store).await;
+    b.pass(12 * DAY);
+    forget_objects_of(&store, "a").await;
+    forget_objects_of(&store, "b").await;
+    drop(a);
+    start_again(&mut b);
+    b.receive().await;
+    b.send().await;
+    let content = b.content();
+    for key in ["kept", "deleted", "of-b"] {
+        assert_eq!(content[key], "1");
+    }
+}
+
+#[tokio::test]
+async fn nothing_goes_and_nothing_is_stored_while_a_snapshot_that_may_have_it_cannot_be_read() {
+    let store = Watched::new();
+    let (a, mut b) = apart(&store).await;
+    later(&a, &b, 12).await;
+    forget_objects_of(&store, "b").await;
+    let newest = store.snapshots().await.pop().unwrap().name;
+    forget_objects_of(&store, "a").await;
+    store.put(&newest, spooled(b"torn")).await.unwrap();
+    start_again(&mut b);
+    b.replica.receive().await.unwrap();
+    assert_eq!(b.replica.hold(), Some(Hold::Refilling));
+    assert!(knows(&b, "kept"));
+    assert!(!b.replica.send(false).await.unwrap());
+    // It is stored again by whoever can.
+    later(&a, &b, 0).await;
+    b.receive().await;
+    exchange([&b, &a]).await;
+    assert_eq!(a.content(), b.content());
+    assert!(!b.content().contains_key("deleted"));
+}
