@@ -79,7 +79,7 @@ impl Replica {
                 state.lightning_stream.remove(name.instance());
             }
         }
-        self.absorb(&merged.txn_ids);
+        self.absorb_merged(&merged.txn_ids).await;
         drop(turn);
         self.warn_of_the_future(name.as_str(), merged.newest);
         self.status.merged(name, merged.written);
@@ -132,7 +132,7 @@ impl Replica {
             }
             state.known.merged_delta(name)
         };
-        self.absorb(&merged.txn_ids);
+        self.absorb_merged(&merged.txn_ids).await;
         drop(turn);
         self.warn_of_the_future(name.as_str(), merged.newest);
         self.status.merged_delta(name, way, merged.written);

@@ -101,7 +101,7 @@ impl Replica {
             state.take_over(&self.own, peer, &word.clone().believed(self.now_ns()));
             state.given |= merged.written > 0;
         }
-        self.absorb(&merged.txn_ids);
+        self.absorb_merged(&merged.txn_ids).await;
         drop(turn);
         self.warn_of_the_future(&name, merged.newest);
         tracing::info!(

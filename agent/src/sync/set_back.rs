@@ -108,6 +108,15 @@ impl Replica {
         }
     }
 
+    /// As [`Replica::absorb`], and what was merged is in a state that is kept.
+    pub(super) async fn absorb_merged(&self, txn_ids: &[u64]) {
+        self.absorb(txn_ids);
+        let kept = self.state().kept().map(|kept| kept.txn_id());
+        if txn_ids.last().copied() > kept {
+            self.keep_a_state().await;
+        }
+    }
+
     /// Keeps the present state, by which it is seen what PowerDNS puts over its entries, once what it put over those of the one kept
     /// before has its time. The caller has the turn.
     async fn keep_a_state(&self) {
