@@ -1,6 +1,7 @@
 //! Servers that share a bucket, of which every step is taken by hand, with a model for each of their databases.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Seek as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -277,6 +278,41 @@ impl Fleet {
             self.see(server, place)?;
         }
         Ok(true)
+    }
+
+    /// A server takes the whole database of another one, if both run.
+    pub(crate) async fn hand_over(
+        &mut self,
+        from: usize,
+        to: usize,
+        database: usize,
+    ) -> Result<(), TestCaseError> {
+        let (Some(giver), Some(taker)) = (self.replica(from, database), self.replica(to, database)) else {
+            return Ok(());
+        };
+        if from == to || self.servers[from].setup.receive_only {
+            return Ok(());
+        }
+        let fail = |error: SyncError| TestCaseError::fail(format!("handing over: {error}"));
+        let (word, mut dump) = giver.hand_over().await.map_err(fail)?;
+        let mut object = Vec::new();
+        dump.object.rewind().unwrap();
+        dump.object.read_to_end(&mut object).unwrap();
+        let name = &self.servers[from].name;
+        let taken = taker
+            .take_over(name, &word, spooled(&object))
+            .await
+            .map_err(fail)?;
+        self.log
+            .push(format!("  {} takes over: {taken:?}", self.servers[to].name));
+        self.heard.insert(to);
+        self.servers[from].databases[database]
+            .said
+            .lock()
+            .unwrap()
+            .push(object);
+        self.see(from, database)?;
+        self.see(to, database)
     }
 
     /// A step from its beginning to its end.

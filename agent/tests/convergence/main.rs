@@ -69,6 +69,9 @@ fn all_databases_end_equal_and_no_accepted_write_is_lost() {
     let started = std::time::Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for seed in first..first + cases {
+        if seed > first && (seed - first).is_multiple_of(1000) {
+            println!("{} cases took {:.1?}", seed - first, started.elapsed());
+        }
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let config = Config {

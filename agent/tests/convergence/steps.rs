@@ -36,6 +36,8 @@ pub(crate) enum Step {
     HearAgain(usize, usize),
     /// All hear everything, in order.
     HearAll,
+    /// The first server hands its whole database over to the second.
+    HandOver(usize, usize, usize),
     /// What is on the way to a server is lost.
     Mislay(usize),
     /// A server is lost after it told of its changes and before it stored them.
@@ -197,6 +199,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (server.clone(), 0..3_usize).prop_map(|(server, number)| Step::Hear(server, number)),
         3 => (server.clone(), 0..8_usize).prop_map(|(server, number)| Step::HearAgain(server, number)),
         4 => Just(Step::HearAll),
+        1 => (server.clone(), server.clone(), 0..2_usize).prop_map(|(from, to, database)| Step::HandOver(from, to, database)),
         1 => server.clone().prop_map(Step::Mislay),
         2 => server.clone().prop_map(Step::Bereave),
         1 => (server.clone(), any::<bool>()).prop_map(|(server, hushed)| Step::Hush(server, hushed)),
@@ -302,6 +305,10 @@ impl Fleet {
             }
             Step::HearAgain(server, number) => {
                 self.hear(server % servers, number, true).await?;
+            }
+            Step::HandOver(from, to, database) => {
+                self.hand_over(from % servers, to % servers, database % databases)
+                    .await?;
             }
             Step::HearAll => {
                 for server in 0..servers {
