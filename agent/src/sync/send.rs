@@ -136,9 +136,11 @@ impl Replica {
             let known = told.and_then(|told| told.reader);
             if start.reader.is_none() {
                 settle_all(&env, &ahead)?;
-                if let Some(kept) = &ahead.kept {
-                    settle_since(&env, &ahead, kept)?;
-                }
+            }
+            // A later state has merged entries that may have been replaced.
+            let from = start.reader.as_ref().map(|reader| reader.txn_id());
+            if let Some(kept) = ahead.kept.as_ref().filter(|kept| Some(kept.txn_id()) > from) {
+                settle_since(&env, &ahead, kept)?;
             }
             let collect = |to: &KeptReader| {
                 let mut meta = meta.clone();
