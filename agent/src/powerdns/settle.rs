@@ -3,7 +3,8 @@
 //! A question that PowerDNS was answering when we committed may have read the old data, and its answer can enter the
 //! caches after they were flushed: a zone is flushed a second time a little later. Until then it counts as restless, and
 //! a change of a single name flushes this name only; the second flush takes the answers that may depend on it. So a zone
-//! that changes a hundred times a second is emptied a few times a second, and one that changes now and then at once.
+//! that changes a hundred times a second is emptied a few times a second, and one that changes now and then at once. What was
+//! written here is flushed only after such questions, once: PowerDNS' API has flushed it itself, and would again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -61,6 +62,8 @@ struct Again {
     due: Instant,
     /// The last change that it is for.
     last: Instant,
+    /// It is not the first flush.
+    flushed: bool,
 }
 
 impl Again {
@@ -69,8 +72,26 @@ impl Again {
             .get_or_insert(Self {
                 due: now + AGAIN,
                 last: now,
+                flushed: true,
+            })
+            .touched(now);
+    }
+
+    /// The same without a flush at once.
+    fn touch_soon(again: &mut Option<Self>, now: Instant) {
+        again
+            .get_or_insert(Self {
+                due: now + ANSWERED,
+                last: now,
+                flushed: false,
             })
             .last = now;
+    }
+
+    /// There was a flush, with a change before it.
+    fn touched(&mut self, now: Instant) {
+        self.last = now;
+        self.flushed = true;
     }
 
     /// True when it is due; it stays for changes that it comes too early for.
@@ -80,6 +101,7 @@ impl Again {
         };
         if pending.last + ANSWERED > now {
             pending.due = now + AGAIN;
+            pending.flushed = true;
         } else {
             *again = None;
         }
@@ -134,7 +156,8 @@ impl Settle {
             match purge {
                 Purge::Names { zone, names } => {
                     orders.names.extend(names);
-                    if !self.zones.contains_key(&zone) {
+                    let again = self.zones.get(&zone).and_then(Option::as_ref);
+                    if !again.is_some_and(|again| again.flushed) {
                         orders.zones.insert(suffix(&zone));
                     }
                     self.touch(zone, now);
@@ -149,6 +172,9 @@ impl Settle {
                         }
                     }
                     self.touch(zone, now);
+                }
+                Purge::ZoneSoon(zone) => {
+                    Again::touch_soon(self.zones.entry(zone).or_default(), now);
                 }
             }
         }
@@ -283,6 +309,35 @@ mod tests {
         assert_eq!(bench.at(500, Plan::default()), ["PURGE y.$ z.$"]);
         assert_eq!(bench.next(), None);
         assert_eq!(bench.at(600, name("z.", "a.z.")), ["PURGE a.z. z.$"]);
+    }
+
+    #[test]
+    fn what_was_written_here_is_flushed_once_when_questions_from_before_are_answered() {
+        let mut bench = Bench::new();
+        let here = || Plan {
+            purges: vec![Purge::ZoneSoon("z.".into())],
+            ..Plan::default()
+        };
+        assert!(bench.at(0, here()).is_empty());
+        assert_eq!(bench.next(), Some(100));
+        assert_eq!(bench.at(100, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.next(), None);
+        // All the time: a few times a second.
+        for millis in [200, 250] {
+            assert!(bench.at(millis, here()).is_empty());
+        }
+        assert_eq!(bench.at(300, here()), ["PURGE z.$"]);
+        assert!(bench.at(400, here()).is_empty());
+        assert_eq!(bench.next(), Some(550));
+        assert_eq!(bench.at(550, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.next(), None);
+        // What comes from elsewhere meanwhile does not wait.
+        assert!(bench.at(600, here()).is_empty());
+        assert_eq!(bench.at(610, name("z.", "a.z.")), ["PURGE a.z. z.$"]);
+        assert_eq!(bench.at(620, name("z.", "b.z.")), ["PURGE b.z."]);
+        assert_eq!(bench.at(700, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.at(950, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.next(), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::schema::SchemaGuard;
 use super::state::State;
 use super::sweeper::{Sweep, sweep};
 use super::trouble::Troubles;
-use crate::lmdb::Environment;
+use crate::lmdb::{Environment, KeptReader};
 use crate::powerdns::Touched;
 use crate::snapshot::{Meta, SnapshotName, ZONETIDE_VERSION, sanitize_instance};
 use crate::status::{DatabaseStatus, Level};
@@ -30,7 +30,7 @@ const SPACING: Duration = Duration::from_millis(500);
 /// The time in ns since the epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Is told what merges have written; must not wait.
+/// Is told what was written; must not wait.
 pub type Witness = Arc<dyn Fn(Touched) + Send + Sync>;
 
 /// What a step of receiving achieved.
@@ -113,8 +113,10 @@ pub struct Replica {
     state: Mutex<State>,
     /// The database is known not to be empty.
     pub(super) has_content: AtomicBool,
-    /// Is told of everything that is merged.
-    pub(super) witness: Witness,
+    /// Is told of everything that is written.
+    pub(super) witness: Option<Witness>,
+    /// The state up to which it was told what was written here.
+    pub(super) seen: tokio::sync::Mutex<Option<Arc<KeptReader>>>,
 }
 
 impl Replica {
@@ -141,13 +143,18 @@ impl Replica {
             turn: tokio::sync::Mutex::default(),
             state: Mutex::default(),
             has_content: AtomicBool::default(),
-            witness: Arc::new(|_| {}),
+            witness: None,
+            seen: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Has `witness` called with what a merge wrote, after each of its commits.
+    /// Has `witness` called with what a merge wrote, after each of its commits, and with what others write here from now on.
     pub fn set_witness(&mut self, witness: Witness) {
-        self.witness = witness;
+        self.witness = Some(witness);
+        let seen = self.env.keep_reader();
+        let seen =
+            seen.inspect_err(|error| tracing::warn!(%error, "cannot keep a state of the database yet"));
+        *self.seen.get_mut() = seen.ok().map(Arc::new);
     }
 
     /// Shares what is known of schemas with the other databases of the same PowerDNS.

@@ -348,7 +348,7 @@ impl Replica {
 }
 
 /// Keeps the state that was committed last. LMDB tells of a transaction a few milliseconds before a reader gets its result.
-fn newest_state(env: &Arc<Environment>) -> Result<KeptReader, LmdbError> {
+pub(super) fn newest_state(env: &Arc<Environment>) -> Result<KeptReader, LmdbError> {
     let last = env.last_txn_id();
     for _ in 0..PATIENCE {
         let reader = env.keep_reader()?;

@@ -105,7 +105,10 @@ fn caches_are_as_powerdns_has_them_but_for_that_of_zones_unless_the_spec_says_ot
     };
     assert_eq!(settings(MANAGED), ["zone-cache-refresh-interval=0"]);
     let spec = "{objectStore: {managed: {}}, powerdns: {config: {cache-ttl: '60', zone-cache-refresh-interval: '300'}}}";
-    assert_eq!(settings(spec), ["cache-ttl=60", "zone-cache-refresh-interval=300"]);
+    assert_eq!(
+        settings(spec),
+        ["cache-ttl=60", "zone-cache-refresh-interval=300"]
+    );
 }
 
 /// PowerDNS does not start otherwise.
