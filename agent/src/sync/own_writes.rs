@@ -24,9 +24,9 @@ impl Replica {
     /// # Errors
     /// [`SyncError`] when the database cannot be read; the next call tells of it.
     pub async fn witness_own_writes(&self) -> Result<(), SyncError> {
-        let Some(witness) = self.witness.clone() else {
+        if !self.is_witnessed {
             return Ok(());
-        };
+        }
         let mut seen = self.seen.lock().await;
         let from = seen.as_ref().map(|reader| reader.txn_id());
         if from == Some(self.env.last_txn_id()) {
@@ -53,9 +53,9 @@ impl Replica {
             let touched = spawn_blocking(move || touched(&from, &until, &foreign))
                 .await
                 .map_err(|_| SyncError::Crashed("looking for what was written here"))?;
-            witness(touched);
+            (self.witness)(touched);
         } else if from.is_none() {
-            witness(Touched::everything());
+            (self.witness)(Touched::everything());
         }
         *seen = Some(to);
         Ok(())

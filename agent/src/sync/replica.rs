@@ -114,7 +114,9 @@ pub struct Replica {
     /// The database is known not to be empty.
     pub(super) has_content: AtomicBool,
     /// Is told of everything that is written.
-    pub(super) witness: Option<Witness>,
+    pub(super) witness: Witness,
+    /// There is somebody to tell.
+    pub(super) is_witnessed: bool,
     /// The state up to which it was told what was written here.
     pub(super) seen: tokio::sync::Mutex<Option<Arc<KeptReader>>>,
 }
@@ -143,14 +145,16 @@ impl Replica {
             turn: tokio::sync::Mutex::default(),
             state: Mutex::default(),
             has_content: AtomicBool::default(),
-            witness: None,
+            witness: Arc::new(|_| {}),
+            is_witnessed: false,
             seen: tokio::sync::Mutex::default(),
         }
     }
 
     /// Has `witness` called with what a merge wrote, after each of its commits, and with what others write here from now on.
     pub fn set_witness(&mut self, witness: Witness) {
-        self.witness = Some(witness);
+        self.witness = witness;
+        self.is_witnessed = true;
         let seen = self.env.keep_reader();
         let seen =
             seen.inspect_err(|error| tracing::warn!(%error, "cannot keep a state of the database yet"));
