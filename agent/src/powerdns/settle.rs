@@ -16,6 +16,8 @@ use super::touched::{MOST_ZONES, Plan, Purge};
 const AGAIN: Duration = Duration::from_millis(250);
 /// A question that began before a commit is answered after this time; later flushes need not be repeated for it.
 const ANSWERED: Duration = Duration::from_millis(100);
+/// A zone is made in several transactions of two databases: what comes so soon after the first is flushed with it.
+const GATHER: Duration = Duration::from_millis(5);
 /// Reading the list of zones takes PowerDNS as long as it is long: it may be busy with that for a fifth of the time.
 const REST: u32 = 4;
 /// Names in one command.
@@ -149,11 +151,16 @@ impl Settle {
         let mut orders = Orders::default();
         self.due(now, &mut orders);
         if plan.rediscover || plan.everything {
+            if self.held.is_none() && !plan.everything {
+                self.rest_until = self.rest_until.max(now + GATHER);
+            }
             self.held.get_or_insert_default().everything |= plan.everything;
             Again::touch(&mut self.list, now);
         }
         for purge in plan.purges {
             match purge {
+                // It is flushed once PowerDNS has read the list that has it.
+                Purge::Names { zone, .. } | Purge::Zone(zone) if self.holds(&zone) => self.touch(zone, now),
                 Purge::Names { zone, names } => {
                     orders.names.extend(names);
                     let again = self.zones.get(&zone).and_then(Option::as_ref);
@@ -209,6 +216,10 @@ impl Settle {
             self.held.get_or_insert_default();
         }
         orders.everything |= Again::take(&mut self.everything, now);
+    }
+
+    fn holds(&self, zone: &str) -> bool {
+        self.held.as_ref().is_some_and(|held| held.zones.contains(zone))
     }
 
     fn touch(&mut self, zone: String, now: Instant) {
@@ -356,7 +367,16 @@ mod tests {
         let mut bench = Bench::new();
         let mut plan = new_zone("new.");
         plan.purges.extend(name("z.", "a.z.").purges);
-        assert_eq!(bench.at(0, plan), ["PURGE a.z. z.$", "REDISCOVER", "PURGE new.$"]);
+        assert_eq!(bench.at(0, plan), ["PURGE a.z. z.$"]);
+        assert_eq!(bench.next(), Some(5));
+        // Its records and metadata.
+        let more = Plan {
+            purges: vec![Purge::Zone("new.".into())],
+            ..Plan::default()
+        };
+        assert!(bench.at(2, more).is_empty());
+        assert!(bench.at(3, name("new.", "a.new.")).is_empty());
+        assert_eq!(bench.at(5, Plan::default()), ["REDISCOVER", "PURGE new.$"]);
         assert_eq!(bench.at(250, Plan::default()), ["PURGE new.$ z.$", "REDISCOVER"]);
         assert_eq!(bench.next(), None);
     }
@@ -364,7 +384,8 @@ mod tests {
     #[test]
     fn a_long_list_of_zones_is_not_read_all_the_time() {
         let mut bench = Bench::new();
-        assert_eq!(bench.at(0, new_zone("a.")), ["REDISCOVER", "PURGE a.$"]);
+        assert!(bench.at(0, new_zone("a.")).is_empty());
+        assert_eq!(bench.at(5, Plan::default()), ["REDISCOVER", "PURGE a.$"]);
         let now = bench.start + Duration::from_millis(50);
         bench.settle.rediscovered(now, Duration::from_millis(50));
         assert!(bench.at(100, new_zone("b.")).is_empty());
