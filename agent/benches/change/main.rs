@@ -1,7 +1,8 @@
 //! What one changed record costs, from commit to answer, by the size of the database: real PowerDNS processes with all caches
 //! at their defaults, a real S3 server, and agents with all intervals at their defaults, on loopback.
 //!
-//! `make bench`, with `BENCH_SIZES="10000 100000"` for other sizes, `BENCH_QUICK=1` for shorter phases, `BENCH_OUT=DIR` for a
+//! `make bench`, with `BENCH_SIZES="10000 100000"` for other sizes and `BENCH_ZONES="1000 100000"` for other numbers of zones (`-`
+//! for none), `BENCH_QUICK=1` for shorter phases, `BENCH_OUT=DIR` for a
 //! directory that gets the table, the figures as JSON and the plot, and `BENCH_DOCS=1` to put them into docs/performance.md.
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@ mod answers;
 mod burst;
 mod cold;
 mod figures;
+mod many_zones;
 mod node;
 mod output;
 mod plot;
@@ -25,6 +27,7 @@ mod steady;
 mod store;
 mod table;
 mod watch;
+mod zones;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +37,7 @@ use zonetide_testbed::Garage;
 
 use crate::figures::Figures;
 use crate::node::Node;
+use crate::output::Output;
 use crate::records::Records;
 use crate::steady::Pair;
 use crate::store::Requests;
@@ -53,6 +57,7 @@ struct Plan {
     changes: u32,
     changes_alone: u32,
     hundred: Duration,
+    new_zones: u32,
 }
 
 impl Plan {
@@ -65,6 +70,7 @@ impl Plan {
                 changes: 15,
                 changes_alone: 10,
                 hundred: seconds(10),
+                new_zones: 5,
             }
         } else {
             Self {
@@ -73,6 +79,7 @@ impl Plan {
                 changes: 60,
                 changes_alone: 40,
                 hundred: seconds(60),
+                new_zones: 15,
             }
         }
     }
@@ -163,11 +170,13 @@ async fn measure(records: u32, plan: &Plan, largest: bool) -> Figures {
 
 fn main() {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let sizes = set("BENCH_SIZES").unwrap_or_else(|| "10000 100000 1000000".into());
-    let sizes: Vec<u32> = sizes
-        .split_whitespace()
-        .map(|size| size.parse().unwrap())
-        .collect();
+    let numbers = |name: &str, default: &str| -> Vec<u32> {
+        let numbers = set(name).unwrap_or_else(|| default.into());
+        let numbers = numbers.split_whitespace().filter(|number| *number != "-");
+        numbers.map(|number| number.parse().unwrap()).collect()
+    };
+    let sizes = numbers("BENCH_SIZES", "10000 100000 1000000");
+    let counts = numbers("BENCH_ZONES", "1000 100000 1000000");
     let plan = Plan::new(set("BENCH_QUICK").is_some());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -179,11 +188,19 @@ fn main() {
         .iter()
         .map(|size| runtime.block_on(measure(*size, &plan, Some(*size) == largest)))
         .collect();
-    println!("{}", table::table(&all));
+    let zones: Vec<_> = counts
+        .iter()
+        .flat_map(|count| runtime.block_on(zones::measure(*count, plan.new_zones)))
+        .collect();
+    let figures = Output {
+        all: &all,
+        zones: &zones,
+    };
+    println!("{}", figures.text());
     if let Some(dir) = set("BENCH_OUT") {
-        output::write(Path::new(&dir), &all).unwrap();
+        figures.write(Path::new(&dir)).unwrap();
     }
     if set("BENCH_DOCS").is_some() {
-        output::document(&all).unwrap();
+        figures.document().unwrap();
     }
 }

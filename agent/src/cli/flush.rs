@@ -69,11 +69,13 @@ pub(super) fn directory_of_samples(config: &Config) -> Option<PathBuf> {
     (!directory.as_os_str().is_empty()).then(|| directory.to_owned())
 }
 
-/// Has a replica tell what it merges; a main database says which zone has which ID besides.
+/// Has a replica tell what is written to its database; a main database says which zone has which ID besides.
 pub(super) fn flush_for(flusher: Option<Flusher>, replica: &mut Replica, main: Option<&Arc<Environment>>) {
     let Some(flusher) = flusher else { return };
     if let Some(main) = main {
         flusher.look_up_zones_in(main.clone());
     }
+    let anew = flusher.clone();
     replica.set_witness(Arc::new(move |touched| flusher.add(touched)));
+    anew.begin_anew();
 }

@@ -1,5 +1,6 @@
-//! The task that flushes PowerDNS' caches. Merges hand over what they wrote and never wait for it.
+//! The task that flushes PowerDNS' caches. Whoever writes, or finds what was written, hands it over and never waits for it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ fn locked(touched: &Mutex<Touched>) -> MutexGuard<'_, Touched> {
     touched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where merges hand over what they wrote; clones are the same one.
+/// Where what was written is handed over; clones are the same one.
 #[derive(Clone, Default)]
 pub struct Flusher(Arc<Shared>);
 
@@ -36,6 +37,7 @@ struct Shared {
     touched: Mutex<Touched>,
     wake: Notify,
     zones: Zones,
+    anew: AtomicBool,
 }
 
 impl Flusher {
@@ -45,6 +47,12 @@ impl Flusher {
             locked(&self.0.touched).absorb(touched);
             self.0.wake.notify_one();
         }
+    }
+
+    /// From now on it is known what is written to a database; before that it may have been anything.
+    pub fn begin_anew(&self) {
+        self.0.anew.store(true, Ordering::Relaxed);
+        self.0.wake.notify_one();
     }
 
     /// A main database: it says which zone has which ID. Without one every change flushes everything.
@@ -86,8 +94,13 @@ impl Worker {
     /// What the last agent here merged it may not have flushed. A PowerDNS that is not running has nothing in its caches: it
     /// opens its socket before it reads anything.
     async fn begin(&mut self) {
+        let touched = self.take();
         match self.flush_everything().await {
             Err(error) if !error.is_absence() => self.failed(&error),
+            Err(_) if !touched.is_empty() => {
+                locked(&self.shared.touched).absorb(touched);
+                self.shared.wake.notify_one();
+            }
             _ => {}
         }
     }
@@ -111,6 +124,10 @@ impl Worker {
     async fn work(&mut self) {
         loop {
             self.wait().await;
+            if self.silence.is_none() && self.shared.anew.swap(false, Ordering::Relaxed) {
+                self.begin().await;
+                continue;
+            }
             let result = match &self.silence {
                 Some(_) => self.flush_everything().await,
                 None => self.flush().await,

@@ -3,7 +3,8 @@
 //! A question that PowerDNS was answering when we committed may have read the old data, and its answer can enter the
 //! caches after they were flushed: a zone is flushed a second time a little later. Until then it counts as restless, and
 //! a change of a single name flushes this name only; the second flush takes the answers that may depend on it. So a zone
-//! that changes a hundred times a second is emptied a few times a second, and one that changes now and then at once.
+//! that changes a hundred times a second is emptied a few times a second, and one that changes now and then at once. What was
+//! written here is flushed only after such questions, once: PowerDNS' API has flushed it itself, and would again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use super::touched::{MOST_ZONES, Plan, Purge};
 const AGAIN: Duration = Duration::from_millis(250);
 /// A question that began before a commit is answered after this time; later flushes need not be repeated for it.
 const ANSWERED: Duration = Duration::from_millis(100);
+/// A zone is made in several transactions of two databases: what comes so soon after the first is flushed with it.
+const GATHER: Duration = Duration::from_millis(5);
 /// Reading the list of zones takes PowerDNS as long as it is long: it may be busy with that for a fifth of the time.
 const REST: u32 = 4;
 /// Names in one command.
@@ -61,6 +64,8 @@ struct Again {
     due: Instant,
     /// The last change that it is for.
     last: Instant,
+    /// It is not the first flush.
+    flushed: bool,
 }
 
 impl Again {
@@ -69,8 +74,26 @@ impl Again {
             .get_or_insert(Self {
                 due: now + AGAIN,
                 last: now,
+                flushed: true,
+            })
+            .touched(now);
+    }
+
+    /// The same without a flush at once.
+    fn touch_soon(again: &mut Option<Self>, now: Instant) {
+        again
+            .get_or_insert(Self {
+                due: now + ANSWERED,
+                last: now,
+                flushed: false,
             })
             .last = now;
+    }
+
+    /// There was a flush, with a change before it.
+    fn touched(&mut self, now: Instant) {
+        self.last = now;
+        self.flushed = true;
     }
 
     /// True when it is due; it stays for changes that it comes too early for.
@@ -80,6 +103,7 @@ impl Again {
         };
         if pending.last + ANSWERED > now {
             pending.due = now + AGAIN;
+            pending.flushed = true;
         } else {
             *again = None;
         }
@@ -127,14 +151,20 @@ impl Settle {
         let mut orders = Orders::default();
         self.due(now, &mut orders);
         if plan.rediscover || plan.everything {
+            if self.held.is_none() && !plan.everything {
+                self.rest_until = self.rest_until.max(now + GATHER);
+            }
             self.held.get_or_insert_default().everything |= plan.everything;
             Again::touch(&mut self.list, now);
         }
         for purge in plan.purges {
             match purge {
+                // It is flushed once PowerDNS has read the list that has it.
+                Purge::Names { zone, .. } | Purge::Zone(zone) if self.holds(&zone) => self.touch(zone, now),
                 Purge::Names { zone, names } => {
                     orders.names.extend(names);
-                    if !self.zones.contains_key(&zone) {
+                    let again = self.zones.get(&zone).and_then(Option::as_ref);
+                    if !again.is_some_and(|again| again.flushed) {
                         orders.zones.insert(suffix(&zone));
                     }
                     self.touch(zone, now);
@@ -149,6 +179,9 @@ impl Settle {
                         }
                     }
                     self.touch(zone, now);
+                }
+                Purge::ZoneSoon(zone) => {
+                    Again::touch_soon(self.zones.entry(zone).or_default(), now);
                 }
             }
         }
@@ -183,6 +216,10 @@ impl Settle {
             self.held.get_or_insert_default();
         }
         orders.everything |= Again::take(&mut self.everything, now);
+    }
+
+    fn holds(&self, zone: &str) -> bool {
+        self.held.as_ref().is_some_and(|held| held.zones.contains(zone))
     }
 
     fn touch(&mut self, zone: String, now: Instant) {
@@ -286,6 +323,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_here_is_flushed_once_when_questions_from_before_are_answered() {
+        let mut bench = Bench::new();
+        let here = || Plan {
+            purges: vec![Purge::ZoneSoon("z.".into())],
+            ..Plan::default()
+        };
+        assert!(bench.at(0, here()).is_empty());
+        assert_eq!(bench.next(), Some(100));
+        assert_eq!(bench.at(100, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.next(), None);
+        // All the time: a few times a second.
+        for millis in [200, 250] {
+            assert!(bench.at(millis, here()).is_empty());
+        }
+        assert_eq!(bench.at(300, here()), ["PURGE z.$"]);
+        assert!(bench.at(400, here()).is_empty());
+        assert_eq!(bench.next(), Some(550));
+        assert_eq!(bench.at(550, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.next(), None);
+        // What comes from elsewhere meanwhile does not wait.
+        assert!(bench.at(600, here()).is_empty());
+        assert_eq!(bench.at(610, name("z.", "a.z.")), ["PURGE a.z. z.$"]);
+        assert_eq!(bench.at(620, name("z.", "b.z.")), ["PURGE b.z."]);
+        assert_eq!(bench.at(700, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.at(950, Plan::default()), ["PURGE z.$"]);
+        assert_eq!(bench.next(), None);
+    }
+
+    #[test]
     fn what_concerns_a_whole_zone_never_waits() {
         let mut bench = Bench::new();
         let zone = || Plan {
@@ -301,7 +367,16 @@ mod tests {
         let mut bench = Bench::new();
         let mut plan = new_zone("new.");
         plan.purges.extend(name("z.", "a.z.").purges);
-        assert_eq!(bench.at(0, plan), ["PURGE a.z. z.$", "REDISCOVER", "PURGE new.$"]);
+        assert_eq!(bench.at(0, plan), ["PURGE a.z. z.$"]);
+        assert_eq!(bench.next(), Some(5));
+        // Its records and metadata.
+        let more = Plan {
+            purges: vec![Purge::Zone("new.".into())],
+            ..Plan::default()
+        };
+        assert!(bench.at(2, more).is_empty());
+        assert!(bench.at(3, name("new.", "a.new.")).is_empty());
+        assert_eq!(bench.at(5, Plan::default()), ["REDISCOVER", "PURGE new.$"]);
         assert_eq!(bench.at(250, Plan::default()), ["PURGE new.$ z.$", "REDISCOVER"]);
         assert_eq!(bench.next(), None);
     }
@@ -309,7 +384,8 @@ mod tests {
     #[test]
     fn a_long_list_of_zones_is_not_read_all_the_time() {
         let mut bench = Bench::new();
-        assert_eq!(bench.at(0, new_zone("a.")), ["REDISCOVER", "PURGE a.$"]);
+        assert!(bench.at(0, new_zone("a.")).is_empty());
+        assert_eq!(bench.at(5, Plan::default()), ["REDISCOVER", "PURGE a.$"]);
         let now = bench.start + Duration::from_millis(50);
         bench.settle.rediscovered(now, Duration::from_millis(50));
         assert!(bench.at(100, new_zone("b.")).is_empty());

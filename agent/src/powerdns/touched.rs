@@ -1,4 +1,4 @@
-//! What merges have written, as far as PowerDNS' caches care, in bounded memory.
+//! What was written, as far as PowerDNS' caches care, in bounded memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,13 +17,15 @@ enum Extent {
     All,
 }
 
-/// What merges have written since this was last emptied. Its size has a limit: what goes beyond is flushed more coarsely.
+/// What was written since this was last emptied. Its size has a limit: what goes beyond is flushed more coarsely.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Touched {
     everything: bool,
     zone_list: bool,
     by_id: BTreeMap<u32, Extent>,
     by_name: BTreeSet<String>,
+    /// Zones of which records were written here, by their IDs.
+    here: BTreeSet<u32>,
 }
 
 /// What is known of a zone's ID.
@@ -42,6 +44,8 @@ pub(super) enum Purge {
     Names { zone: String, names: Vec<String> },
     /// A zone and all below it.
     Zone(String),
+    /// The same, a moment later.
+    ZoneSoon(String),
 }
 
 /// What to flush.
@@ -73,12 +77,36 @@ impl Touched {
         self.zone_list
     }
 
-    /// Takes in a change.
+    /// Nothing that is noted adds to it any more.
+    pub fn is_everything(&self) -> bool {
+        self.everything
+    }
+
+    /// Takes in a change that a merge made.
     pub fn note(&mut self, change: &Change<'_>) {
+        if !self.everything {
+            self.take(effect(change));
+        }
+    }
+
+    /// Takes in a change that PowerDNS or one of its tools made here. After a change of records PowerDNS' API has emptied the
+    /// zone, but a tool has not, and nobody can tell which it was: so that can wait a moment. After others, such as of keys, the
+    /// API has not.
+    pub fn note_here(&mut self, change: &Change<'_>) {
         if self.everything {
             return;
         }
         match effect(change) {
+            Effect::Name(zone, _) | Effect::Zone(ZoneRef::Id(zone)) => {
+                self.here.insert(zone);
+                self.keep_bounded();
+            }
+            other => self.take(other),
+        }
+    }
+
+    fn take(&mut self, effect: Effect) {
+        match effect {
             Effect::Nothing => {}
             Effect::Name(zone, name) => {
                 let extent = self
@@ -115,6 +143,7 @@ impl Touched {
             }
         }
         self.by_name.extend(other.by_name);
+        self.here.extend(other.here);
         self.keep_bounded();
     }
 
@@ -138,6 +167,13 @@ impl Touched {
                 purges.push(purge);
             }
         }
+        for id in self.here {
+            let Zone::Named(zones) = lookup(id) else {
+                everything = true;
+                break;
+            };
+            purges.extend(zones.into_iter().map(Purge::ZoneSoon));
+        }
         if everything {
             purges.clear();
         }
@@ -150,7 +186,7 @@ impl Touched {
     }
 
     fn keep_bounded(&mut self) {
-        if self.everything || self.by_id.len() + self.by_name.len() > MOST_ZONES {
+        if self.everything || self.by_id.len() + self.by_name.len() + self.here.len() > MOST_ZONES {
             *self = Self::everything();
         }
     }
@@ -226,6 +262,54 @@ mod tests {
                 Purge::Zone("z3.".into()),
             ]
         );
+    }
+
+    #[test]
+    fn records_written_here_are_a_matter_of_their_zone_a_moment_later_and_the_rest_is_as_from_elsewhere() {
+        let mut touched = Touched::default();
+        let record = |zone: u32| [&zone.to_be_bytes()[..], b"a\0", &[0, 0, 1]].concat();
+        let index = [&[0, 5][..], b"zone\0", &[0, 0, 0, 7]].concat();
+        for (dbi, key) in [
+            ("records_v5", record(2)),
+            ("records_v5", record(0)),
+            ("keydata_v5_0", index.clone()),
+        ] {
+            touched.note_here(&Change {
+                dbi,
+                key: &key,
+                old: None,
+                new: Some(b""),
+            });
+        }
+        let mut both = Touched::default();
+        touch(&mut both, 3, "new", false);
+        both.absorb(touched.clone());
+        let plan = touched.plan(named);
+        let purges = [Purge::Zone("zone.".into()), Purge::ZoneSoon("z2.".into())];
+        assert_eq!((plan.rediscover, &plan.purges[..]), (false, &purges[..]));
+        assert_eq!(both.plan(named).purges.len(), 3);
+        let mut made = Touched::default();
+        made.note_here(&Change {
+            dbi: "domains_v5_0",
+            key: &index,
+            old: None,
+            new: Some(b""),
+        });
+        let plan = made.plan(named);
+        assert_eq!(
+            (plan.rediscover, plan.purges),
+            (true, vec![Purge::Zone("zone.".into())])
+        );
+        for dbi in ["records_v5", "of_later"] {
+            let mut unknown = Touched::default();
+            unknown.note_here(&Change {
+                dbi,
+                key: b"?",
+                old: None,
+                new: Some(b""),
+            });
+            assert!(unknown.is_everything());
+        }
     }
 
     #[test]

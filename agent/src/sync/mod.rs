@@ -17,6 +17,7 @@ mod limits;
 mod load;
 mod memory;
 mod namesake;
+mod own_writes;
 pub mod peer;
 pub mod plan;
 mod reach;

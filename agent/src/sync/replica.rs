@@ -19,7 +19,7 @@ use super::set_back::Shown;
 use super::state::State;
 use super::sweeper::{Sweep, sweep};
 use super::trouble::Troubles;
-use crate::lmdb::Environment;
+use crate::lmdb::{Environment, KeptReader};
 use crate::powerdns::Touched;
 use crate::snapshot::{Meta, SnapshotName, ZONETIDE_VERSION, sanitize_instance};
 use crate::status::{DatabaseStatus, Level};
@@ -31,7 +31,7 @@ const SPACING: Duration = Duration::from_millis(500);
 /// The time in ns since the epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Is told what merges have written; must not wait.
+/// Is told what was written; must not wait.
 pub type Witness = Arc<dyn Fn(Touched) + Send + Sync>;
 
 /// What a step of receiving achieved.
@@ -115,8 +115,12 @@ pub struct Replica {
     state: Mutex<State>,
     /// The database is known not to be empty.
     pub(super) has_content: AtomicBool,
-    /// Is told of everything that is merged.
+    /// Is told of everything that is written.
     pub(super) witness: Witness,
+    /// There is somebody to tell.
+    pub(super) is_witnessed: bool,
+    /// The state up to which it was told what was written here.
+    pub(super) seen: tokio::sync::Mutex<Option<Arc<KeptReader>>>,
 }
 
 impl Replica {
@@ -146,12 +150,19 @@ impl Replica {
             state: Mutex::default(),
             has_content: AtomicBool::default(),
             witness: Arc::new(|_| {}),
+            is_witnessed: false,
+            seen: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Has `witness` called with what a merge wrote, after each of its commits.
+    /// Has `witness` called with what a merge wrote, after each of its commits, and with what others write here from now on.
     pub fn set_witness(&mut self, witness: Witness) {
         self.witness = witness;
+        self.is_witnessed = true;
+        let seen = self.env.keep_reader();
+        let seen =
+            seen.inspect_err(|error| tracing::warn!(%error, "cannot keep a state of the database yet"));
+        *self.seen.get_mut() = seen.ok().map(Arc::new);
     }
 
     /// Shares what is known of schemas with the other databases of the same PowerDNS.

@@ -268,7 +268,7 @@ async fn changes(peers: &mut Option<watch::Receiver<u64>>) {
     std::future::pending::<()>().await;
 }
 
-/// Tells peers of every change as soon as it is in the database.
+/// Tells peers of every change as soon as it is in the database, and has PowerDNS forget what it changes here.
 async fn telling(replica: &Replica, pace: &Pace, changed: &Notify) -> Infallible {
     let mut watch = None;
     loop {
@@ -277,6 +277,10 @@ async fn telling(replica: &Replica, pace: &Pace, changed: &Notify) -> Infallible
             tracing::warn!(database = %replica.database(), %error, "cannot tell peers: they find the change in the store");
         }
         changed.notify_one();
+        if let Err(error) = replica.witness_own_writes().await {
+            replica.status.failed(error.category(), &error);
+            tracing::warn!(database = %replica.database(), %error, "cannot tell yet what was written here: PowerDNS' caches may be old");
+        }
         // The file may have been replaced; without a watch there is the poll.
         let watching = match &mut watch {
             Some(watching) => Some(watching),

@@ -25,6 +25,11 @@ type Question = (String, Type);
 
 impl Pair {
     pub(crate) async fn start(version: Version) -> Self {
+        Self::start_with(version, &[]).await
+    }
+
+    /// With these settings of B's PowerDNS.
+    pub(crate) async fn start_with(version: Version, settings: &[&str]) -> Self {
         let shared = tempfile::tempdir().unwrap();
         let storage = || Storage::from(shared.path());
         let (mut a, mut b) = (
@@ -33,6 +38,9 @@ impl Pair {
         );
         a.start().await;
         b.dns.leave_caches_on();
+        for setting in settings {
+            b.dns.set(setting);
+        }
         b.agent.flush_caches_over(b.dns.control_socket());
         b.start().await;
         Self {

@@ -12,6 +12,7 @@ on_both_versions!(
     records_and_aliases_are_right_after_every_kind_of_change,
     wildcards_deep_names_and_delegations_are_right_after_every_kind_of_change,
     a_zone_made_removed_or_made_again_is_answered_though_the_old_answers_were_cached,
+    without_a_list_of_zones_a_zone_made_removed_or_made_again_is_answered_as_well,
     signed_answers_and_denials_are_right_after_every_kind_of_change,
     changes_that_came_while_powerdns_took_no_commands_are_answered_once_it_does,
     the_last_of_many_changes_of_a_zone_is_what_stays_answered_though_it_is_asked_all_the_time,
@@ -167,7 +168,15 @@ async fn wildcards_deep_names_and_delegations_are_right_after_every_kind_of_chan
 }
 
 async fn a_zone_made_removed_or_made_again_is_answered_though_the_old_answers_were_cached(version: Version) {
-    let pair = Pair::start(version).await;
+    zones_come_and_go(&Pair::start(version).await).await;
+}
+
+/// As the operator has it.
+async fn without_a_list_of_zones_a_zone_made_removed_or_made_again_is_answered_as_well(version: Version) {
+    zones_come_and_go(&Pair::start_with(version, &["zone-cache-refresh-interval=0"]).await).await;
+}
+
+async fn zones_come_and_go(pair: &Pair) {
     let child = format!("child.{ZONE}");
     let in_child = format!("www.{child}");
     let questions = [

@@ -38,6 +38,7 @@ mod keys;
 mod kills;
 mod node;
 mod outage;
+mod own_writes;
 mod proxied;
 mod recovery;
 mod regions;

@@ -156,6 +156,13 @@ impl PowerDnsApi {
             .await
     }
 
+    /// Makes one more key for a zone and uses it.
+    pub async fn add_key(&self, zone: &str) -> Result<(), HttpError> {
+        let path = format!("{SERVER}/zones/{zone}/cryptokeys");
+        let key = json!({"keytype": "csk", "active": true, "published": true});
+        self.http.send(Method::POST, &path, Some(&key)).await.map(drop)
+    }
+
     /// Sets fields of a zone.
     pub async fn set(&self, zone: &str, body: &Value) -> Result<(), HttpError> {
         self.http

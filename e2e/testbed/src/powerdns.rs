@@ -126,7 +126,12 @@ version-string=anonymous
     /// When it cannot be started.
     fn launch(&self) -> Process {
         let schema = self.version.schema();
-        let config = format!("{}lmdb-schema-version={schema}\n", self.config);
+        let modules = self.version.modules();
+        let config = format!(
+            "{}lmdb-schema-version={schema}\nmodule-dir={}\n",
+            self.config,
+            modules.display()
+        );
         std::fs::write(self.dir.path().join("pdns.conf"), config).expect("a written pdns.conf");
         let mut command = self.version.pdns_server();
         command.arg(format!("--config-dir={}", self.dir.path().display()));
@@ -155,6 +160,19 @@ version-string=anonymous
     /// Leaves all caches at PowerDNS' defaults, from the next `start` on.
     pub fn leave_caches_on(&mut self) {
         self.config = self.config.replace(CACHES_OFF, "");
+    }
+
+    /// Has its command-line tool write to the database, with the configuration of the server, which may run.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn pdnsutil(&self, arguments: &[&str]) {
+        let mut command = self.version.pdnsutil();
+        command.arg(format!("--config-dir={}", self.dir.path().display()));
+        command.args(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output()).await;
+        let output = output.expect("a result").expect("pdnsutil is started");
+        assert!(output.status.success(), "pdnsutil {arguments:?}: {output:?}");
     }
 
     /// Where it takes commands.

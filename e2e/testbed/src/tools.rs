@@ -83,14 +83,35 @@ impl Version {
     }
 
     pub fn pdns_server(self) -> Command {
+        let mut command = self.program("sbin/pdns_server");
+        command.arg(format!("--module-dir={}", self.modules().display()));
+        command
+    }
+
+    /// It finds the modules by `module-dir` in its configuration.
+    pub fn pdnsutil(self) -> Command {
+        self.program("bin/pdnsutil")
+    }
+
+    pub fn modules(self) -> PathBuf {
+        self.libraries().join("pdns")
+    }
+
+    fn libraries(self) -> PathBuf {
+        self.root().join("usr/lib/x86_64-linux-gnu")
+    }
+
+    fn program(self, path: &str) -> Command {
         let root = self.root();
-        let libraries = root.join("usr/lib/x86_64-linux-gnu");
         let mut command = Command::new(root.join("lib64/ld-linux-x86-64.so.2"));
         command
             .arg("--library-path")
-            .arg(format!("{0}:{0}/pdns", libraries.display()))
-            .arg(root.join("usr/sbin/pdns_server"))
-            .arg(format!("--module-dir={}/pdns", libraries.display()));
+            .arg(format!(
+                "{}:{}",
+                self.libraries().display(),
+                self.modules().display()
+            ))
+            .arg(root.join("usr").join(path));
         command
     }
 }

@@ -22,6 +22,7 @@ pub(super) const CONFIG_DIR: &str = "/etc/zonetide";
 /// Where `pdnsutil` and `pdns_control` look by themselves, as Debian builds them.
 pub(super) const COMPILED_CONFIG_DIR: &str = "/etc/powerdns";
 pub(super) const PDNS_CONF: &str = "pdns.conf";
+const ZONE_CACHE: &str = "zone-cache-refresh-interval";
 pub(super) const API_DIR: &str = "/etc/zonetide-api";
 pub(super) const STORE_DIR: &str = "/etc/zonetide-store";
 pub(super) const PEERS_DIR: &str = "/etc/zonetide-peers";
@@ -38,6 +39,10 @@ pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
         ("security-poll-suffix", String::new()),
         ("default-soa-content", default_soa(plan)),
     ]);
+    if !has_views(plan) {
+        // Else each new zone has PowerDNS read the list of all.
+        settings.insert(ZONE_CACHE, "0".to_owned());
+    }
     for (name, value) in &plan.spec.powerdns.config {
         settings.insert(name, value.clone());
     }
@@ -47,7 +52,7 @@ pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
         "0.0.0.0, ::"
     };
     let web_address = if plan.settings.ipv6_first { "::" } else { "0.0.0.0" };
-    // No cache is among them: they stay on, and the agent flushes what it has merged.
+    // No cache is among them: those of answers stay on, and the agent flushes what was written.
     let owned: [(&str, String); 17] = [
         ("launch", "lmdb".to_owned()),
         ("lmdb-filename", format!("{DATA_DIR}/pdns.lmdb")),
@@ -86,6 +91,12 @@ pub(super) fn pdns_conf(plan: &Plan, servers: &ServerPlan) -> String {
         text.push('\n');
     }
     text
+}
+
+/// With views PowerDNS starts only with its zone cache. A setting without a value means yes, as does all that does not say no.
+fn has_views(plan: &Plan) -> bool {
+    let views = plan.spec.powerdns.config.get("views").map(String::as_str);
+    views.is_some_and(|value| !["no", "off"].contains(&value))
 }
 
 /// The SOA of zones that are made without one: the only name of its servers that the operator knows, and PowerDNS' own times.

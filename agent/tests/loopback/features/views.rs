@@ -1,7 +1,7 @@
 //! Views and networks, which PowerDNS has since 5.0: who asks from a network is shown another variant of a zone.
 
-use zonetide_testbed::Version;
 use zonetide_testbed::dns::Code;
+use zonetide_testbed::{PowerDns, Version};
 
 use super::Servers;
 use crate::node::ZONE;
@@ -55,4 +55,17 @@ async fn a_view_and_its_network_set_on_either_server_decide_at_once_what_both_an
     servers.come_to_say_code(&www, Code::Refused).await;
     a.remove_from_view("inside", VARIANT).await.unwrap();
     servers.come_to_answer(&www, &["192.0.2.1"]).await;
+}
+
+/// So the operator leaves the list of zones on where there are views.
+#[tokio::test]
+async fn powerdns_does_not_start_with_views_and_without_its_list_of_zones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dns = PowerDns::new("pdns", &dir.path().join("pdns.lmdb"));
+    for setting in ["views=yes", "zone-cache-refresh-interval=0"] {
+        dns.set(setting);
+    }
+    dns.start_in_vain().await;
+    let log = dns.log();
+    assert!(log.contains("views requires the zone cache"), "{log}");
 }

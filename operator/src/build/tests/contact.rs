@@ -97,11 +97,26 @@ fn the_agent_writes_to_the_control_socket_of_the_powerdns_beside_it() {
 }
 
 #[test]
-fn caches_are_as_powerdns_has_them_unless_the_spec_says_otherwise() {
-    let conf = file(&servers_of(MANAGED), "pdns.conf");
-    assert!(!conf.contains("cache"), "{conf}");
-    let spec = "{objectStore: {managed: {}}, powerdns: {config: {cache-ttl: '60', zone-cache-refresh-interval: '0'}}}";
-    let conf = file(&servers_of(spec), "pdns.conf");
-    assert!(conf.contains("\ncache-ttl=60\n"), "{conf}");
-    assert!(conf.contains("\nzone-cache-refresh-interval=0\n"), "{conf}");
+fn caches_are_as_powerdns_has_them_but_for_that_of_zones_unless_the_spec_says_otherwise() {
+    let settings = |spec: &str| {
+        let conf = file(&servers_of(spec), "pdns.conf");
+        let caches = conf.lines().filter(|line| line.contains("cache"));
+        caches.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(settings(MANAGED), ["zone-cache-refresh-interval=0"]);
+    let spec = "{objectStore: {managed: {}}, powerdns: {config: {cache-ttl: '60', zone-cache-refresh-interval: '300'}}}";
+    assert_eq!(
+        settings(spec),
+        ["cache-ttl=60", "zone-cache-refresh-interval=300"]
+    );
+}
+
+/// PowerDNS does not start otherwise.
+#[test]
+fn the_cache_of_zones_stays_on_where_there_are_views() {
+    for (views, stays) in [("yes", true), ("", true), ("no", false), ("off", false)] {
+        let spec = format!("{{objectStore: {{managed: {{}}}}, powerdns: {{config: {{views: '{views}'}}}}}}");
+        let conf = file(&servers_of(&spec), "pdns.conf");
+        assert_eq!(!conf.contains("zone-cache"), stays, "{conf}");
+    }
 }
