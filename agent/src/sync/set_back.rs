@@ -89,7 +89,8 @@ impl Replica {
             let newest = state.kept().map_or(last, |kept| kept.txn_id());
             // The others tell as much.
             state.settled.take_if(|settled| settled.txn_id() < newest);
-            is_old(&state, newest)
+            // One that is kept for this alone may as well be a new one.
+            is_old(&state, newest) || state.settled.is_some() && newest < last
         };
         if newest_is_old {
             let _turn = self.turn.lock().await;
