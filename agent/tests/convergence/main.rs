@@ -35,7 +35,7 @@ use fleet::Fleet;
 use steps::{Case, case};
 
 /// Ten seconds or so on an idle machine with two cores.
-const CASES: u64 = 150;
+const CASES: u64 = 100;
 /// The first case where none is asked for.
 const FIRST: u64 = 15_000_000;
 
