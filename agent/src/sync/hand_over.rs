@@ -123,9 +123,16 @@ impl Replica {
 
     /// What a look at the store came to that began at that time, ns since the epoch.
     pub(super) fn note_look(&self, received: &Result<Received, SyncError>, began: u64) {
+        let told = self.told_by_peers();
+        let hears_all = !told.is_empty() && !self.is_behind(&told);
         let mut state = self.state();
-        if state.ready && matches!(received, Ok(Received::All)) {
-            state.saw_all = Some(began);
+        if state.refill.is_none() {
+            if state.ready && matches!(received, Ok(Received::All)) {
+                state.saw_all = Some(began);
+            }
+            if hears_all {
+                state.heard_all = Some(began);
+            }
         }
         match received {
             Ok(_) => state.silent_since = None,

@@ -41,6 +41,9 @@ struct Memory {
 impl Replica {
     /// Goes on from what the last run knew, if that is of this database and of this store. `store` says where the objects are.
     pub fn resume(&self, store: &str) {
+        if self.goes_on_refilling() {
+            return;
+        }
         let path = path_of(&self.env, NAME);
         let Ok(text) = std::fs::read(&path) else { return };
         let memory: Memory = match serde_json::from_slice(&text) {
@@ -53,20 +56,23 @@ impl Replica {
         let Ok(file) = FileId::of(&self.env) else {
             return;
         };
-        let fits = memory.version == VERSION
+        // The number of a device is another one on another node, and what was away has mostly got one.
+        let is_of_this = memory.version == VERSION
             && memory.instance == self.own
             && memory.store == store
-            && memory.file == file
+            && memory.file.is_elsewhere(&file)
             && memory.txn <= self.env.last_txn_id()
             && memory.time != 0;
-        if !fits {
+        let was_away = is_of_this && self.was_away(memory.txn);
+        let goes_on = is_of_this && memory.file == file;
+        if !(was_away || goes_on) {
             tracing::info!(path = %path.display(), "the last run's memory is of another database or store: everything is compared");
             return;
         }
         for (instance, schema) in memory.schemas {
             self.schemas.guard.judge(&instance, schema, true);
         }
-        if self.was_away(memory.txn) {
+        if was_away {
             // What is known of all the others' objects is of no use: each entry of theirs is to be seen again.
             return;
         }

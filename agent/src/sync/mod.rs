@@ -23,6 +23,7 @@ pub mod plan;
 mod reach;
 mod receive;
 mod refill;
+mod refill_note;
 mod replica;
 mod retired;
 mod run;

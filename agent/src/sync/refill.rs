@@ -4,10 +4,12 @@
 //! All objects in the store are merged anew, and every entry that one of them has, too, is written once more. What was not written
 //! since then, by that or by PowerDNS after the last checkpoint, nobody else has: it was deleted, and goes.
 
+use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::in_sync;
+use super::refill_note;
 use super::replica::Replica;
 use super::schema::SCHEMA_DBI;
 use super::sweeper::remove_all;
@@ -17,7 +19,7 @@ use crate::status::Level;
 const CONDITION: &str = "refill";
 
 /// What is known of a database that was away for too long.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Refill {
     /// The transaction up to which the store had everything that was written here.
     checkpoint: u64,
@@ -32,17 +34,38 @@ impl Replica {
         self.begin_to_refill(in_sync::read(&self.env), checkpoint)
     }
 
-    /// Looks how long this agent has not seen the store.
+    /// Goes on with what an earlier run has begun.
+    pub(super) fn goes_on_refilling(&self) -> bool {
+        let refill = refill_note::read(&self.env).filter(|_| self.sweep.is_some());
+        if refill.is_some() {
+            let text = "the database was away for longer than deletion marks are kept: it is compared with all others before anything \
+                        of it is stored";
+            tracing::warn!(database = %self.database(), "{text}");
+            self.status.raise(CONDITION, Level::Warning, text);
+            self.state().refill = refill;
+        }
+        refill.is_some()
+    }
+
+    pub(super) fn is_refilling(&self) -> bool {
+        self.state().refill.is_some()
+    }
+
+    /// Looks how long this agent has seen neither the store nor a peer.
     pub(super) fn look_whether_it_was_away(&self) {
         let (last, checkpoint) = {
             let state = self.state();
-            (state.saw_all, state.stored.txn)
+            (state.saw_all.max(state.heard_all), state.stored.txn)
         };
-        if self.state().refill.is_none() && self.begin_to_refill(last, checkpoint) {
+        if !self.is_refilling() && self.begin_to_refill(last, checkpoint) {
             let mut state = self.state();
             state.known.have.clear();
             state.known.read.clear();
             state.awaited = None;
+            // Each entry is written anew: no state is kept from before that.
+            state.forget_own();
+            state.told_last.reader = None;
+            state.settled = None;
         }
     }
 
@@ -60,10 +83,12 @@ impl Replica {
         );
         tracing::warn!(database = %self.database(), "{text}");
         self.status.raise(CONDITION, Level::Warning, &text);
-        self.state().refill = Some(Refill {
+        let refill = Some(Refill {
             checkpoint,
             newest: self.env.last_txn_id(),
         });
+        self.state().refill = refill;
+        refill_note::write(&self.env, refill);
         true
     }
 
@@ -102,6 +127,7 @@ impl Replica {
         state.forget_own();
         state.told_last.reader = None;
         drop(state);
+        refill_note::write(&self.env, None);
         self.status.clear(CONDITION);
         Ok(())
     }

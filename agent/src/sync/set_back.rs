@@ -1,8 +1,8 @@
 //! A clock that was set back leaves entries ahead of it that no merge had to note ([`super::ahead`]). They are noted as soon as that is
 //! seen, and when an agent starts, for it may have happened before.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::spawn_blocking;
 
@@ -19,8 +19,8 @@ const BATCH: usize = 5_000;
 
 /// What a clock showed.
 pub(super) struct Shown {
-    /// The latest time since the database was looked at.
-    latest: AtomicU64,
+    /// The latest time since the database was looked at. Locked while the clock is read, so that it is known which time is the later.
+    latest: Mutex<u64>,
     /// The clock may show an earlier time than the database has.
     behind: AtomicBool,
 }
@@ -28,7 +28,7 @@ pub(super) struct Shown {
 impl Default for Shown {
     fn default() -> Self {
         Self {
-            latest: AtomicU64::new(0),
+            latest: Mutex::new(0),
             behind: AtomicBool::new(true),
         }
     }
@@ -39,10 +39,12 @@ impl Shown {
     pub(super) fn watch(shown: &Arc<Self>, clock: Clock) -> Clock {
         let shown = shown.clone();
         Arc::new(move || {
+            let mut latest = shown.latest.lock().unwrap_or_else(PoisonError::into_inner);
             let now = clock();
-            if shown.latest.fetch_max(now, Ordering::Relaxed) > now {
+            if *latest > now {
                 shown.is_behind();
             }
+            *latest = now.max(*latest);
             now
         })
     }
@@ -50,6 +52,10 @@ impl Shown {
     /// The clock shows an earlier time than something that was written by it.
     pub(super) fn is_behind(&self) {
         self.behind.store(true, Ordering::Relaxed);
+    }
+
+    fn forget(&self) {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = 0;
     }
 }
 
@@ -66,7 +72,7 @@ impl Replica {
         if !self.shown.behind.swap(false, Ordering::Relaxed) {
             return;
         }
-        self.shown.latest.store(0, Ordering::Relaxed);
+        self.shown.forget();
         if self.state().kept().is_none() {
             self.keep_a_state().await;
         }
@@ -158,6 +164,9 @@ fn note_all(env: &Environment, ahead: &Ahead, now: u64) -> Result<Vec<u64>, Lmdb
         let mut from = Vec::new();
         loop {
             let found = later_than(env, dbi, &from, now)?;
+            if found.is_empty() {
+                break;
+            }
             let mut writer = env.begin_write()?;
             let mut notes = ahead.notes(&writer)?;
             for (key, header) in &found {

@@ -87,6 +87,8 @@ pub(super) struct State {
     pub(super) silent_since: Option<Instant>,
     /// When a look at the store last showed nothing that is missing here, ns since the epoch.
     pub(super) saw_all: Option<u64>,
+    /// When a look at the store last ended with nothing missing here of what peers had told, ns since the epoch by the own clock.
+    pub(super) heard_all: Option<u64>,
     /// The server may be asked, though not all that the store has is merged.
     pub(super) serves: bool,
     /// Peers gave what the store may lack: with the next look at it an own snapshot is due.

@@ -299,12 +299,12 @@ impl Fleet {
         dump.object.rewind().unwrap();
         dump.object.read_to_end(&mut object).unwrap();
         let name = &self.servers[from].name;
-        let taken = taker
+        let outcome = taker
             .take_over(name, &word, spooled(&object))
             .await
             .map_err(fail)?;
         self.log
-            .push(format!("  {} takes over: {taken:?}", self.servers[to].name));
+            .push(format!("  {} takes over: {outcome:?}", self.servers[to].name));
         self.heard.insert(to);
         self.servers[from].databases[database]
             .said

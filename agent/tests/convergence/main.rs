@@ -25,6 +25,7 @@ mod steps;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+mod take;
 mod wire;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};

@@ -8,7 +8,7 @@ use serde_json::json;
 use zonetide_agent::store::Store as _;
 use zonetide_agent::sync::{Hold, Sweep};
 
-use crate::server::{SECOND, Server, Watched};
+use crate::server::{DBI, SECOND, Server, Watched};
 use crate::support::{database_content, spooled};
 
 const DAY: u64 = 86_400 * SECOND;
@@ -96,14 +96,25 @@ async fn forget_objects_of(store: &Arc<Watched>, instance: &str) {
     }
 }
 
+/// As on another node, where a volume has another device number.
+fn attach_elsewhere(server: &Server) {
+    for name in ["zonetide-state.json", "zonetide-in-sync.json"] {
+        let path = format!("{}.{name}", server.env.path().display());
+        let mut said: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        said["file"]["device"] = json!(said["file"]["device"].as_u64().unwrap() + 1);
+        std::fs::write(&path, said.to_string()).unwrap();
+    }
+}
+
 fn start_again(b: &mut Server) {
+    attach_elsewhere(b);
     b.restart();
     b.replica.set_sweep(SWEEP);
     b.replica.resume(STORE);
 }
 
 fn knows(server: &Server, key: &str) -> bool {
-    database_content(&server.env)["records_v5"].contains_key(key.as_bytes())
+    database_content(&server.env)[DBI].contains_key(key.as_bytes())
 }
 
 #[tokio::test]
@@ -211,6 +222,11 @@ async fn nothing_goes_and_nothing_is_stored_while_a_snapshot_that_may_have_it_ca
     assert_eq!(b.replica.hold(), Some(Hold::Refilling));
     assert!(knows(&b, "kept"));
     assert!(!b.replica.send(false).await.unwrap());
+    // A restart goes on with that, whatever is written down besides.
+    note_in_sync(&b);
+    start_again(&mut b);
+    b.replica.receive().await.unwrap();
+    assert_eq!(b.replica.hold(), Some(Hold::Refilling));
     // It is stored again by whoever can.
     later(&a, &b, 0).await;
     b.receive().await;

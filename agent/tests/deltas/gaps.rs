@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use zonetide_agent::store::Store as _;
-use zonetide_agent::sync::{Cleaner, Received};
+use zonetide_agent::sync::{Cleaner, Limits, Received};
 
 use crate::server::{SECOND, Server, Watched};
 use crate::support::spooled;
@@ -123,15 +123,19 @@ async fn a_torn_own_snapshot_is_no_reason_to_remove_deltas() {
 #[tokio::test]
 async fn while_nothing_can_be_stored_the_file_does_not_grow_and_afterwards_all_arrives() {
     let store = Watched::new();
-    let (a, b) = (Server::new("a", &store), Server::new("b", &store));
+    let (mut a, b) = (Server::new("a", &store), Server::new("b", &store));
+    // The file has room for a thousand transactions or so under one reader.
+    a.replica.set_limits(Limits {
+        kept: 300,
+        ..Limits::default()
+    });
     a.begin().await;
     b.receive().await;
     store.refuses_writes.store(true, Ordering::Relaxed);
     let mut sizes = Vec::new();
     for n in 0..3_000 {
         a.write(&format!("key{}", n % 50), &n.to_string());
-        // The file has room for some more transactions than a state is kept for.
-        if n % 250 == 10 {
+        if n % 250 == 0 {
             assert!(a.replica.send(false).await.is_err());
             sizes.push(std::fs::metadata(a.env.path()).unwrap().len());
         }

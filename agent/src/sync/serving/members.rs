@@ -181,6 +181,9 @@ impl Members {
         let mut due = Vec::new();
         let now = self.now();
         for member in self.open().values_mut() {
+            if member.replica.is_refilling() {
+                continue;
+            }
             let times = [member.replica.was_in_sync(), with_a_peer].into_iter().flatten();
             // The clock may have been ahead then, and be right again.
             let Some(time) = times.filter(|time| in_sync::age(*time, now).is_some()).max() else {
