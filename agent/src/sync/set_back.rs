@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::ahead::Ahead;
 use super::replica::{Clock, Replica};
-use super::settle::settle_since;
+use super::settle::{PAUSE, settle_since};
 use super::state::State;
 use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, Environment, KeptReader, LmdbError};
@@ -174,6 +174,9 @@ fn note_all(env: &Environment, ahead: &Ahead, now: u64) -> Result<Vec<u64>, Lmdb
                 notes.note_found(&mut writer, &dbi.name, key, *header)?;
             }
             txn_ids.extend(writer.commit()?);
+            if found.len() == BATCH {
+                std::thread::sleep(PAUSE);
+            }
             match found.into_iter().next_back() {
                 Some((last, _)) => from = last,
                 None => break,

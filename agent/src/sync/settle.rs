@@ -1,6 +1,7 @@
 //! Giving later writes of PowerDNS' their later times, before others are told of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ahead::{Ahead, after, pending};
 use super::dump::{TransferError, to_entry};
@@ -10,6 +11,8 @@ use crate::snapshot::{Entry, is_private_dbi};
 
 /// Most entries that are written in one transaction, for PowerDNS waits for it.
 const BATCH: usize = 5_000;
+/// Between two of them, so that PowerDNS gets the lock, which is not a fair one.
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 /// An entry that PowerDNS put over one with a time that is not lower.
 pub(super) struct Later {
@@ -47,6 +50,9 @@ pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Resul
             }
             Ok(())
         })?;
+        if batch.len() == BATCH {
+            std::thread::sleep(PAUSE);
+        }
     }
     Ok(())
 }

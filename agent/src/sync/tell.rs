@@ -24,6 +24,8 @@ impl Replica {
     /// # Errors
     /// [`SyncError`] when the database cannot be read; the next call tries again.
     pub async fn tell(&self) -> Result<(), SyncError> {
+        // Whoever only receives has no other occasion to.
+        Box::pin(self.let_go_of_old_states(self.env.last_txn_id())).await;
         let Some(peers) = &self.peers else { return Ok(()) };
         if !self.has_to_tell() {
             return Ok(());

@@ -150,6 +150,24 @@ async fn while_nothing_can_be_stored_the_file_does_not_grow_and_afterwards_all_a
 }
 
 #[tokio::test]
+async fn nor_does_it_grow_beside_an_agent_that_only_receives() {
+    let store = Watched::new();
+    let mut a = Server::new("a", &store);
+    a.replica.set_limits(Limits {
+        kept: 300,
+        ..Limits::default()
+    });
+    // As it begins, and each time that the database has changed; it never stores.
+    a.replica.look_at_the_clock().await;
+    a.receive().await;
+    // Under one reader the file has room for a thousand or so.
+    for n in 0..3_000 {
+        a.write(&format!("key{}", n % 50), &n.to_string());
+        a.replica.tell().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_emptied_store_fills_again_with_a_snapshot_and_deltas_go_on() {
     let store = Watched::new();
     let (a, b) = (Server::new("a", &store), Server::new("b", &store));
