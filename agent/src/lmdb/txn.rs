@@ -130,6 +130,30 @@ impl Reader<'_> {
         }
         Ok(())
     }
+
+    /// The first keys after `from`, which itself is left out, with a header that is wanted; `most` of them.
+    ///
+    /// # Errors
+    /// As [`Reader::get`].
+    pub fn find_after(
+        &self,
+        dbi: &Dbi,
+        from: &[u8],
+        most: usize,
+        wanted: impl Fn(&Header) -> bool,
+    ) -> Result<Vec<(Vec<u8>, Header)>, LmdbError> {
+        let mut found = Vec::new();
+        for entry in range_after(self.env, &self.txn, dbi, from)? {
+            let (key, header, _) = entry?;
+            if wanted(&header) {
+                found.push((key.to_vec(), header));
+            }
+            if found.len() == most {
+                break;
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// A write transaction.

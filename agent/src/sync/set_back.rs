@@ -10,8 +10,7 @@ use super::ahead::Ahead;
 use super::replica::{Clock, Replica};
 use super::settle::{PAUSE, settle_since};
 use super::state::State;
-use crate::lmdb::header::Header;
-use crate::lmdb::{Dbi, Environment, KeptReader, LmdbError};
+use crate::lmdb::{Environment, KeptReader, LmdbError};
 use crate::snapshot::is_private_dbi;
 
 /// Most entries that are noted in one transaction, for PowerDNS waits for it.
@@ -163,7 +162,8 @@ fn note_all(env: &Environment, ahead: &Ahead, now: u64) -> Result<Vec<u64>, Lmdb
     for dbi in dbis.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
         let mut from = Vec::new();
         loop {
-            let found = later_than(env, dbi, &from, now)?;
+            let found =
+                env.read(|reader| reader.find_after(dbi, &from, BATCH, |header| header.timestamp >= now))?;
             if found.is_empty() {
                 break;
             }
@@ -184,40 +184,4 @@ fn note_all(env: &Environment, ahead: &Ahead, now: u64) -> Result<Vec<u64>, Lmdb
         }
     }
     Ok(txn_ids)
-}
-
-/// The first entries after `from` with this time or a later one.
-fn later_than(
-    env: &Environment,
-    dbi: &Dbi,
-    from: &[u8],
-    now: u64,
-) -> Result<Vec<(Vec<u8>, Header)>, LmdbError> {
-    /// Ends the walk early.
-    enum Stop {
-        Full,
-        Failed(LmdbError),
-    }
-    impl From<LmdbError> for Stop {
-        fn from(error: LmdbError) -> Self {
-            Self::Failed(error)
-        }
-    }
-    let mut found = Vec::new();
-    let walked = env.read(|reader| {
-        reader.for_each_after(dbi, from, |key, header, _| {
-            if header.timestamp >= now {
-                found.push((key.to_vec(), header));
-            }
-            if found.len() < BATCH {
-                Ok(())
-            } else {
-                Err(Stop::Full)
-            }
-        })
-    });
-    match walked {
-        Ok(()) | Err(Stop::Full) => Ok(found),
-        Err(Stop::Failed(error)) => Err(error),
-    }
 }

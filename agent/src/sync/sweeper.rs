@@ -79,7 +79,8 @@ pub(super) fn remove_all(
         let mut from = Vec::new();
         loop {
             let goes = |header: &Header| goes(&dbi.name, header);
-            let old = keys_that_go(env, dbi, &from, goes)?;
+            let old = env.read(|reader| reader.find_after(dbi, &from, BATCH, goes))?;
+            let old: Vec<_> = old.into_iter().map(|(key, _)| key).collect();
             let full = old.len() >= BATCH;
             let mut keys = &old[..];
             while !keys.is_empty() {
@@ -93,42 +94,6 @@ pub(super) fn remove_all(
         }
     }
     Ok(swept)
-}
-
-/// The first keys after `from` that go.
-fn keys_that_go(
-    env: &Environment,
-    dbi: &Dbi,
-    from: &[u8],
-    goes: impl Fn(&Header) -> bool,
-) -> Result<Vec<Vec<u8>>, LmdbError> {
-    /// Ends the walk early.
-    enum Stop {
-        Full,
-        Failed(LmdbError),
-    }
-    impl From<LmdbError> for Stop {
-        fn from(error: LmdbError) -> Self {
-            Self::Failed(error)
-        }
-    }
-    let mut keys = Vec::new();
-    let walked = env.read(|reader| {
-        reader.for_each_after(dbi, from, |key, header, _| {
-            if goes(&header) {
-                keys.push(key.to_vec());
-            }
-            if keys.len() < BATCH {
-                Ok(())
-            } else {
-                Err(Stop::Full)
-            }
-        })
-    });
-    match walked {
-        Ok(()) | Err(Stop::Full) => Ok(keys),
-        Err(Stop::Failed(error)) => Err(error),
-    }
 }
 
 /// Removes keys for as long as the lock may be held, and returns the rest. PowerDNS may have written one of them again.
