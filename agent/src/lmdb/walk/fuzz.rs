@@ -197,6 +197,9 @@ fn a_damaged_file_gives_entries_or_an_error() {
                 }
             }
         }
+        for key in [b"0".as_slice(), &vec![b'5'; 300]] {
+            let _ = super::header(Path::new("damaged"), &file, &new, "records_v5", key);
+        }
         let _ = read_meta(&file, 1);
         for (at, len) in touched {
             file.write_all_at(&bytes[at..at + len], at as u64).unwrap();
@@ -208,6 +211,26 @@ fn a_damaged_file_gives_entries_or_an_error() {
     assert!(
         faults > 300,
         "only {faults} walks noticed the damage: it does not reach them"
+    );
+}
+
+#[test]
+fn a_root_with_the_greatest_number_there_is_is_named_as_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bytes, old, new) = database(&dir);
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(&bytes, 0).unwrap();
+    let main = Tree {
+        root: u64::MAX,
+        ..new.main
+    };
+    let damaged = Meta { main, ..new };
+    let error = walk(&file, &old, &damaged).unwrap_err().to_string();
+    assert!(error.contains("it lies behind the last page"), "{error}");
+    let error = super::is_empty(Path::new("damaged"), &file, &damaged, "records_v5").unwrap_err();
+    assert!(
+        error.to_string().contains("it lies behind the last page"),
+        "{error}"
     );
 }
 

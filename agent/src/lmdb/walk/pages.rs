@@ -93,8 +93,9 @@ impl<'f> Pages<'f> {
     /// Reads the first of these pages, and those that follow if they lie one after the other; how many, is returned.
     pub(super) fn read_run(&self, pgnos: &[u64], bytes: &mut Vec<u8>) -> Result<usize, LmdbError> {
         let Some(&first) = pgnos.first() else { return Ok(0) };
-        let run = pgnos.iter().zip(first..).take(RUN);
-        let len = run.take_while(|(pgno, next)| *pgno == next).count().max(1);
+        // The number of a damaged page may be the greatest there is.
+        let follow = |pair: &&[u64]| matches!(pair, [pgno, next] if pgno.checked_add(1) == Some(*next));
+        let len = 1 + pgnos.windows(2).take(RUN - 1).take_while(follow).count();
         self.read(first, len, bytes)?;
         Ok(len)
     }
