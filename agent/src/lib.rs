@@ -16,6 +16,7 @@ pub mod peers;
 pub mod powerdns;
 pub mod serve;
 pub mod show;
+pub mod skew;
 pub mod smaps;
 pub mod snapshot;
 pub mod status;

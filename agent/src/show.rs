@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::powerdns::keys::{IndexKey, RecordKey, object_id};
+use crate::powerdns::keys::{IndexKey, RecordKey, object_id, presented};
+use crate::powerdns::zone_labels;
 
 /// A key in words.
 pub fn key(dbi: &str, key: &[u8]) -> String {
@@ -70,6 +71,22 @@ pub fn zone_of_record(dbi: &str, key: &[u8]) -> Option<u32> {
     let records = matches!(dbi, "records_v5" | "comments_v7");
     let (zone, _) = key.split_first_chunk::<4>().filter(|_| records)?;
     Some(u32::from_be_bytes(*zone))
+}
+
+/// A key of `records_v5` by the name of its zone.
+pub fn record_in(zone: &str, key: &[u8]) -> Option<String> {
+    let key = RecordKey::parse(key)?;
+    let name = match presented(key.labels()).as_str() {
+        "." => zone.to_owned(),
+        name => format!("{name}{}", zone.trim_start_matches('.')),
+    };
+    Some(format!("{name} {}", record_type(key.kind)))
+}
+
+/// The zone that a value of `domains_v5`, `keydata_v5` or `metadata_v5` is about.
+pub fn zone_of_value(dbi: &str, value: &[u8]) -> Option<String> {
+    let named = matches!(dbi, "domains_v5" | "keydata_v5" | "metadata_v5");
+    zone_labels(value).filter(|_| named).map(presented)
 }
 
 /// The labels with dots between them, if all of them can be shown.

@@ -51,7 +51,7 @@ fn memory() -> Arc<dyn Store> {
 async fn write_and_send(server: &Server, value: &[u8]) {
     server.replica.receive().await.unwrap();
     let put = |writer: &mut zonetide_agent::lmdb::Writer<'_>| {
-        let dbi = writer.dbi("domains_v5")?;
+        let dbi = writer.dbi("domains")?;
         writer.put(&dbi, value, NOW, false, value)
     };
     server
@@ -111,7 +111,7 @@ async fn the_last_snapshot_of_a_gone_instance_goes_only_when_a_later_own_one_hol
     assert_eq!(count(&store, "gone").await, 0);
     let c = server("c", &store, NOW);
     c.replica.receive().await.unwrap();
-    assert!(support::database_content(&c.env)["domains_v5"].contains_key(&b"only here"[..]));
+    assert!(support::database_content(&c.env)["domains"].contains_key(&b"only here"[..]));
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ fn retiring(instance: &str) -> Cleaner {
 
 fn has(server: &Server, key: &[u8]) -> bool {
     support::database_content(&server.env)
-        .get("domains_v5")
+        .get("domains")
         .is_some_and(|entries| entries.contains_key(key))
 }
 

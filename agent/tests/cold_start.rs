@@ -64,10 +64,10 @@ fn values(content: &Content, dbi: &str) -> Vec<(Vec<u8>, u64, Vec<u8>)> {
 fn several_dbis_are_filled_in_one_transaction_and_old_marks_are_left_out() {
     let (merged, content) = filled(
         &[
-            ("domains_v5", &[(b"a", 200, b"1"), (b"b", 200, b"2")]),
+            ("domains", &[(b"a", 200, b"1"), (b"b", 200, b"2")]),
             ("empty_v5", &[]),
             (
-                "records_v5",
+                "records",
                 &[
                     (b"a", 99, b""),
                     (b"b", 101, b""),
@@ -81,7 +81,7 @@ fn several_dbis_are_filled_in_one_transaction_and_old_marks_are_left_out() {
     // One transaction for all entries, and one for the DBI that has none.
     assert_eq!((merged.entries, merged.written, merged.txn_ids.len()), (6, 5, 2));
     assert_eq!(
-        values(&content, "domains_v5"),
+        values(&content, "domains"),
         [
             (b"a".to_vec(), 200, b"1".to_vec()),
             (b"b".to_vec(), 200, b"2".to_vec())
@@ -89,7 +89,7 @@ fn several_dbis_are_filled_in_one_transaction_and_old_marks_are_left_out() {
     );
     assert!(content["empty_v5"].is_empty());
     assert_eq!(
-        values(&content, "records_v5"),
+        values(&content, "records"),
         [
             (b"b".to_vec(), 101, b"".to_vec()),
             (b"c".to_vec(), 1, b"old".to_vec()),
@@ -103,7 +103,7 @@ fn a_snapshot_out_of_order_or_with_a_key_twice_is_merged_all_the_same() {
     let (_, content) = filled(
         &[
             (
-                "records_v5",
+                "records",
                 &[
                     (b"b", 200, b"old"),
                     (b"a", 200, b"1"),
@@ -112,13 +112,13 @@ fn a_snapshot_out_of_order_or_with_a_key_twice_is_merged_all_the_same() {
                     (b"c", 200, b"3"),
                 ],
             ),
-            ("domains_v5", &[(b"z", 200, b"9")]),
-            ("records_v5", &[(b"a", 300, b"again"), (b"d", 200, b"4")]),
+            ("domains", &[(b"z", 200, b"9")]),
+            ("records", &[(b"a", 300, b"again"), (b"d", 200, b"4")]),
         ],
         |_| {},
     );
     assert_eq!(
-        values(&content, "records_v5"),
+        values(&content, "records"),
         [
             (b"a".to_vec(), 300, b"again".to_vec()),
             (b"b".to_vec(), 201, b"new".to_vec()),
@@ -126,10 +126,7 @@ fn a_snapshot_out_of_order_or_with_a_key_twice_is_merged_all_the_same() {
             (b"d".to_vec(), 200, b"4".to_vec())
         ]
     );
-    assert_eq!(
-        values(&content, "domains_v5"),
-        [(b"z".to_vec(), 200, b"9".to_vec())]
-    );
+    assert_eq!(values(&content, "domains"), [(b"z".to_vec(), 200, b"9".to_vec())]);
 }
 
 #[test]

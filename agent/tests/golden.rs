@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use support::{
     Content, Version, database_content, golden_dir, golden_names, golden_snapshot, open, snapshot_content,
 };
+use zonetide_agent::powerdns::is_possible;
 use zonetide_agent::snapshot::{Snapshot, SnapshotName};
 use zonetide_agent::sync::{dump, merge};
 
@@ -183,4 +184,18 @@ fn merging_all_snapshots_in_any_order_gives_the_databases_that_lightning_stream_
             assert_eq!(database_content(&env), expected, "{order:?}");
         }
     }
+}
+
+#[test]
+fn every_key_that_powerdns_wrote_is_one_that_it_can_have_meant() {
+    let mut keys = 0;
+    for name in all_golden_names() {
+        for (dbi, entries) in snapshot_content(&mut golden_snapshot(&name)) {
+            for key in entries.keys() {
+                assert!(is_possible(&dbi, key), "{dbi} {key:?}");
+                keys += 1;
+            }
+        }
+    }
+    assert!(keys > 30, "{keys}");
 }

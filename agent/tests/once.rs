@@ -70,7 +70,7 @@ async fn run_once(store: &Arc<Counting>, guard: Arc<SchemaGuard>) -> Result<(), 
     let dir = tempfile::tempdir().unwrap();
     let env = open(&dir.path().join("lmdb"));
     env.write::<(), LmdbError>(|writer| {
-        let dbi = writer.dbi("records_v5")?;
+        let dbi = writer.dbi("records")?;
         writer.put(&dbi, b"key", 1, false, b"value")
     })
     .unwrap();
@@ -83,7 +83,7 @@ async fn run_once(store: &Arc<Counting>, guard: Arc<SchemaGuard>) -> Result<(), 
     let now = Arc::new(|| 1_795_510_850_000_000_000);
     let mut replica = Replica::new(env, store.clone(), status, origin, now);
     replica.set_schemas(Schemas { guard, main: false });
-    run(replica, pace(), Ways::default(), CancellationToken::new()).await
+    Box::pin(run(replica, pace(), Ways::default(), CancellationToken::new())).await
 }
 
 fn store() -> Arc<Counting> {

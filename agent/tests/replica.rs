@@ -17,7 +17,7 @@ use zonetide_agent::status::{DatabaseStatus, Metrics};
 use zonetide_agent::store::{Listed, ObjectBackend, Store, StoreError, StoreErrorReason};
 use zonetide_agent::sync::{Hold, Origin, Replica};
 
-const DBI: &str = "records_v5";
+const DBI: &str = "records";
 
 /// A store that can be switched off, and that may tear a write.
 struct Unsteady {

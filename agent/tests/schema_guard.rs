@@ -81,8 +81,8 @@ impl Server {
     }
 
     fn write(&self, key: &[u8]) {
-        put(&self.main_env, "domains_v5", key, 1, b"zone");
-        put(&self.shard_env, "records_v5", key, 1, b"record");
+        put(&self.main_env, "domains", key, 1, b"zone");
+        put(&self.shard_env, "records", key, 1, b"record");
     }
 
     fn has(&self, key: &[u8]) -> (bool, bool) {
@@ -91,10 +91,7 @@ impl Server {
                 .get(dbi)
                 .is_some_and(|dbi| dbi.contains_key(key))
         };
-        (
-            has(&self.main_env, "domains_v5"),
-            has(&self.shard_env, "records_v5"),
-        )
+        (has(&self.main_env, "domains"), has(&self.shard_env, "records"))
     }
 
     async fn receive(&mut self) {

@@ -21,7 +21,7 @@ const RULES: Sweep = Sweep {
 
 fn put(env: &Environment, entries: impl Iterator<Item = (Vec<u8>, u64, bool)>) {
     env.write::<(), LmdbError>(|writer| {
-        let dbi = writer.dbi("records_v5")?;
+        let dbi = writer.dbi("records")?;
         for (key, timestamp, deleted) in entries {
             writer.put(&dbi, &key, timestamp, deleted, if deleted { b"" } else { b"v" })?;
         }
@@ -31,7 +31,7 @@ fn put(env: &Environment, entries: impl Iterator<Item = (Vec<u8>, u64, bool)>) {
 }
 
 fn keys(env: &Environment) -> Vec<Vec<u8>> {
-    database_content(env)["records_v5"].keys().cloned().collect()
+    database_content(env)["records"].keys().cloned().collect()
 }
 
 #[test]
@@ -50,14 +50,17 @@ fn only_old_marks_go() {
             .into_iter()
             .map(|(key, time, deleted)| (key.into(), time, deleted)),
     );
-    assert_eq!(sweep(&env, &RULES, RULES.cutoff(NOW)).unwrap().removed, 1);
+    assert_eq!(
+        sweep(&env, &RULES, RULES.cutoff(NOW), u64::MAX).unwrap().removed,
+        1
+    );
     assert_eq!(
         keys(&env),
         [&b"mark of the future"[..], b"old record", b"young mark"]
     );
     let last = env.last_txn_id();
     assert_eq!(
-        sweep(&env, &RULES, RULES.cutoff(NOW)).unwrap().txn_ids,
+        sweep(&env, &RULES, RULES.cutoff(NOW), u64::MAX).unwrap().txn_ids,
         Vec::<u64>::new()
     );
     assert_eq!(env.last_txn_id(), last);
@@ -72,7 +75,7 @@ fn many_marks_go_in_many_short_transactions() {
         &env,
         (0..50_000_u32).map(|i| (i.to_be_bytes().to_vec(), DAY, i % 2 == 0)),
     );
-    let swept = sweep(&env, &RULES, RULES.cutoff(NOW)).unwrap();
+    let swept = sweep(&env, &RULES, RULES.cutoff(NOW), u64::MAX).unwrap();
     assert_eq!(swept.removed, 25_000);
     assert!(swept.txn_ids.len() > 2, "{} transactions", swept.txn_ids.len());
     assert_eq!(keys(&env).len(), 25_000);
@@ -97,7 +100,7 @@ fn a_mark_that_was_swept_does_not_come_back_but_a_young_one_comes() {
     put(&b, [(b"swept".to_vec(), 1, false)].into_iter());
     let mut snapshot = Snapshot::open(dump(&a, &Meta::default()).unwrap().object).unwrap();
     merge(&b, &mut snapshot, RULES.oldest_mark(NOW)).unwrap();
-    let content = &database_content(&b)["records_v5"];
+    let content = &database_content(&b)["records"];
     assert_eq!(content.keys().collect::<Vec<_>>(), [&b"swept"[..], b"young"]);
     assert!(content[&b"swept"[..]].1);
 }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Peers as Configured};
 use crate::peers::{Changes, Contacts, Outbox, Peering, Peers, Settings, SystemResolver, TokenSource};
+use crate::skew::Skew;
 use crate::snapshot::DeltaName;
 use crate::sync::peer::{self, Told};
 
@@ -82,6 +83,10 @@ impl peer::Peers for Reached {
                 (contact.instance, told)
             })
             .collect()
+    }
+
+    fn skews(&self) -> Vec<Skew> {
+        self.outbox.skews()
     }
 
     fn news(&self) -> watch::Receiver<u64> {

@@ -134,6 +134,7 @@ pub(super) async fn replicate(
             status.set_receive_only();
         }
         let served = Served {
+            max_ahead: config.clocks.max_ahead(),
             name,
             lmdb,
             origin,
@@ -150,7 +151,14 @@ pub(super) async fn replicate(
         };
         tasks.spawn(served.run(pace, shutdown));
     }
-    // The first that ends with an error ends the others, each of which stores its last change.
+    let result = all(tasks, &shutdown).await;
+    peers.flush(FLUSH).await;
+    flushing.finish().await?;
+    result
+}
+
+/// Until all have ended. The first that ends with an error ends the others, each of which stores its last change.
+async fn all(mut tasks: JoinSet<anyhow::Result<()>>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut result = Ok(());
     while let Some(ended) = tasks.join_next().await {
         let ended = ended.context("a task of the agent crashed").flatten();
@@ -159,8 +167,6 @@ pub(super) async fn replicate(
             shutdown.cancel();
         }
     }
-    peers.flush(FLUSH).await;
-    flushing.finish().await?;
     result
 }
 
@@ -198,6 +204,7 @@ struct Served {
     gate: Gate,
     serving: Option<Arc<Serving>>,
     stats_interval: Duration,
+    max_ahead: Duration,
 }
 
 impl Served {
@@ -228,6 +235,7 @@ impl Served {
         let mut replica = Replica::new(env.clone(), self.store, self.status, self.origin, Arc::new(now));
         flush_for(self.flusher, &mut replica, self.schemas.main.then_some(&env));
         replica.set_schemas(self.schemas);
+        replica.set_max_ahead(self.max_ahead);
         let told = self.line.map(|(line, told)| {
             replica.set_peers(line);
             told

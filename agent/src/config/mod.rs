@@ -1,5 +1,6 @@
 //! Lightning Stream's configuration file. What it may say is in docs/agent-configuration.md; an unknown key is an error.
 
+mod clocks;
 mod expand;
 mod health;
 mod identity;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use clocks::Clocks;
 pub use expand::{ExpandError, Expanded, Unset, expand};
 pub use health::{Check, Health, Start};
 pub use identity::{Identity, environment};
@@ -134,6 +136,9 @@ pub struct Config {
     pub peers: Option<Peers>,
     #[serde(default)]
     pub serving: Serving,
+    /// Ours: not in Lightning Stream.
+    #[serde(default)]
+    pub clocks: Clocks,
     #[serde(default)]
     pub health: Health,
     #[serde(default)]
@@ -250,6 +255,7 @@ impl Config {
             peers.check(&self.http.address)?;
         }
         self.serving.check()?;
+        self.clocks.check()?;
         self.sweeper.check()?;
         self.powerdns.check()?;
         self.storage.check()

@@ -79,6 +79,10 @@ pub enum LmdbErrorKind {
     },
     #[error("DBI {dbi:?} has LMDB flags {flags:#x}, which native databases never have")]
     DbiFlags { dbi: String, flags: u16 },
+    #[error(
+        "the keys of DBI {dbi:?} are not in order, so that PowerDNS does not find what it has there: it is written anew"
+    )]
+    Disorder { dbi: String },
     #[error("page {pgno} is not as LMDB 0.9 writes it ({what}): a full read of the database does without it")]
     Page { pgno: u64, what: &'static str },
     #[error("{0}")]

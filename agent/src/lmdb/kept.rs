@@ -82,7 +82,8 @@ impl KeptReader {
     /// without a mark, DBI by DBI in LMDB's order.
     ///
     /// # Errors
-    /// Those of `visit`, [`LmdbErrorKind::Header`] for a value without a header, [`LmdbErrorKind::DbiFlags`], and
+    /// Those of `visit`, [`LmdbErrorKind::Header`] for a value without a header, [`LmdbErrorKind::DbiFlags`],
+    /// [`LmdbErrorKind::Disorder`], and
     /// [`LmdbErrorKind::Page`] if the file is not as LMDB 0.9 writes it: [`scan_since`](super::scan_since) then does
     /// without the knowledge of pages.
     pub fn changes_since<E: From<LmdbError>>(
@@ -101,6 +102,20 @@ impl KeptReader {
             path: self.env.path(),
             file: &self.file,
             old: &old.state,
+            new: &self.state,
+        };
+        walk.run(visit)
+    }
+
+    /// The same, as if nothing had been there before.
+    pub(super) fn walk_from_nothing<E: From<LmdbError>>(
+        &self,
+        visit: impl FnMut(Change<'_>) -> Result<(), E>,
+    ) -> Result<Changes, E> {
+        let walk = Walk {
+            path: self.env.path(),
+            file: &self.file,
+            old: &self.state.without_entries(),
             new: &self.state,
         };
         walk.run(visit)

@@ -9,6 +9,8 @@ mod create;
 mod error;
 pub mod header;
 mod kept;
+mod order;
+mod raw;
 mod txn;
 mod usage;
 mod walk;
@@ -146,7 +148,7 @@ impl Environment {
             .map_err(|error| self.fail(error.into()))
     }
 
-    fn fail(&self, kind: LmdbErrorKind) -> LmdbError {
+    pub(crate) fn fail(&self, kind: LmdbErrorKind) -> LmdbError {
         kind.at(&self.path)
     }
 

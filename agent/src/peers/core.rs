@@ -9,12 +9,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
+use super::clocks::Clocks;
 use super::link::{Link, Standing};
 use super::message::{Hello, is_object_name};
 use super::server::Refusal;
 use super::source::Source;
 use super::token::Tokens;
 use super::{Arrived, Changes, Contacts, PeersError, Settings, lock};
+use crate::skew::Skew;
 use crate::snapshot::sanitize_instance;
 
 /// From telling to the peer's answer, seconds.
@@ -92,6 +94,7 @@ pub(super) struct Core {
     pub source: OnceLock<Arc<dyn Source>>,
     /// One database is handed over at a time: it costs a look at every entry, and room on the disk.
     pub handing: Arc<Semaphore>,
+    pub clocks: Clocks,
     progress: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -146,6 +149,7 @@ impl Core {
             latency: Histogram::new(LATENCIES),
             source: OnceLock::new(),
             handing: Arc::new(Semaphore::new(1)),
+            clocks: Clocks::start(),
             progress: Mutex::default(),
         };
         (Arc::new(core), receivers)
@@ -177,6 +181,15 @@ impl Core {
     pub(super) fn reaches_somebody(&self) -> bool {
         let links = lock(&self.links);
         links.values().any(|link| link.standing() == Standing::Reached)
+    }
+
+    /// How far the own clock is ahead of that of each peer that answers and tells its time.
+    pub(super) fn skews(&self) -> Vec<Skew> {
+        let now = self.clocks.read();
+        let links = lock(&self.links);
+        // An agent with two addresses has one clock.
+        let skews = links.values().filter_map(|link| link.skew(now));
+        skews.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     /// Greets everybody who answers, before the time.

@@ -8,6 +8,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Certificate, Client, Response, StatusCode};
 use tokio::time::Instant;
 
+use super::clocks::{Moment, sample};
 use super::core::Core;
 use super::link::{Link, Standing, Waiting};
 use super::message::{CHANGES_PATH, HELLO_PATH, LONGEST_HELLO, Welcome, is_boot, is_instance};
@@ -170,10 +171,13 @@ impl Courier {
             Ok(hello) => hello,
             Err(error) => return self.lost(&error.to_string(), 0),
         };
-        match self.post(&[HELLO_PATH], hello.into(), "application/json").await {
+        let asked = self.core.clocks.read();
+        let outcome = self.post(&[HELLO_PATH], hello.into(), "application/json").await;
+        let answered = self.core.clocks.read();
+        match outcome {
             Outcome::Done(body) => match serde_json::from_slice::<Welcome>(&body) {
                 Ok(welcome) if is_instance(&welcome.instance) && is_boot(&welcome.boot) => {
-                    self.welcomed(welcome);
+                    self.welcomed(welcome, asked, answered);
                 }
                 _ => self.lost("what answers there is no agent", 0),
             },
@@ -183,10 +187,15 @@ impl Courier {
         }
     }
 
-    fn welcomed(&mut self, welcome: Welcome) {
+    fn welcomed(&mut self, welcome: Welcome, asked: Moment, answered: Moment) {
         self.failures = 0;
-        let Welcome { instance, boot } = welcome;
-        if self.link.greeted(instance.clone(), boot) {
+        let Welcome {
+            instance,
+            boot,
+            clock,
+        } = welcome;
+        let time = clock.and_then(|clock| sample(clock, asked, answered));
+        if self.link.greeted(instance.clone(), boot, time) {
             tracing::info!(address = %self.link.address, peer = %instance, "a peer is in contact");
         }
     }

@@ -7,7 +7,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clocks::Moment;
 use super::{Changes, lock};
+use crate::skew::{Estimator, Sample, Skew};
 
 /// How it stands with a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,7 @@ pub(super) struct LinkState {
 struct Inner {
     queue: VecDeque<Waiting>,
     state: LinkState,
+    clock: Estimator,
 }
 
 /// One address of a peer.
@@ -114,6 +117,7 @@ impl Link {
             inner: Mutex::new(Inner {
                 queue: VecDeque::new(),
                 state,
+                clock: Estimator::default(),
             }),
         }
     }
@@ -136,7 +140,7 @@ impl Link {
     /// Puts changes into the queue, or drops them: if there is no room, or if nobody answers.
     pub(super) fn offer(&self, changes: &Arc<Changes>, since: Instant) {
         let mut inner = lock(&self.inner);
-        let Inner { queue, state } = &mut *inner;
+        let Inner { queue, state, .. } = &mut *inner;
         let bytes = state.queued_bytes + changes.object.len();
         match state.standing {
             Standing::Own => return,
@@ -162,7 +166,7 @@ impl Link {
     /// The next changes to tell. They count as waiting until they are told, dropped or put back.
     pub(super) fn take(&self) -> Option<Waiting> {
         let mut inner = lock(&self.inner);
-        let Inner { queue, state } = &mut *inner;
+        let Inner { queue, state, .. } = &mut *inner;
         if state.standing != Standing::Reached {
             return None;
         }
@@ -175,7 +179,7 @@ impl Link {
     /// The peer has no room now; the order stays.
     pub(super) fn put_back(&self, waiting: Waiting) {
         let mut inner = lock(&self.inner);
-        let Inner { queue, state } = &mut *inner;
+        let Inner { queue, state, .. } = &mut *inner;
         state.queued_bytes += waiting.changes.object.len();
         queue.push_front(waiting);
         state.queued = queue.len();
@@ -199,10 +203,26 @@ impl Link {
         inner.state.last_error = Some(reason);
     }
 
-    /// The peer has answered a hello. True if it had not answered before.
-    pub(super) fn greeted(&self, instance: String, boot: String) -> bool {
+    /// The start of the agent at this address and how far the own clock is ahead of its, if it answers and has told its time.
+    pub(super) fn skew(&self, now: Moment) -> Option<(String, Skew)> {
+        let inner = lock(&self.inner);
+        let boot = inner.state.boot.clone();
+        let boot = boot.filter(|_| inner.state.standing == Standing::Reached)?;
+        Some((boot, inner.clock.skew_at(now.wall, now.steady)?))
+    }
+
+    /// The peer has answered a hello, and told its time unless it is too old for that. True if it had not answered before.
+    pub(super) fn greeted(&self, instance: String, boot: String, time: Option<Sample>) -> bool {
         let mut inner = lock(&self.inner);
-        let state = &mut inner.state;
+        let Inner { state, clock, .. } = &mut *inner;
+        match time {
+            Some(time) if state.boot.as_ref() == Some(&boot) => clock.observe(&time),
+            Some(time) => {
+                *clock = Estimator::default();
+                clock.observe(&time);
+            }
+            None => *clock = Estimator::default(),
+        }
         state.instance = Some(instance);
         state.boot = Some(boot);
         state.contact = Some(Instant::now());
@@ -243,7 +263,7 @@ impl Link {
     /// A hello is due, whatever the time is: because it was asked for, or because something got lost that nothing tells of.
     pub(super) fn must_greet(&self) -> bool {
         let mut inner = lock(&self.inner);
-        let Inner { queue, state } = &mut *inner;
+        let Inner { queue, state, .. } = &mut *inner;
         let asked = std::mem::take(&mut state.greet);
         let missed =
             state.standing == Standing::Reached && queue.is_empty() && std::mem::take(&mut state.missed);
@@ -271,6 +291,7 @@ fn clear(inner: &mut Inner, taken: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clocks::sample;
     use super::*;
 
     fn changes(bytes: usize) -> Arc<Changes> {
@@ -291,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_drops_the_newest_by_count_and_by_bytes_and_asks_for_a_hello_once_it_is_empty() {
         let (link, waiting) = link();
-        link.greeted("b".into(), "1".into());
+        link.greeted("b".into(), "1".into(), None);
         for bytes in [40, 40, 40, 10, 5] {
             link.offer(&changes(bytes), Instant::now());
         }
@@ -316,7 +337,7 @@ mod tests {
         let (link, waiting) = link();
         link.offer(&changes(1), Instant::now());
         assert!(link.take().is_none(), "it was not greeted yet");
-        link.greeted("b".into(), "1".into());
+        link.greeted("b".into(), "1".into(), None);
         link.offer(&changes(1), Instant::now());
         let taken = link.take().unwrap();
         assert!(link.lost("no route".into(), 1));
@@ -326,7 +347,7 @@ mod tests {
         let state = link.state();
         assert_eq!((state.dropped, state.queued, state.failed), (3, 0, 2));
         assert_eq!(*waiting.borrow(), 0);
-        assert!(link.greeted("b".into(), "2".into()));
+        assert!(link.greeted("b".into(), "2".into(), None));
         assert!(link.must_greet(), "the peer must learn that it missed something");
     }
 
@@ -343,12 +364,36 @@ mod tests {
     #[tokio::test]
     async fn what_is_put_back_stays_first() {
         let (link, _) = link();
-        link.greeted("b".into(), "1".into());
+        link.greeted("b".into(), "1".into(), None);
         link.offer(&changes(1), Instant::now());
         link.offer(&changes(2), Instant::now());
         let taken = link.take().unwrap();
         link.put_back(taken);
         assert_eq!(link.take().unwrap().changes.object.len(), 1);
         assert_eq!(link.state().queued_bytes, 2);
+    }
+
+    #[tokio::test]
+    async fn the_clock_of_a_peer_counts_while_it_answers_and_tells_it() {
+        let moment = |seconds: i64| Moment {
+            wall: 1_790_000_000_000_000_000 + seconds * 1_000_000_000,
+            steady: seconds * 1_000_000_000,
+        };
+        let (link, _) = link();
+        let time = |ahead: u64, at: i64| {
+            let said = 1_790_000_000_000_000_000 + at.unsigned_abs() * 1_000_000_000 + ahead;
+            sample(said, moment(at), moment(at))
+        };
+        let ahead = |at: i64| link.skew(moment(at)).map(|(boot, skew)| (boot, skew.ahead()));
+        assert_eq!(ahead(0), None);
+        link.greeted("b".into(), "1".into(), time(7, 0));
+        assert_eq!(ahead(0), Some(("1".into(), -7)));
+        link.greeted("b".into(), "2".into(), time(9, 2));
+        assert_eq!(ahead(2), Some(("2".into(), -9)));
+        link.lost("no route".into(), 0);
+        assert_eq!(ahead(2), None);
+        link.greeted("b".into(), "2".into(), None);
+        assert_eq!(ahead(2), None, "it was replaced by an older one");
+        assert!(sample(u64::MAX, moment(0), moment(0)).is_none());
     }
 }

@@ -45,6 +45,9 @@ pub(super) struct Hello {
 pub(super) struct Welcome {
     pub instance: String,
     pub boot: String,
+    /// What the clock of who answers says, ns since the epoch; older agents do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<u64>,
 }
 
 /// The answer to who asks how it is.
@@ -79,6 +82,19 @@ pub fn is_object_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_that_does_not_tell_its_time_is_understood_and_one_that_knows_more_too() {
+        let welcome = |text: &str| serde_json::from_str::<Welcome>(text).unwrap();
+        let older = welcome(r#"{"instance":"a","boot":"1"}"#);
+        assert_eq!(older.clock, None);
+        assert_eq!(
+            serde_json::to_string(&older).unwrap(),
+            r#"{"instance":"a","boot":"1"}"#
+        );
+        let newer = welcome(r#"{"instance":"a","boot":"1","clock":7,"more":1}"#);
+        assert_eq!(newer.clock, Some(7));
+    }
 
     #[test]
     fn names_from_the_network_have_few_characters_and_a_length() {

@@ -4,6 +4,7 @@
 //! peer, every queue is bounded, and what does not fit is dropped and counted.
 
 mod answers;
+mod clocks;
 mod collector;
 mod contacts;
 mod core;
@@ -38,6 +39,7 @@ pub use questions::{NotGiven, Questions};
 pub use source::{Answer, Source, Whole};
 pub use token::TokenSource;
 
+use crate::skew::Skew;
 use crate::status::PeersReport;
 
 /// Why peers cannot be used as configured.
@@ -260,6 +262,11 @@ impl Outbox {
     /// none, so that nobody is told; [`Outbox::announce`] is for those.
     pub fn tell(&self, changes: &Arc<Changes>) -> bool {
         self.core.tell(changes)
+    }
+
+    /// How far the own clock is ahead of that of each peer that answers now and tells its time.
+    pub fn skews(&self) -> Vec<Skew> {
+        self.core.skews()
     }
 
     /// The time of the newest state of a database that was told, once it was told. Peers learn it with the next hello, which

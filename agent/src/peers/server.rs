@@ -212,6 +212,7 @@ async fn hello(core: &Arc<Core>, request: Request) -> Result<Response, Refusal> 
     let welcome = Welcome {
         instance: core.instance.clone(),
         boot: core.boot.clone(),
+        clock: u64::try_from(core.clocks.read().wall).ok(),
     };
     Ok(Json(welcome).into_response())
 }

@@ -64,6 +64,53 @@ impl<'k> IndexKey<'k> {
     }
 }
 
+/// What an entry is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A name of a zone: the zone's ID, and the labels below it as a name; empty for the zone itself.
+    Record {
+        zone: u32,
+        below: String,
+    },
+    /// A zone, by its ID.
+    Zone(u32),
+    /// A zone or a key, by its name.
+    Named(String),
+    Other,
+}
+
+impl Subject {
+    pub fn of(dbi: &str, key: &[u8]) -> Self {
+        let table = dbi.split("_v").next().unwrap_or_default();
+        let subject = match table {
+            "records" | "comments" => RecordKey::parse(key).map(|key| Self::Record {
+                zone: key.zone,
+                below: key
+                    .labels()
+                    .next()
+                    .map_or_else(String::new, |_| presented(key.labels())),
+            }),
+            "domains" | "domains_extra" if !dbi.ends_with("_0") => object_id(key).map(Self::Zone),
+            _ if dbi.ends_with("_0") => IndexKey::parse(key).map(|key| Self::Named(presented(key.labels()))),
+            _ => None,
+        };
+        subject.unwrap_or(Self::Other)
+    }
+
+    /// The zone and the name, where the zone of the ID has this name.
+    pub fn named(self, zone: Option<String>) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Record { below, .. } => {
+                let name = zone.as_ref().map(|zone| format!("{below}{zone}"));
+                (zone, name.or(Some(below).filter(|below| !below.is_empty())))
+            }
+            Self::Zone(_) => (zone, None),
+            Self::Named(name) => (None, Some(name)),
+            Self::Other => (None, None),
+        }
+    }
+}
+
 /// The ID in a key of a table of objects.
 pub fn object_id(key: &[u8]) -> Option<u32> {
     <[u8; 4]>::try_from(key).ok().map(u32::from_be_bytes)
@@ -113,6 +160,27 @@ mod tests {
         let apex = [0, 0, 0, 7, 0, 0, 0, 6];
         assert_eq!(RecordKey::parse(&apex).unwrap().labels().count(), 0);
         assert_eq!(RecordKey::parse(&[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn an_entry_is_named_after_its_zone_and_its_name_below() {
+        let named = |dbi, key: &[u8]| Subject::of(dbi, key).named(Some("zone.example.".into()));
+        let text = |text: &str| Some(text.to_owned());
+        let www = [&[0, 0, 0, 7][..], b"www\0", &[0, 0, 1]].concat();
+        let apex = [0, 0, 0, 7, 0, 0, 0, 6];
+        assert_eq!(
+            named("records_v5", &www),
+            (text("zone.example."), text("www.zone.example."))
+        );
+        assert_eq!(
+            named("records_v5", &apex),
+            (text("zone.example."), text("zone.example."))
+        );
+        assert_eq!(named("domains_v5", &[0, 0, 0, 7]), (text("zone.example."), None));
+        let index = [&[0, 8][..], b"example\0", &[0, 0, 0, 7]].concat();
+        assert_eq!(named("domains_v5_0", &index), (None, text("example.")));
+        assert_eq!(named("pdns", b"schemaversion"), (None, None));
+        assert_eq!(Subject::of("records_v5", &www).named(None), (None, text("www.")));
     }
 
     #[test]

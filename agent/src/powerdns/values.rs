@@ -32,7 +32,7 @@ impl<'v> Zone<'v> {
 
 /// The labels of the zone that a zone, key or metadata entry belongs to, the leftmost first. None when it is a variant: which
 /// keys and metadata PowerDNS keeps of it, it forgets with everything else only.
-pub(super) fn zone_labels(value: &[u8]) -> Option<Vec<&[u8]>> {
+pub fn zone_labels(value: &[u8]) -> Option<Vec<&[u8]>> {
     let zone = Zone::of(value)?;
     if zone.variant.is_empty() {
         labels_of(zone.name)
@@ -86,6 +86,20 @@ pub(super) fn only_the_serial_differs(old: &[u8], new: &[u8]) -> bool {
         Some((names, &numbers[4..], record.ttl, record.flags))
     };
     without(old).is_some_and(|old| Some(old) == without(new))
+}
+
+/// The value of an RRset without what rectifying a zone changes in it: which records are authoritative, and which are in the order
+/// of names.
+pub fn without_order(value: &[u8]) -> Option<Vec<u8>> {
+    let mut kept = Vec::with_capacity(value.len());
+    for record in records(value)? {
+        let len = u16::try_from(record.content.len()).ok()?;
+        kept.extend(len.to_le_bytes());
+        kept.extend(record.content);
+        kept.extend(record.ttl);
+        kept.push(record.flags[1]);
+    }
+    Some(kept)
 }
 
 struct Record<'v> {

@@ -61,6 +61,14 @@ impl Zones {
     }
 }
 
+/// The name of a zone by its ID, if a main database says it.
+pub fn zone_name(main: &Environment, id: u32) -> Option<String> {
+    match main.read(|reader| name(reader, id)) {
+        Ok(Zone::Named(names)) => names.into_iter().next(),
+        Ok(Zone::Unknown) | Err(_) => None,
+    }
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

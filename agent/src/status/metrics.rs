@@ -1,5 +1,9 @@
 //! Prometheus metrics of an agent; docs/metrics.md explains them.
 
+mod details;
+mod losses;
+mod quarantine;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -8,15 +12,17 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::serving::{Basis, Serving};
 use crate::store::Skew;
+use details::{Checked, Details, Peer, Raised};
+use losses::{Losses, LossesFamilies};
+use quarantine::{Quarantine, QuarantineFamilies};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Database {
+pub(super) struct Database {
     database: String,
 }
 
@@ -26,107 +32,12 @@ struct Failure {
     step: &'static str,
 }
 
-/// A snapshot's instance. Not called `instance`, which is Prometheus' own label for what it scrapes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Peer {
-    database: String,
-    peer: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Checked {
-    database: String,
-    check: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Raised {
-    database: String,
-    condition: &'static str,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Served {
     basis: &'static str,
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
-
-/// Bounds of the delays, seconds.
-const DELAYS: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 60.0, 300.0, 3600.0];
-
-/// Families whose labels come and go, or that are set together.
-#[derive(Clone)]
-struct Details {
-    newest: Family<Peer, Seconds>,
-    merged: Family<Peer, Seconds>,
-    delay: Family<Database, Histogram, fn() -> Histogram>,
-    failing: Family<Checked, Seconds>,
-    conditions: Family<Raised, Gauge>,
-    entries: Family<Database, Gauge>,
-    marks: Family<Database, Gauge>,
-    file_bytes: Family<Database, Gauge>,
-    map_bytes: Family<Database, Gauge>,
-    clock_ahead: Family<Database, Seconds>,
-    clock_uncertainty: Family<Database, Seconds>,
-}
-
-impl Details {
-    fn register(r: &mut Registry) -> Self {
-        let details = Self {
-            newest: Family::default(),
-            merged: Family::default(),
-            delay: Family::new_with_constructor(|| Histogram::new(DELAYS)),
-            failing: Family::default(),
-            conditions: Family::default(),
-            entries: Family::default(),
-            marks: Family::default(),
-            file_bytes: Family::default(),
-            map_bytes: Family::default(),
-            clock_ahead: Family::default(),
-            clock_uncertainty: Family::default(),
-        };
-        let help = "When the newest snapshot of an instance in the store was taken, seconds since the epoch";
-        r.register_with_unit(
-            "peer_newest_timestamp",
-            help,
-            Unit::Seconds,
-            details.newest.clone(),
-        );
-        let help = "When the newest merged snapshot of an instance was taken, seconds since the epoch";
-        r.register_with_unit(
-            "peer_merged_timestamp",
-            help,
-            Unit::Seconds,
-            details.merged.clone(),
-        );
-        let help = "From taking a snapshot on another instance until it was merged here";
-        r.register_with_unit("merge_delay", help, Unit::Seconds, details.delay.clone());
-        let help = "For how long a step has been failing, 0 if it works";
-        r.register_with_unit("failing", help, Unit::Seconds, details.failing.clone());
-        let help = "1 while something lasts that wants attention";
-        r.register("condition", help, details.conditions.clone());
-        let help = "Entries of the database without deletion marks, as last counted";
-        r.register("entries", help, details.entries.clone());
-        let help = "Deletion marks of the database, as last counted";
-        r.register("marks", help, details.marks.clone());
-        let help = "Size of the database's file";
-        r.register_with_unit("file", help, Unit::Bytes, details.file_bytes.clone());
-        let help = "Most that the database's file may grow to";
-        r.register_with_unit("map", help, Unit::Bytes, details.map_bytes.clone());
-        let help = "How far the own clock is ahead of the store's, negative if it is behind";
-        r.register_with_unit(
-            "store_clock_ahead",
-            help,
-            Unit::Seconds,
-            details.clock_ahead.clone(),
-        );
-        let help = "How far the clocks' real difference may be from store_clock_ahead_seconds";
-        let uncertainty = details.clock_uncertainty.clone();
-        r.register_with_unit("store_clock_uncertainty", help, Unit::Seconds, uncertainty);
-        details
-    }
-}
 
 /// The registry and its families.
 pub struct Metrics {
@@ -146,7 +57,9 @@ pub struct Metrics {
     bytes_stored: Family<Database, Counter>,
     removed: Family<Database, Counter>,
     marks_swept: Family<Database, Counter>,
+    losses: LossesFamilies,
     cache_flushes: Family<Database, Counter>,
+    quarantine: QuarantineFamilies,
     failures: Family<Failure, Counter>,
     serving: Family<Served, Gauge>,
     last_in_sync: Seconds,
@@ -171,7 +84,9 @@ pub struct DatabaseMetrics {
     pub bytes_stored: Counter,
     pub removed: Counter,
     pub marks_swept: Counter,
+    pub losses: Losses,
     pub cache_flushes: Counter,
+    pub quarantine: Quarantine,
     failures: Family<Failure, Counter>,
     details: Details,
 }
@@ -358,6 +273,8 @@ impl Metrics {
             last_in_sync.clone(),
         );
         let details = Details::register(r);
+        let losses = LossesFamilies::register(r);
+        let quarantine = QuarantineFamilies::register(r);
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         r.register("build", "What is running", version);
         Self {
@@ -377,7 +294,9 @@ impl Metrics {
             bytes_stored,
             removed,
             marks_swept,
+            losses,
             cache_flushes,
+            quarantine,
             failures,
             serving,
             last_in_sync,
@@ -418,7 +337,9 @@ impl Metrics {
             bytes_stored: counter(&self.bytes_stored),
             removed: counter(&self.removed),
             marks_swept: counter(&self.marks_swept),
+            losses: self.losses.of(&label),
             cache_flushes: counter(&self.cache_flushes),
+            quarantine: self.quarantine.of(&label),
             failures: self.failures.clone(),
             details: self.details.clone(),
         }

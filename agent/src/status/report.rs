@@ -9,6 +9,7 @@ use super::events::Event;
 use super::health::{Check, Level};
 use super::peers::PeersReport;
 use super::powerdns::PowerDnsReport;
+use super::quarantine::QuarantineReport;
 use super::serving::{Basis, Serving};
 use super::state::{DatabaseState, Now};
 use crate::human::age;
@@ -137,6 +138,7 @@ pub(super) struct DatabaseReport {
     pub failing: BTreeMap<&'static str, FailingReport>,
     pub conditions: BTreeMap<&'static str, ConditionReport>,
     pub corrupt: BTreeMap<String, String>,
+    pub quarantine: QuarantineReport,
     pub work: Vec<EventReport>,
     pub troubles: Vec<EventReport>,
 }
@@ -366,6 +368,7 @@ fn database(state: &DatabaseState, own: &str, now: Now) -> DatabaseReport {
         failing: failing.collect(),
         conditions: conditions.collect(),
         corrupt: state.present_corrupt(),
+        quarantine: (&state.quarantine).into(),
         work: state.work.newest_first().map(EventReport::from).collect(),
         troubles: state.troubles.newest_first().map(EventReport::from).collect(),
     }

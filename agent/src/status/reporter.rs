@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::DatabaseMetrics;
 use super::events::{EventKind, shortened};
 use super::health::{Check, Level};
 use super::state::{
     Clock, Condition, Content, DatabaseState, FileState, MergedSnapshot, Now, StoredSnapshot, Way,
 };
+use super::{DatabaseMetrics, Quarantined};
 use crate::human::{count, size, span};
 use crate::snapshot::{DeltaName, SnapshotName};
 use crate::store::Skew;
@@ -305,6 +305,12 @@ impl DatabaseStatus {
         });
     }
 
+    /// Lost entries were put back, and entries whose keys were overwritten got theirs back or are removed.
+    pub fn mended(&self, restored: u64, overwritten: u64) {
+        self.metrics.losses.restored.inc_by(restored);
+        self.metrics.losses.mended.inc_by(overwritten);
+    }
+
     pub fn swept(&self, removed: u64) {
         self.metrics.marks_swept.inc_by(removed);
         self.report(|state, now| {
@@ -322,6 +328,23 @@ impl DatabaseStatus {
                 let text = format!("{} superseded snapshots", count(removed));
                 state.work.push(EventKind::Removed, "remove", &text, now.wall);
             }
+        });
+    }
+
+    /// What is kept out of the zones now, and how many entries were put there and merged since the last call.
+    pub fn quarantined(&self, all: Quarantined, kept: u64, released: u64) {
+        let metrics = &self.metrics.quarantine;
+        metrics
+            .entries
+            .set(i64::try_from(all.entries).unwrap_or(i64::MAX));
+        metrics.kept.inc_by(kept);
+        metrics.released.inc_by(released);
+        self.report(|state, now| {
+            if released > 0 {
+                let text = format!("{} entries that were too far ahead of the time", count(released));
+                state.work.push(EventKind::Merged, "merge", &text, now.wall);
+            }
+            state.quarantine = all;
         });
     }
 

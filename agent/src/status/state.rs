@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::Quarantined;
 use super::events::Events;
 use super::health::{Check, Level, Streaks};
 use crate::snapshot::SnapshotName;
@@ -116,6 +117,8 @@ pub struct DatabaseState {
     pub corrupt: BTreeMap<String, String>,
     pub file: Option<FileState>,
     pub content: Option<Content>,
+    /// What is kept out of the zones because its time is yet to come.
+    pub quarantine: Quarantined,
     /// How far the own clock is from the store's.
     pub skew: Option<Skew>,
     /// Merges and the like, and what went wrong: neither drives the other out.

@@ -23,8 +23,10 @@ use super::proxy::ProxyError;
 use super::region;
 use super::restraint::Restraint;
 use super::settings::{ClientSettings, Pems};
-use super::skew::{Estimator, Sample, Skew};
+use crate::skew::{Estimator, Sample, Skew};
 
+/// A `Date` has whole ones, ns.
+const SECOND: i64 = 1_000_000_000;
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// A client that follows the files of its TLS settings.
@@ -157,7 +159,8 @@ impl StoreClient {
         };
         let mut skew = self.0.skew.lock().unwrap_or_else(PoisonError::into_inner);
         skew.observe(&Sample {
-            date,
+            time: date.saturating_mul(SECOND),
+            grain: SECOND,
             sent,
             received,
             steady_sent,
@@ -177,9 +180,12 @@ impl StoreClient {
         region.clone()
     }
 
-    /// How far the own clock is from the store's; `None` before the first answer.
+    /// How far the own clock is from the store's now; `None` before the first answer, and after the own clock was set until
+    /// there is another.
     pub(super) fn skew(&self) -> Option<Skew> {
-        self.0.skew.lock().unwrap_or_else(PoisonError::into_inner).skew()
+        let (wall, steady) = self.clocks();
+        let skew = self.0.skew.lock().unwrap_or_else(PoisonError::into_inner);
+        skew.skew_at(wall, steady)
     }
 }
 

@@ -18,7 +18,6 @@ mod region;
 mod restraint;
 mod s3;
 mod settings;
-mod skew;
 mod traffic;
 mod upload;
 
@@ -29,6 +28,7 @@ use async_trait::async_trait;
 use object_store::{ClientOptions, RetryConfig};
 use tempfile::SpooledTempFile;
 
+pub use crate::skew::Skew;
 pub use azure::{AzureAccess, AzureOptions, open as open_azure};
 pub use create::CreatedStore;
 pub use folder::open as open_folder;
@@ -39,7 +39,6 @@ pub use object::ObjectBackend;
 pub use proxy::Proxies;
 pub use s3::{S3Options, open as open_s3};
 pub use settings::{ClientSettings, TlsSettings};
-pub use skew::Skew;
 pub use traffic::Traffic;
 
 /// Why a store cannot be opened.

@@ -89,13 +89,14 @@ pub(super) fn clock_words(skew: Option<&Skew>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::skew::{Estimator, Sample};
     use super::*;
+    use crate::skew::{Estimator, Sample};
 
     fn skew(seconds: i64) -> Skew {
         let mut estimator = Estimator::default();
         estimator.observe(&Sample {
-            date: 1_790_000_000,
+            time: 1_790_000_000_000_000_000,
+            grain: 1_000_000_000,
             sent: (1_790_000_000 + seconds) * 1_000_000_000,
             received: (1_790_000_000 + seconds) * 1_000_000_000,
             steady_sent: 0,

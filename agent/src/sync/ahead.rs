@@ -7,11 +7,14 @@
 //! the clock, so whatever PowerDNS writes next is later by itself, unless the clock is set back: then the state that was
 //! collected last tells what was replaced.
 //!
+//! A server that is certain that its clock is wrong gives what PowerDNS wrote the fleet's time as well.
+//!
 //! Only what is written by us keeps the notes true, so everything that goes into a DBI of PowerDNS' goes through [`Notes::put`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::fleet_time::FleetTime;
 use super::replica::Clock;
 use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, KeptReader, LmdbError, Reader, Writer};
@@ -28,8 +31,20 @@ pub struct Ahead {
     clock: Clock,
     /// The state that was collected last, and the transactions since then that are none of PowerDNS'.
     pub(super) kept: Option<Arc<KeptReader>>,
-    pub(super) foreign: BTreeSet<u64>,
+    foreign: BTreeSet<u64>,
+    /// How far the clock is from the fleet's time, the latest time that is believed, and the transactions that have given times
+    /// by that already.
+    fleet: FleetTime,
+    limit: u64,
+    /// The same for what is not ahead of the own clock.
+    latest: u64,
+    settled: BTreeSet<u64>,
+    /// Entries that were looked at, and have the times that they should have.
+    stay: BTreeSet<Stay>,
 }
+
+/// An entry by its DBI, key, and the transaction that wrote it.
+pub(super) type Stay = (String, Vec<u8>, u64);
 
 impl Ahead {
     pub fn new(clock: Clock) -> Self {
@@ -37,6 +52,11 @@ impl Ahead {
             clock,
             kept: None,
             foreign: BTreeSet::new(),
+            fleet: FleetTime::UNKNOWN,
+            limit: u64::MAX,
+            latest: u64::MAX,
+            settled: BTreeSet::new(),
+            stay: BTreeSet::new(),
         }
     }
 
@@ -47,8 +67,94 @@ impl Ahead {
 
     /// The same where a state is known that was collected, with the transactions since then that are none of PowerDNS'.
     pub(super) fn since(self, kept: Option<Arc<KeptReader>>, foreign: BTreeSet<u64>) -> Self {
-        let clock = self.clock;
-        Self { clock, kept, foreign }
+        Self {
+            kept,
+            foreign,
+            ..self
+        }
+    }
+
+    /// The same where the fleet's time is known. What is later than `limit` is of no clock that is right; `settled` are the
+    /// transactions that have given times by it.
+    pub(super) fn by(self, fleet: FleetTime, limit: Option<u64>, settled: BTreeSet<u64>) -> Self {
+        let limit = limit.unwrap_or(u64::MAX);
+        let ahead = fleet.off().map_or(0, |ahead| ahead.max(0).unsigned_abs());
+        Self {
+            fleet,
+            limit,
+            latest: match limit {
+                u64::MAX => u64::MAX,
+                limit => limit.saturating_sub(ahead),
+            },
+            settled,
+            ..self
+        }
+    }
+
+    /// These transactions have given times.
+    pub(super) fn has_settled(&mut self, txn_ids: &[u64]) {
+        self.settled.extend(txn_ids);
+    }
+
+    /// What the clock says.
+    pub(super) fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// Times may have to be corrected that no state from before shows.
+    pub(super) fn knows_a_limit(&self) -> bool {
+        self.limit != u64::MAX
+    }
+
+    /// PowerDNS wrote it by a clock that is wrong, and it has not got its time yet.
+    pub(super) fn is_pending(&self, header: Header, now: u64) -> bool {
+        self.is_new(header) && self.fleet.stamp(header.timestamp, now) != header.timestamp
+    }
+
+    /// A merge wrote it, or it has its time already.
+    pub(super) fn is_ours(&self, header: Header) -> bool {
+        self.foreign.contains(&header.txn_id) || self.settled.contains(&header.txn_id)
+    }
+
+    fn is_new(&self, header: Header) -> bool {
+        let kept = self.kept.as_ref();
+        !self.is_ours(header) && kept.is_some_and(|kept| header.txn_id > kept.txn_id())
+    }
+
+    /// The time that an entry should have by the fleet's, when the own clock says `now`: another one if PowerDNS wrote it by a
+    /// clock that is wrong.
+    pub(super) fn corrected(&self, header: Header, now: u64) -> u64 {
+        match header.timestamp {
+            raw if self.is_new(header) => self.fleet.stamp(raw, now),
+            // When it was written is not known. With the present time it is not older than what it may have replaced.
+            raw if raw > self.limit => self.fleet.now(now),
+            raw => raw,
+        }
+    }
+
+    /// The least time that an entry may come to count with.
+    pub(super) fn least(&self, header: Header, now: u64) -> u64 {
+        self.corrected(header, now).min(header.timestamp)
+    }
+
+    /// It has a time that no right clock has.
+    pub(super) fn is_beyond(&self, header: Header) -> bool {
+        header.timestamp > self.limit && !self.is_new(header)
+    }
+
+    /// It was looked at, and has the time that it should have.
+    pub(super) fn stays(&self, dbi: &str, key: &[u8], header: Header) -> bool {
+        !self.stay.is_empty() && self.stay.contains(&(dbi.to_owned(), key.to_vec(), header.txn_id))
+    }
+
+    /// These have the times that they should have.
+    pub(super) fn let_stay(&mut self, stay: Vec<Stay>) {
+        self.stay.extend(stay);
+    }
+
+    /// A time above which an entry counts, unless it is of a clock that was wrong.
+    pub(super) fn believed(&self, floor: Option<u64>) -> Option<u64> {
+        floor.filter(|floor| *floor <= self.latest)
     }
 
     /// The notes as a write transaction sees them.
@@ -61,7 +167,7 @@ impl Ahead {
         Ok(Notes {
             ahead: self,
             // Under the write lock: PowerDNS reads the clock for its next write after this.
-            now: (self.clock)(),
+            now: self.now(),
             dbi,
             any,
         })
@@ -108,7 +214,8 @@ impl Notes<'_> {
             _ => None,
         };
         let floor = floor(noted, header).max(self.ahead.replaced(dbi, key, header));
-        Ok(after(header.timestamp, floor))
+        let corrected = self.ahead.corrected(header, self.now);
+        Ok(after(corrected, self.ahead.believed(floor)))
     }
 
     /// Writes an entry as one of ours.

@@ -1,13 +1,10 @@
-//! The own clock beside the store's: the newer write wins by the clocks of those who wrote, so a wrong one lets old
-//! changes win. The store is the one that all instances ask, so whoever agrees with it agrees with the others.
+//! What is said of the own clock, beside the store's and those of the other servers: of two writes that do not know of each other
+//! the newer wins by the clocks of those who wrote.
 
+use super::fleet_time::{FAR, Source};
 use super::replica::Replica;
 use crate::status::Level;
 use crate::store::Skew;
-
-/// A certain difference from which on it is worth a warning, ns. NTP keeps clocks to a few hundredths of a second even
-/// over bad lines, and nobody changes one record on two servers within a second by hand; S3 refuses requests at 15 min.
-const FAR: i64 = 1_000_000_000;
 
 /// Whether the clocks are too far apart. A difference near the limit must not come and go with every answer.
 fn is_far(skew: &Skew, was_far: bool) -> bool {
@@ -15,8 +12,32 @@ fn is_far(skew: &Skew, was_far: bool) -> bool {
 }
 
 impl Replica {
-    /// Reports what the store's answers say of the own clock. Replication goes on whatever it is.
+    /// Reports what the store's answers and the other servers say of the own clock. Replication goes on whatever it is.
     pub(super) fn compare_clocks(&self) {
+        self.compare_with_the_store();
+        self.compare_with_the_servers();
+        self.stop_warning_of_the_past();
+    }
+
+    /// Where the store says what time it is, the servers' clocks are of interest only if they contradict it.
+    fn compare_with_the_servers(&self) {
+        let fleet = self.fleet_time();
+        let text = match fleet.source {
+            Source::Servers if fleet.off().is_some() => {
+                format!(
+                    "{fleet}: set it right, with NTP; changes made here get the time of most servers until then"
+                )
+            }
+            Source::Servers if fleet.is_undecided() => {
+                format!("{fleet}: set them right, with NTP, or changes of the one that is ahead win wrongly")
+            }
+            Source::Disputed => format!("{fleet}: set the one that is wrong right, with NTP"),
+            _ => return self.status.clear("server_clocks"),
+        };
+        self.status.raise("server_clocks", Level::Warning, &text);
+    }
+
+    fn compare_with_the_store(&self) {
         let Some(skew) = self.store.skew() else { return };
         self.status.compared_clocks(skew);
         let told = self.state().skew_told;
@@ -29,7 +50,9 @@ impl Replica {
         if told.is_some_and(|told| told.agrees_with(&skew)) {
             return;
         }
-        let text = format!("{skew}: set the clock right, with NTP, or changes made here win or lose wrongly");
+        let text = format!(
+            "{skew}: set the clock right, with NTP; changes made here get the store's time until then"
+        );
         tracing::warn!(database = %self.database(), "{text}");
         self.status.raise("store_clock", Level::Warning, &text);
         self.state().skew_told = Some(skew);

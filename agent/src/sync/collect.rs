@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tempfile::SpooledTempFile;
 
-use super::ahead::{AHEAD_DBI, floor, note_key};
+use super::ahead::{AHEAD_DBI, Ahead, after, floor, note_key};
 use super::dump::{TransferError, to_entry};
+use super::lost::Lost;
 use super::reach::Written;
 use super::settle::Later;
 use crate::lmdb::header::Header;
@@ -37,6 +38,8 @@ pub(super) struct Collected {
     pub(super) entries: u64,
     /// The entries once more, if they are few.
     pub(super) few: Option<Vec<Written>>,
+    /// What is to be put back before this is given to anybody.
+    pub(super) lost: Lost,
     /// What is left out because it has not got its time yet: with the one it has it would lose against what it replaced.
     pub(super) later: Vec<Later>,
     /// The newest time of an entry that is not noted, ns since the epoch.
@@ -46,7 +49,7 @@ pub(super) struct Collected {
 impl Collected {
     /// A delta without entries.
     pub(super) fn nothing(env: &Environment, meta: &Meta) -> Result<Self, TransferError> {
-        Ok(Collector::new(env, &BTreeSet::new(), meta)?.finish()?)
+        Ok(Collector::new(env, (&BTreeSet::new(), &Ahead::alone()), meta)?.finish()?)
     }
 }
 
@@ -59,11 +62,11 @@ pub(super) fn collect(
     env: &Environment,
     from: &Synced,
     to: &KeptReader,
-    foreign: &BTreeSet<u64>,
+    (foreign, ahead): (&BTreeSet<u64>, &Ahead),
     meta: &Meta,
 ) -> Result<Collected, TransferError> {
     if let Some(reader) = &from.reader {
-        let mut collector = Collector::new(env, foreign, meta)?;
+        let mut collector = Collector::new(env, (foreign, ahead), meta)?;
         let walked = walk(&mut collector, reader, to);
         match walked {
             Ok(()) => return Ok(collector.finish()?),
@@ -76,7 +79,7 @@ pub(super) fn collect(
             Err(error) => return Err(error),
         }
     }
-    let mut collector = Collector::new(env, foreign, meta)?;
+    let mut collector = Collector::new(env, (foreign, ahead), meta)?;
     env.read(|reader| scan(&mut collector, reader, from.txn))?;
     Ok(collector.finish()?)
 }
@@ -105,22 +108,33 @@ fn scan(collector: &mut Collector<'_>, reader: &Reader<'_>, since: u64) -> Resul
 
 struct Collector<'f> {
     foreign: &'f BTreeSet<u64>,
+    ahead: &'f Ahead,
+    /// What the own clock says.
+    now: u64,
     writer: DeltaWriter<SpooledTempFile>,
     few: Option<Vec<Written>>,
     later: Vec<Later>,
     newest: u64,
     bytes: usize,
+    lost: Lost,
 }
 
 impl<'f> Collector<'f> {
-    fn new(env: &Environment, foreign: &'f BTreeSet<u64>, meta: &Meta) -> Result<Self, EncodeError> {
+    fn new(
+        env: &Environment,
+        (foreign, ahead): (&'f BTreeSet<u64>, &'f Ahead),
+        meta: &Meta,
+    ) -> Result<Self, EncodeError> {
         Ok(Self {
             foreign,
+            ahead,
+            now: ahead.now(),
             writer: DeltaWriter::new(spool(env.folder()), meta)?,
             few: Some(Vec::new()),
             later: Vec::new(),
             newest: 0,
             bytes: 0,
+            lost: Lost::default(),
         })
     }
 
@@ -130,8 +144,11 @@ impl<'f> Collector<'f> {
         change: &Change<'_>,
         note: impl FnOnce(&[u8]) -> Result<Option<Header>, LmdbError>,
     ) -> Result<(), TransferError> {
+        if is_private_dbi(change.dbi) || self.lost.note(change) {
+            return Ok(());
+        }
         let Some(new) = change.new else { return Ok(()) };
-        if is_private_dbi(change.dbi) || self.foreign.contains(&new.header.txn_id) {
+        if self.foreign.contains(&new.header.txn_id) {
             return Ok(());
         }
         let note = match note_key(change.dbi, change.key) {
@@ -139,9 +156,9 @@ impl<'f> Collector<'f> {
             None => None,
         };
         let replaced = change.old.map(|old| old.header.timestamp);
-        if let Some(floor) = replaced.max(floor(note, new.header))
-            && new.header.timestamp <= floor
-        {
+        let floor = self.ahead.believed(replaced.max(floor(note, new.header)));
+        let time = after(self.ahead.corrected(new.header, self.now), floor);
+        if time != new.header.timestamp && !self.ahead.stays(change.dbi, change.key, new.header) {
             let (dbi, key) = (change.dbi.to_owned(), change.key.to_vec());
             self.later.push(Later { dbi, key, floor });
             return Ok(());
@@ -170,6 +187,7 @@ impl<'f> Collector<'f> {
             size,
             entries,
             few: self.few,
+            lost: self.lost,
             later: self.later,
             newest: self.newest,
         })

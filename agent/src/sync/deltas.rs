@@ -68,10 +68,9 @@ impl Deltas {
             .map(|(instance, _)| instance)
     }
 
-    /// The newest time of all, ns since the epoch; 0 where there is none.
-    pub fn newest(&self) -> u64 {
-        let last = |names: &BTreeMap<DeltaName, u64>| names.last_key_value().map(|(name, _)| name.time());
-        self.by_instance.values().filter_map(last).max().unwrap_or(0)
+    /// The times of all, ns since the epoch.
+    pub fn times(&self) -> impl Iterator<Item = u64> {
+        self.by_instance.values().flatten().map(|(name, _)| name.time())
     }
 
     /// The delta that leads farthest from the state `have` of an instance, of those that are `usable`.
@@ -189,6 +188,6 @@ mod tests {
         let name = DeltaName::new("main", "a", 1, 2).unwrap();
         let sorted = Deltas::sort("main", &[listed(name.as_str()), listed("zonetide/delta/main/x")]);
         assert_eq!(sorted.of("a").collect::<Vec<_>>(), [(&name, 7)]);
-        assert_eq!(sorted.newest(), 2);
+        assert_eq!(sorted.times().collect::<Vec<_>>(), [2]);
     }
 }

@@ -27,6 +27,7 @@ impl Replica {
         let snapshots = self.store.list(&format!("{}__", self.database())).await?;
         let listing = sort_listing(self.database(), &snapshots);
         let deltas = Deltas::sort(self.database(), &deltas);
+        let now = self.now_ns();
         {
             let mut state = self.state();
             if state.awaited.is_none() {
@@ -36,7 +37,7 @@ impl Replica {
             if std::mem::take(&mut state.given) {
                 state.want_another_snapshot();
             }
-            state.newest_seen = state.newest_seen.max(deltas.newest());
+            state.saw(deltas.times(), now);
             state.listing = listing;
             state.known.listed(&deltas);
             state.deltas = deltas;
@@ -51,13 +52,14 @@ impl Replica {
 
     /// Lists the newest deltas only.
     pub(super) async fn look_at_news(&self) -> Result<(), SyncError> {
-        let newest = self.state().newest_seen;
+        let now = self.now_ns();
+        let newest = self.state().newest_seen.min(now);
         let after = DeltaName::before(self.database(), newest.saturating_sub(OVERLAP))?;
         let folder = DeltaName::folder(self.database());
         let deltas = Deltas::sort(self.database(), &self.store.list_after(&folder, &after).await?);
         {
             let mut state = self.state();
-            state.newest_seen = state.newest_seen.max(deltas.newest());
+            state.saw(deltas.times(), now);
             state.known.listed(&deltas);
             state.deltas.extend(deltas);
         }

@@ -4,7 +4,9 @@ use std::io::Seek as _;
 
 use tempfile::SpooledTempFile;
 
+use super::ahead::Ahead;
 use crate::lmdb::{Environment, LmdbError};
+use crate::powerdns::is_possible;
 use crate::snapshot::{
     DbiHeader, DecodeError, EncodeError, Entry, Meta, SnapshotWriter, entry_len, is_private_dbi,
 };
@@ -31,11 +33,20 @@ pub struct Dump {
     pub entries: u64,
 }
 
-/// Writes the state of a whole database as one snapshot object. What it says of itself is `meta`, but for the transaction.
+/// Writes the state of a whole database as one snapshot object. What it says of itself is `meta`, but for the transaction. Keys
+/// that are none are left out.
 ///
 /// # Errors
-/// Those of LMDB; a value without a header among them.
+/// Those of LMDB; a value without a header, and keys that are not in order among them.
 pub fn dump(env: &Environment, meta: &Meta) -> Result<Dump, TransferError> {
+    dump_by(env, meta, &Ahead::alone())
+}
+
+/// The same less what PowerDNS has written by a clock that is wrong and that has not got its time yet: it is a change that comes
+/// after this state.
+pub(super) fn dump_by(env: &Environment, meta: &Meta, ahead: &Ahead) -> Result<Dump, TransferError> {
+    let now = ahead.now();
+    let is_told = |dbi: &str, key: &[u8], header| is_possible(dbi, key) && !ahead.is_pending(header, now);
     env.read(|reader| {
         let txn_id = reader.txn_id();
         let meta = Meta {
@@ -47,8 +58,10 @@ pub fn dump(env: &Environment, meta: &Meta) -> Result<Dump, TransferError> {
         for dbi in reader.dbis()?.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
             // Protobuf wants the length first; inside one read transaction both passes see the same entries.
             let mut len = 0;
-            reader.for_each(dbi, |key, header, value| {
-                len += entry_len(&to_entry(key, header, value));
+            reader.for_each_in_order(dbi, |key, header, value| {
+                if is_told(&dbi.name, key, header) {
+                    len += entry_len(&to_entry(key, header, value));
+                }
                 Ok::<(), TransferError>(())
             })?;
             writer.begin_dbi(
@@ -59,6 +72,9 @@ pub fn dump(env: &Environment, meta: &Meta) -> Result<Dump, TransferError> {
                 len,
             )?;
             reader.for_each(dbi, |key, header, value| {
+                if !is_told(&dbi.name, key, header) {
+                    return Ok(());
+                }
                 entries += 1;
                 writer
                     .entry(&to_entry(key, header, value))

@@ -5,7 +5,7 @@ use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::dump::TransferError;
-use super::load::{Merged, Terms, merge_and_tell};
+use super::load::{Interrupted, Merged, Terms, merge_and_tell};
 use super::plan::Next;
 use super::replica::Replica;
 use super::schema::schema_of_snapshot;
@@ -13,7 +13,7 @@ use crate::snapshot::{DecodeError, DeltaName, Meta, Snapshot, SnapshotName};
 use crate::status::{Level, Way};
 use crate::store::spool;
 
-/// How far ahead of the own clock an entry may be before it is worth a warning, ns: NTP keeps clocks much closer.
+/// How far ahead of the fleet's time an entry may be before it is worth a warning, ns: NTP keeps clocks much closer.
 const FUTURE: u64 = 2_000_000_000;
 
 pub(super) struct Loaded {
@@ -79,8 +79,12 @@ impl Replica {
                 state.lightning_stream.remove(name.instance());
             }
         }
-        self.absorb_merged(&merged.txn_ids).await;
+        Box::pin(self.absorb_merged(&merged.txn_ids)).await;
+        let noted = self
+            .note_left_out(name.instance(), name.as_str(), merged.left_out)
+            .await;
         drop(turn);
+        noted?;
         self.warn_of_the_future(name.as_str(), merged.newest);
         self.status.merged(name, merged.written);
         tracing::info!(
@@ -124,16 +128,21 @@ impl Replica {
             }
         };
         // In this order: what is written down between the two must not count as stored without being known as the peer's.
+        let now = self.now_ns();
         let joins = {
             let mut state = self.state();
-            state.newest_seen = state.newest_seen.max(name.time());
+            state.saw([name.time()], now);
             if way == Way::Peer {
                 state.hear(name.instance(), name.time());
             }
             state.known.merged_delta(name)
         };
-        self.absorb_merged(&merged.txn_ids).await;
+        Box::pin(self.absorb_merged(&merged.txn_ids)).await;
+        let noted = self
+            .note_left_out(name.instance(), name.as_str(), merged.left_out)
+            .await;
         drop(turn);
+        noted?;
         self.warn_of_the_future(name.as_str(), merged.newest);
         self.status.merged_delta(name, way, merged.written);
         tracing::debug!(
@@ -155,10 +164,10 @@ impl Replica {
         let confirm = self.state().refill.map(|refill| refill.newest);
         let schemas = self.schemas.clone();
         let witness = self.witness.clone();
-        self.look_if_behind().await;
-        let ahead = self.ahead();
+        Box::pin(self.look_if_behind()).await;
+        let (ahead, barrier) = (self.ahead(), self.guard(instance));
         let instance = instance.to_owned();
-        spawn_blocking(move || -> Result<Loaded, TransferError> {
+        let loaded = spawn_blocking(move || -> Result<Loaded, Interrupted> {
             let mut snapshot = Snapshot::open(object)?;
             let meta = snapshot.outline().meta.clone();
             let from_meta = u32::try_from(meta.schema).ok().filter(|schema| *schema != 0);
@@ -180,11 +189,14 @@ impl Replica {
             let merged = merge_and_tell(
                 &env,
                 &mut snapshot,
-                &Terms {
-                    oldest_mark,
-                    ahead: &ahead,
-                    confirm,
-                },
+                (
+                    &Terms {
+                        oldest_mark,
+                        ahead: &ahead,
+                        confirm,
+                    },
+                    barrier,
+                ),
                 witness.as_ref(),
             )?;
             if schemas.main {
@@ -195,7 +207,15 @@ impl Replica {
             Ok(Loaded { meta, outcome })
         })
         .await
-        .map_err(|_| SyncError::Crashed("merging"))
+        .map_err(|_| SyncError::Crashed("merging"))?;
+        match loaded {
+            Ok(loaded) => Ok(Ok(loaded)),
+            Err(Interrupted { error, txn_ids }) => {
+                // What was written before stays, and is none of PowerDNS'.
+                Box::pin(self.absorb_merged(&txn_ids)).await;
+                Ok(Err(error))
+            }
+        }
     }
 
     pub(super) fn refuse(&self, name: SnapshotName, schema: u32) {
@@ -220,15 +240,30 @@ impl Replica {
         self.status.raise("newer_schema", Level::Warning, &text);
     }
 
+    /// What was warned of is over when its time has come.
+    pub(super) fn stop_warning_of_the_past(&self) {
+        let future = self.state().future;
+        if let Some(newest) = future {
+            let own = self.own_clock();
+            let latest = self.fleet_time().latest(own).unwrap_or(own).max(own);
+            if newest.saturating_sub(latest) <= FUTURE {
+                self.state().future = None;
+                self.status.clear("clock");
+            }
+        }
+    }
+
     pub(super) fn warn_of_the_future(&self, name: &str, newest: u64) {
-        let ahead = newest.saturating_sub(self.now_ns());
+        // Later than the fleet's time can be, and than the own clock.
+        let own = self.own_clock();
+        let latest = self.fleet_time().latest(own).unwrap_or(own).max(own);
+        let ahead = newest.saturating_sub(latest);
         if ahead <= FUTURE {
+            self.state().future = None;
             self.status.clear("clock");
         } else {
-            let text = format!(
-                "an entry in {name} is {} ms ahead of this clock",
-                ahead / 1_000_000
-            );
+            self.state().future = Some(newest);
+            let text = format!("an entry in {name} is {} ms ahead of the time", ahead / 1_000_000);
             self.status.raise("clock", Level::Warning, &text);
             tracing::warn!(
                 database = %self.database(), %name, ahead_ms = ahead / 1_000_000,

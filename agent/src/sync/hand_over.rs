@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::SyncError;
-use super::dump::{Dump, TransferError, dump};
+use super::dump::{Dump, TransferError, dump_by};
 use super::fetch::merge_error;
 use super::replica::{Received, Replica};
 use super::schema::{SCHEMA_DBI, Verdict};
@@ -60,8 +60,9 @@ impl Replica {
     /// [`SyncError`] when the database cannot be read.
     pub async fn hand_over(&self) -> Result<(Word, Dump), SyncError> {
         let word = self.word().await?;
-        let (env, meta) = (self.env.clone(), self.meta(0, 0, self.now_ns()));
-        let dump = spawn_blocking(move || dump(&env, &meta))
+        let meta = self.meta(0, 0, self.now_ns());
+        let (env, ahead) = (self.env.clone(), self.ahead());
+        let dump = spawn_blocking(move || dump_by(&env, &meta, &ahead))
             .await
             .map_err(|_| SyncError::Crashed("writing a snapshot"))?
             .map_err(SyncError::Dump)?;
@@ -101,8 +102,10 @@ impl Replica {
             state.take_over(&self.own, peer, &word.clone().believed(self.now_ns()));
             state.given |= merged.written > 0;
         }
-        self.absorb_merged(&merged.txn_ids).await;
+        Box::pin(self.absorb_merged(&merged.txn_ids)).await;
+        let noted = self.note_left_out(peer, &name, merged.left_out).await;
         drop(turn);
+        noted?;
         self.warn_of_the_future(&name, merged.newest);
         tracing::info!(
             database = %self.database(), peer, entries = merged.entries, written = merged.written,

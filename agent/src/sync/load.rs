@@ -4,22 +4,23 @@
 //! compared under a reader, the winners are collected, and a batch of them is written at a time. A database that is empty
 //! and that nobody else has open is filled in another way, see [`super::fill`].
 
+mod batch;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use self::batch::Batch;
 use super::ahead::Ahead;
 use super::dump::{TransferError, to_entry};
 use super::fill::{Filled, Filler};
+use super::quarantine::{Guard, Kept, LeftOut};
 use super::schema::lowers;
+use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, Environment, Reader};
 use crate::merge::replaces;
-use crate::powerdns::{Change, Touched};
+use crate::powerdns::{Change, Touched, is_possible};
 use crate::snapshot::{Entry, Snapshot, is_private_dbi};
 
-/// Most entries and bytes that are written in one transaction: a few milliseconds of the write lock. What fits is seen
-/// by readers all at once.
-const BATCH_ENTRIES: usize = 10_000;
-const BATCH_BYTES: usize = 2 << 20;
 /// Between two batches, so that PowerDNS gets the lock, which is not a fair one.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -34,12 +35,14 @@ pub struct Merged {
     pub written: u64,
     /// The newest time of an entry, ns since the epoch.
     pub newest: u64,
+    /// What was too far ahead of the time.
+    pub left_out: LeftOut,
     /// How long LMDB took to put it on disk.
     pub committing: Duration,
 }
 
 /// Merges all entries of a snapshot into a database. Marks older than `oldest_mark` (ns since the epoch) that the database
-/// does not know are left out: the sweeper has removed them here, and they must not come back.
+/// does not know are left out: the sweeper has removed them here, and they must not come back. So are keys that are none.
 ///
 /// # Errors
 /// Those of LMDB. Batches that were written before stay; merging again is harmless.
@@ -49,7 +52,7 @@ pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Re
         ahead: &Ahead::alone(),
         confirm: None,
     };
-    merge_and_tell(env, snapshot, &terms, &|_| {})
+    merge_and_tell(env, snapshot, (&terms, Guard::open()), &|_| {}).map_err(|interrupted| interrupted.error)
 }
 
 /// What a merge goes by, besides the entries' times.
@@ -70,45 +73,64 @@ pub(super) struct Terms<'a> {
 pub(super) fn merge_and_tell(
     env: &Environment,
     snapshot: &mut Snapshot,
-    terms: &Terms<'_>,
+    (terms, guard): (&Terms<'_>, Guard),
     touch: &dyn Fn(Touched),
-) -> Result<Merged, TransferError> {
+) -> Result<Merged, Interrupted> {
     let names: Vec<_> = snapshot
         .outline()
         .dbis
         .iter()
         .map(|dbi| dbi.header.name.clone())
         .collect();
-    let mut merger = Merger {
-        env,
-        touch,
-        terms,
-        dbis: HashMap::new(),
-        missing: names
-            .iter()
-            .filter(|name| !is_private_dbi(name))
-            .cloned()
-            .collect(),
-        reader: None,
-        filler: Filler::new(env, terms.ahead),
-        current: Current::default(),
-        batch: Batch::default(),
-        merged: Merged::default(),
-    };
-    snapshot.for_each_entry(|outline, entry| {
-        if is_private_dbi(&outline.header.name) {
+    let mut merger = Merger::new(env, touch, terms, guard);
+    merger.missing = names.into_iter().filter(|name| !is_private_dbi(name)).collect();
+    let taken = snapshot.for_each_entry(|outline, entry| {
+        let dbi = &outline.header.name;
+        if is_private_dbi(dbi) || !is_possible(dbi, entry.key) {
             Ok(())
         } else {
-            merger.take(&outline.header.name, &entry)
+            merger.take(dbi, &entry)
         }
-    })?;
-    merger.finish()
+    });
+    merger.end(taken)
+}
+
+/// Merges entries that were kept until now.
+pub(super) fn merge_kept(
+    env: &Environment,
+    kept: &[Kept],
+    terms: &Terms<'_>,
+    touch: &dyn Fn(Touched),
+) -> Result<Merged, Interrupted> {
+    let mut merger = Merger::new(env, touch, terms, Guard::open());
+    let mut entries = kept.iter().filter_map(Kept::dbi_and_entry);
+    let taken = entries.try_for_each(|(dbi, entry)| merger.take(dbi, &entry));
+    merger.end(taken)
+}
+
+/// Why a merge ended early, and what it had written until then.
+#[derive(Debug)]
+pub(super) struct Interrupted {
+    pub(super) error: TransferError,
+    pub(super) txn_ids: Vec<u64>,
+}
+
+impl<E: Into<TransferError>> From<E> for Interrupted {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            txn_ids: Vec::new(),
+        }
+    }
 }
 
 struct Merger<'e> {
     env: &'e Environment,
     touch: &'e dyn Fn(Touched),
     terms: &'e Terms<'e>,
+    guard: Guard,
+    /// What the own clock said when this began.
+    now: u64,
     /// DBIs opened so far; `None` for those that do not exist yet.
     dbis: HashMap<String, Option<Dbi>>,
     /// DBIs that must exist at the end, even if they have no entries.
@@ -128,13 +150,33 @@ struct Current {
     filled: Option<Dbi>,
 }
 
-impl Merger<'_> {
+impl<'e> Merger<'e> {
+    fn new(env: &'e Environment, touch: &'e dyn Fn(Touched), terms: &'e Terms<'e>, guard: Guard) -> Self {
+        Self {
+            env,
+            touch,
+            now: terms.ahead.now(),
+            terms,
+            guard,
+            dbis: HashMap::new(),
+            missing: Vec::new(),
+            reader: None,
+            filler: Filler::new(env, terms.ahead),
+            current: Current::default(),
+            batch: Batch::default(),
+            merged: Merged::default(),
+        }
+    }
+
     fn take(&mut self, dbi: &str, incoming: &Entry<'_>) -> Result<(), TransferError> {
         self.merged.entries += 1;
-        self.merged.newest = self.merged.newest.max(incoming.timestamp);
         if self.current.name != dbi {
             self.turn_to(dbi)?;
         }
+        if self.guard.is_ahead(incoming.timestamp) && self.keep_out(dbi, incoming)? {
+            return Ok(());
+        }
+        self.merged.newest = self.merged.newest.max(incoming.timestamp);
         if let Some(filled) = &self.current.filled {
             if incoming.deleted && incoming.timestamp < self.terms.oldest_mark {
                 return Ok(());
@@ -153,6 +195,7 @@ impl Merger<'_> {
         if !self.dbis.contains_key(dbi) {
             self.dbis.insert(dbi.to_owned(), reader.dbi(dbi)?);
         }
+        self.guard.look_for_withdrawn(reader, dbi, incoming)?;
         let local = match self.dbis.get(dbi) {
             Some(Some(handle)) => reader.get(handle, incoming.key)?,
             _ => None,
@@ -160,7 +203,13 @@ impl Merger<'_> {
         let won = match local {
             Some((header, value)) => {
                 let local = to_entry(incoming.key, header, value);
-                wins(dbi, incoming, &local) || self.terms.confirms(incoming, &local, header.txn_id)
+                // Under the lock it is known better.
+                let timestamp = match self.terms.ahead.least(header, self.now) {
+                    _ if is_recalled(self.terms.ahead, &self.guard, incoming, &local, header) => 0,
+                    least => least,
+                };
+                let least = Entry { timestamp, ..local };
+                wins(dbi, incoming, &least) || self.terms.confirms(incoming, &local, header.txn_id)
             }
             None => !incoming.deleted || incoming.timestamp >= self.terms.oldest_mark,
         };
@@ -174,6 +223,40 @@ impl Merger<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves out an entry that is too far ahead of the time, and keeps it unless the same is here already; false if it is merged all
+    /// the same: where it replaces one that is as far ahead.
+    fn keep_out(&mut self, dbi: &str, incoming: &Entry<'_>) -> Result<bool, TransferError> {
+        // What is being filled was empty.
+        if self.current.filled.is_none() {
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                none => none.insert(self.env.begin_read()?),
+            };
+            if let Some(handle) = reader.dbi(dbi)?
+                && let Some((local, value)) = reader.get(&handle, incoming.key)?
+            {
+                if self.guard.is_ahead(local.timestamp) {
+                    return Ok(false);
+                }
+                let local = to_entry(incoming.key, local, value);
+                if (local.deleted, local.value) == (incoming.deleted, incoming.value) {
+                    self.guard.is_here(dbi, incoming);
+                    return Ok(true);
+                }
+            }
+        }
+        let held = self.guard.hold(dbi, incoming);
+        if self.guard.is_full() {
+            self.end_filling()?;
+            self.current.filled = None;
+            if let Some(reader) = self.reader.take() {
+                reader.finish()?;
+            }
+            self.merged.txn_ids.extend(self.guard.write(self.env)?);
+        }
+        Ok(held)
     }
 
     /// Finds out how to take the entries of a DBI that follow.
@@ -234,8 +317,12 @@ impl Merger<'_> {
             };
             let (old, txn_id) = match writer.get(&handle, entry.key)? {
                 Some((header, value)) => {
-                    let timestamp = notes.time_of(&writer, dbi, entry.key, header)?;
                     let old = to_entry(entry.key, header, value);
+                    let timestamp = if is_recalled(self.terms.ahead, &self.guard, &entry, &old, header) {
+                        0
+                    } else {
+                        notes.time_of(&writer, dbi, entry.key, header)?
+                    };
                     (Some(Entry { timestamp, ..old }), header.txn_id)
                 }
                 None => (None, 0),
@@ -268,7 +355,23 @@ impl Merger<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Merged, TransferError> {
+    /// Writes what is left, unless something went wrong before.
+    fn end(mut self, taken: Result<(), TransferError>) -> Result<Merged, Interrupted> {
+        let finished = taken.and_then(|()| self.finish());
+        self.merged.txn_ids.append(&mut self.filler.txn_ids);
+        self.merged.txn_ids.sort_unstable();
+        self.merged.committing += self.filler.committing;
+        self.merged.left_out = self.guard.left_out;
+        match finished {
+            Ok(()) => Ok(self.merged),
+            Err(error) => Err(Interrupted {
+                error,
+                txn_ids: self.merged.txn_ids,
+            }),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), TransferError> {
         self.end_filling()?;
         let mut missing = std::mem::take(&mut self.missing);
         let reader = match self.reader.take() {
@@ -292,10 +395,8 @@ impl Merger<'_> {
         if !self.batch.is_empty() {
             self.flush()?;
         }
-        self.merged.txn_ids.append(&mut self.filler.txn_ids);
-        self.merged.txn_ids.sort_unstable();
-        self.merged.committing += self.filler.committing;
-        Ok(self.merged)
+        self.merged.txn_ids.extend(self.guard.write(self.env)?);
+        Ok(())
     }
 }
 
@@ -306,76 +407,19 @@ impl Terms<'_> {
     }
 }
 
+/// Another has given the same the time that it should have, so this one need not.
+fn is_recalled(
+    ahead: &Ahead,
+    guard: &Guard,
+    incoming: &Entry<'_>,
+    local: &Entry<'_>,
+    header: Header,
+) -> bool {
+    ahead.is_beyond(header)
+        && !guard.is_ahead(incoming.timestamp)
+        && (incoming.deleted, incoming.value) == (local.deleted, local.value)
+}
+
 fn wins(dbi: &str, incoming: &Entry<'_>, local: &Entry<'_>) -> bool {
     replaces(incoming, local) && !lowers(dbi, incoming, local)
-}
-
-/// Entries that won, out of the snapshot's buffers and in few allocations.
-#[derive(Default)]
-struct Batch {
-    dbis: Vec<String>,
-    items: Vec<Item>,
-    bytes: Vec<u8>,
-}
-
-struct Item {
-    dbi: usize,
-    key: std::ops::Range<usize>,
-    value: std::ops::Range<usize>,
-    timestamp: u64,
-    deleted: bool,
-}
-
-impl Batch {
-    fn push(&mut self, dbi: &str, entry: &Entry<'_>) {
-        // Entries come DBI by DBI.
-        if self.dbis.last().is_none_or(|last| last != dbi) {
-            self.dbis.push(dbi.to_owned());
-        }
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(entry.key);
-        let middle = self.bytes.len();
-        self.bytes.extend_from_slice(entry.value);
-        self.items.push(Item {
-            dbi: self.dbis.len() - 1,
-            key: start..middle,
-            value: middle..self.bytes.len(),
-            timestamp: entry.timestamp,
-            deleted: entry.deleted,
-        });
-    }
-
-    fn is_full(&self) -> bool {
-        self.items.len() >= BATCH_ENTRIES || self.bytes.len() >= BATCH_BYTES
-    }
-
-    fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    fn has(&self, dbi: &str) -> bool {
-        self.dbis.iter().any(|name| name == dbi)
-    }
-
-    fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, Entry<'_>)> {
-        self.items.iter().map(|item| {
-            let entry = Entry {
-                key: &self.bytes[item.key.clone()],
-                value: &self.bytes[item.value.clone()],
-                timestamp: item.timestamp,
-                deleted: item.deleted,
-            };
-            (self.dbis[item.dbi].as_str(), entry)
-        })
-    }
-
-    fn last(&self) -> Option<(&str, Entry<'_>)> {
-        self.iter().next_back()
-    }
-
-    fn clear(&mut self) {
-        self.dbis.clear();
-        self.items.clear();
-        self.bytes.clear();
-    }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::beside::{FileId, path_of, replace};
 use super::collect::Synced;
+use super::lost::recount::{Counts, count, missing};
 use super::replica::Replica;
 use super::state::State;
 
@@ -36,11 +37,15 @@ struct Memory {
     lightning_stream: BTreeSet<String>,
     /// By instance, the schema of its PowerDNS; of a main database.
     schemas: BTreeMap<String, Option<u32>>,
+    /// How many entries there were; nothing while marks are being removed.
+    #[serde(default)]
+    entries: Counts,
 }
 
 impl Replica {
     /// Goes on from what the last run knew, if that is of this database and of this store. `store` says where the objects are.
     pub fn resume(&self, store: &str) {
+        self.state().place = Some(store.to_owned());
         if self.goes_on_refilling() {
             return;
         }
@@ -76,9 +81,14 @@ impl Replica {
             // What is known of all the others' objects is of no use: each entry of theirs is to be seen again.
             return;
         }
+        let missing = count(&self.env)
+            .ok()
+            .and_then(|now| missing(&memory.entries, &now));
         let mut state = self.state();
-        state.known.have = memory.have;
-        state.known.read = memory.read;
+        if missing.is_none() {
+            state.known.have = memory.have;
+            state.known.read = memory.read;
+        }
         state.heard = memory.heard;
         state.lightning_stream = memory.lightning_stream;
         state.stored = Synced {
@@ -92,6 +102,26 @@ impl Replica {
         state.synced_txn = memory.txn;
         state.reach.restart(memory.time);
         state.resumed = true;
+        drop(state);
+        if let Some(missing) = missing {
+            self.tell_of_losses(&missing);
+        }
+    }
+
+    /// Writes down that entries are about to be removed here, or that this is done: they are not lost.
+    pub(super) fn is_removing(&self, removing: bool) {
+        let place = {
+            let mut state = self.state();
+            state.removing = removing;
+            state.place.clone()
+        };
+        let Some(place) = place else { return };
+        if removing && self.memory(&self.state(), &place).is_none() {
+            // What was written down before is not true any more.
+            let _ = std::fs::remove_file(path_of(&self.env, NAME));
+        } else {
+            self.remember(&place);
+        }
     }
 
     /// Writes down what is known now. What cannot be written is only slower to find again.
@@ -111,6 +141,11 @@ impl Replica {
             return None;
         }
         let file = FileId::of(&self.env).ok()?;
+        let entries = if state.removing {
+            Counts::new()
+        } else {
+            count(&self.env).unwrap_or_default()
+        };
         Some(Memory {
             version: VERSION,
             instance: self.own.clone(),
@@ -127,6 +162,7 @@ impl Replica {
             } else {
                 BTreeMap::new()
             },
+            entries,
         })
     }
 }

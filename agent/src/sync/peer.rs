@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::skew::Skew;
 use crate::snapshot::DeltaName;
 
 /// Longest object that peers are told of, bytes: they find longer ones in the store.
@@ -18,6 +19,10 @@ pub trait Peers: Send + Sync {
     fn announce(&self, database: &str, time: u64);
     /// The instances that there is contact with, each with the newest state of a database that it told of, ns since the epoch.
     fn contacts(&self, database: &str) -> BTreeMap<String, u64>;
+    /// How far the own clock is ahead of that of each of them that answers now and tells its time.
+    fn skews(&self) -> Vec<Skew> {
+        Vec::new()
+    }
     /// Changes whenever one of them tells of a newer state, of any database.
     fn news(&self) -> watch::Receiver<u64>;
 }

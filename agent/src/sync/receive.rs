@@ -18,7 +18,7 @@ impl Replica {
     /// [`SyncError`] when the store or the database fails; everything merged before stays merged. An object that
     /// does not decode is no error: it is reported, and does not count.
     pub async fn receive(&self) -> Result<Received, SyncError> {
-        let began = self.now_ns();
+        let began = self.own_clock();
         self.look_whether_it_was_away();
         let received = self.receive_everything().await;
         self.note_look(&received, began);
@@ -29,13 +29,15 @@ impl Replica {
         let looked = self.look_at_everything().await;
         // A refusal tells the time as well.
         self.compare_clocks();
+        let contained = self.contain().await;
         looked?;
         let failure = self.merge_a_namesake().await.err();
         self.look_at_schemas().await?;
         let (received, later) = self.load_all().await;
         let refilled = self.end_refilling().await.err();
         self.conclude();
-        match failure.or(later).or(refilled) {
+        let contained = contained.and(self.recall().await);
+        match failure.or(later).or(refilled).or(contained.err()) {
             Some(error) => Err(error),
             None => {
                 self.status.loaded();
@@ -49,7 +51,7 @@ impl Replica {
     /// # Errors
     /// As [`Replica::receive`].
     pub async fn receive_news(&self) -> Result<Received, SyncError> {
-        let began = self.now_ns();
+        let began = self.own_clock();
         let received = self.receive_what_is_new().await;
         self.note_look(&received, began);
         received
@@ -58,18 +60,28 @@ impl Replica {
     async fn receive_what_is_new(&self) -> Result<Received, SyncError> {
         let looked = self.look_at_news().await;
         self.compare_clocks();
+        let contained = self.contain().await;
         looked?;
         let (received, failure) = self.load_all().await;
-        if let Some(error) = failure {
+        if let Some(error) = failure.or(contained.err()) {
             return Err(error);
         }
         self.status.loaded();
-        let gap = self.state().has_gap(&self.own, self.now_ns());
+        let gap = {
+            let mut state = self.state();
+            // Whether the own objects are merged, only a whole look tells.
+            state.has_gap(&self.own, self.now_ns()) || !state.own_merged
+        };
         Ok(if gap && received == Received::All {
             Received::Gap
         } else {
             received
         })
+    }
+
+    pub(super) async fn contain(&self) -> Result<(), SyncError> {
+        self.release().await?;
+        self.recall().await
     }
 
     async fn load_all(&self) -> (Received, Option<SyncError>) {

@@ -65,13 +65,14 @@ impl Replica {
             // Each entry is written anew: no state is kept from before that.
             state.forget_own();
             state.told_last.reader = None;
-            state.settled = None;
+            state.watched = None;
         }
     }
 
     fn begin_to_refill(&self, in_sync: Option<u64>, checkpoint: u64) -> bool {
         let Some(sweep) = self.sweep else { return false };
-        let now = self.now_ns();
+        // The time when it was in sync is by the own clock, too.
+        let now = self.own_clock();
         let Some(time) = in_sync.filter(|time| sweep.outlives(*time, now)) else {
             return false;
         };
@@ -106,12 +107,14 @@ impl Replica {
             let env = self.env.clone();
             let goes = move |dbi: &str, txn_id: u64| dbi != SCHEMA_DBI && txn_id <= refill.checkpoint;
             let turn = self.turn.lock().await;
+            self.is_removing(true);
             let removed =
                 spawn_blocking(move || remove_all(&env, &sweep, |dbi, header| goes(dbi, header.txn_id)))
                     .await
                     .map_err(|_| SyncError::Crashed("removing what others have deleted"))?
                     .map_err(SyncError::Sweep)?;
             self.absorb(&removed.txn_ids);
+            self.is_removing(false);
             drop(turn);
             (self.witness)(Touched::everything());
             tracing::warn!(

@@ -12,6 +12,8 @@ use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::ahead::Ahead;
+use super::contain::MAX_AHEAD;
+use super::fleet_time::FleetTime;
 use super::limits::Limits;
 use super::peer::Peers;
 use super::schema::SchemaGuard;
@@ -113,6 +115,8 @@ pub struct Replica {
     /// Who writes to the database, or compares states of it, has the turn until what it did is known in `state`.
     pub(super) turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// How far ahead of the fleet's time an entry may be that is merged, ns.
+    pub(super) max_ahead: u64,
     /// The database is known not to be empty.
     pub(super) has_content: AtomicBool,
     /// Is told of everything that is written.
@@ -148,6 +152,7 @@ impl Replica {
             peers: None,
             turn: tokio::sync::Mutex::default(),
             state: Mutex::default(),
+            max_ahead: u64::try_from(MAX_AHEAD.as_nanos()).unwrap_or(u64::MAX),
             has_content: AtomicBool::default(),
             witness: Arc::new(|_| {}),
             is_witnessed: false,
@@ -197,17 +202,38 @@ impl Replica {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn now_ns(&self) -> u64 {
+    /// What the own clock says, right or wrong, ns since the epoch.
+    pub(super) fn own_clock(&self) -> u64 {
         (self.clock)()
+    }
+
+    /// How far that is from the time that the fleet goes by.
+    pub fn fleet_time(&self) -> FleetTime {
+        let peers = self.peers.as_ref().map(|peers| peers.skews());
+        FleetTime::of(self.store.skew().as_ref(), &peers.unwrap_or_default())
+    }
+
+    /// The time, ns since the epoch: the own clock's unless that is certainly wrong.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.fleet_time().now(self.own_clock())
     }
 
     /// What tells which of two writes here is the later one. Good for whoever has the turn.
     pub(super) fn ahead(&self) -> Ahead {
+        self.ahead_since(None)
+    }
+
+    /// The same where a state is known besides that was collected.
+    pub(super) fn ahead_since(&self, collected: Option<Arc<KeptReader>>) -> Ahead {
+        let (fleet, limit) = (self.fleet_time(), self.limit());
         let state = self.state();
-        let newest = state.kept();
+        let newest = [state.kept(), collected].into_iter().flatten();
+        let newest = newest.max_by_key(|reader| reader.txn_id());
         let since = newest.as_ref().map_or(u64::MAX, |reader| reader.txn_id());
         let foreign = state.foreign.iter().rev().take_while(|txn| **txn > since);
-        Ahead::new(self.clock.clone()).since(newest, foreign.copied().collect())
+        Ahead::new(self.clock.clone())
+            .since(newest, foreign.copied().collect())
+            .by(fleet, limit, state.settled.clone())
     }
 
     /// All instances seen at the first listing are merged, or have nothing that could be.
@@ -303,8 +329,11 @@ impl Replica {
         let needed = self.state().marks_needed_since();
         let (env, cutoff) = (self.env.clone(), rules.cutoff(self.now_ns()).min(needed));
         let turn = self.turn.lock().await;
-        let swept = spawn_blocking(move || sweep(&env, &rules, cutoff))
-            .await
+        let newest = self.state().oldest_kept();
+        self.is_removing(true);
+        let swept = spawn_blocking(move || sweep(&env, &rules, cutoff, newest)).await;
+        self.is_removing(false);
+        let swept = swept
             .map_err(|_| SyncError::Crashed("removing old deletion marks"))?
             .map_err(SyncError::Sweep)?;
         self.absorb(&swept.txn_ids);

@@ -20,6 +20,9 @@ use super::{Received, Replica, Retention, Sweep, SyncError};
 /// at once more.
 const MEMORY: Duration = Duration::from_secs(5);
 
+/// Between two looks at the clocks: peers tell theirs as often.
+const CLOCK: Duration = Duration::from_secs(2);
+
 /// How often to do what.
 #[derive(Debug, Clone)]
 pub struct Pace {
@@ -137,24 +140,25 @@ pub async fn run(
         serving.join(replica.clone());
     }
     let replica = replica.as_ref();
-    replica.look_at_the_clock().await;
+    Box::pin(replica.look_at_the_clock()).await;
     let replicating = async {
         if pace.once {
-            return once(replica, &pace).await;
+            return Box::pin(once(replica, &pace)).await;
         }
         let changed = Notify::new();
         tokio::select! {
-            ended = receiving(replica, &pace, &changed) => ended,
-            ended = sending(replica, &pace, &changed) => ended,
+            ended = Box::pin(receiving(replica, &pace, &changed)) => ended,
+            ended = Box::pin(sending(replica, &pace, &changed)) => ended,
             never = telling(replica, &pace, &changed) => match never {},
-            never = taking(replica, ways.told) => match never {},
+            never = Box::pin(taking(replica, ways.told)) => match never {},
             never = tidying(replica, &pace) => match never {},
+            never = watching_the_clock(replica) => match never {},
             never = remembering(replica, ways.store.as_deref()) => match never {},
         }
     };
     let result = shutdown.run_until_cancelled(replicating).await;
     if !pace.receive_only {
-        store_the_rest(replica, &pace).await;
+        Box::pin(store_the_rest(replica, &pace)).await;
     }
     if let Some(store) = &ways.store {
         replica.remember(store);
@@ -276,6 +280,10 @@ async fn telling(replica: &Replica, pace: &Pace, changed: &Notify) -> Infallible
             replica.status.failed(error.category(), &error);
             tracing::warn!(database = %replica.database(), %error, "cannot tell peers: they find the change in the store");
         }
+        if pace.receive_only {
+            // Nobody else does who stores nothing.
+            Box::pin(replica.let_go_of_old_states(replica.env.last_txn_id())).await;
+        }
         changed.notify_one();
         if let Err(error) = replica.witness_own_writes().await {
             replica.status.failed(error.category(), &error);
@@ -355,6 +363,18 @@ async fn taking(replica: &Replica, told: Option<mpsc::Receiver<Told>>) -> Infall
     std::future::pending().await
 }
 
+/// Compares the clock with the others', and does what follows from that: the looks at the store may be far apart.
+async fn watching_the_clock(replica: &Replica) -> Infallible {
+    loop {
+        tokio::time::sleep(CLOCK).await;
+        replica.compare_clocks();
+        if let Err(error) = replica.contain().await {
+            replica.status.failed(error.category(), &error);
+            tracing::warn!(database = %replica.database(), %error, "will try again");
+        }
+    }
+}
+
 /// Writes down what is known, so that a restart goes on from there.
 async fn remembering(replica: &Replica, store: Option<&str>) -> Infallible {
     let Some(store) = store else {
@@ -363,6 +383,7 @@ async fn remembering(replica: &Replica, store: Option<&str>) -> Infallible {
     let mut before = None;
     loop {
         tokio::time::sleep(MEMORY).await;
+        replica.forget_old_losses();
         let progress = replica.progress();
         if before.as_ref() != Some(&progress) {
             replica.remember(store);

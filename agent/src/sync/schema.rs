@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 
 use crate::lmdb::{Environment, LmdbError, Reader};
+use crate::powerdns::zone_name;
 use crate::snapshot::{DecodeError, Entry, Snapshot};
 
 /// Where PowerDNS writes the schema of its database.
@@ -108,6 +109,15 @@ impl SchemaGuard {
     pub(super) fn watch(&self, database: Arc<Environment>) {
         // A guard has one main database, so it is the same if there is one already.
         let _ = self.database.set(database);
+    }
+
+    pub(super) fn database(&self) -> Option<Arc<Environment>> {
+        self.database.get().cloned()
+    }
+
+    /// The name of a zone by its ID, where the main database says it.
+    pub(super) fn zone(&self, id: u32) -> Option<String> {
+        zone_name(self.database.get()?, id)
     }
 
     /// Something was committed to the main database since it was read.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
-use super::collect::{Collected, Synced, collect};
-use super::dump::{TransferError, dump};
+use super::collect::{Collected, Synced};
+use super::dump::dump_by;
+use super::lost::{Mended, Sound, collect_sound};
 use super::replica::Replica;
-use super::settle::{settle, settle_all, settle_since};
 use super::state::SinceSnapshot;
 use crate::lmdb::{Environment, KeptReader, LmdbError};
-use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, SnapshotName};
+use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, Meta, SnapshotName};
 use crate::store::spool;
 
 /// Milliseconds to wait for the result of a transaction that is being committed.
@@ -57,7 +57,7 @@ impl Replica {
 
     async fn store_changes(&self, force: bool) -> Result<bool, SyncError> {
         let last = self.env.last_txn_id();
-        self.let_go_of_old_states(last).await;
+        Box::pin(self.let_go_of_old_states(last)).await;
         let (is_new, with_snapshot) = {
             let state = self.state();
             self.status.local_txn(last, state.synced_txn);
@@ -81,11 +81,10 @@ impl Replica {
         };
         // The store gets the states that peers know, so that both mean the same by a time.
         self.tell().await?;
-        let changes = self
-            .changes_for(Whom::Store {
-                always: with_snapshot,
-            })
-            .await?;
+        let whom = Whom::Store {
+            always: with_snapshot,
+        };
+        let changes = Box::pin(self.changes_for(whom)).await?;
         // What was collected may be of a PowerDNS that was upgraded meanwhile.
         if self.is_held().await? {
             return Ok(false);
@@ -119,7 +118,7 @@ impl Replica {
     /// time while nobody else can have the turn.
     pub(super) async fn changes_for(&self, whom: Whom) -> Result<Changes, SyncError> {
         let turn = self.turn.lock().await;
-        self.look_if_behind().await;
+        Box::pin(self.look_if_behind()).await;
         let now = self.now_ns();
         let (from, known, foreign) = {
             let state = self.state();
@@ -132,47 +131,20 @@ impl Replica {
         let (meta, ahead) = (self.meta(0, from.txn, now), self.ahead());
         let env = self.env.clone();
         let (start, told) = (from.clone(), known.clone());
-        let (to, collected) = spawn_blocking(move || -> Result<_, TransferError> {
-            let known = told.and_then(|told| told.reader);
-            if start.reader.is_none() {
-                settle_all(&env, &ahead)?;
-            }
-            // A later state has merged entries that may have been replaced.
-            let from = start.reader.as_ref().map(|reader| reader.txn_id());
-            if let Some(kept) = ahead.kept.as_ref().filter(|kept| Some(kept.txn_id()) > from) {
-                settle_since(&env, &ahead, kept)?;
-            }
-            let collect = |to: &KeptReader| {
-                let mut meta = meta.clone();
-                meta.lmdb_txn_id = i64::try_from(to.txn_id()).unwrap_or(i64::MAX);
-                if start.time == 0 {
-                    Collected::nothing(&env, &meta)
-                } else {
-                    collect(&env, &start, to, &foreign, &meta)
-                }
+        let (sound, mended) = spawn_blocking(move || {
+            let to = told.and_then(|told| told.reader);
+            let meta = |to: &KeptReader| Meta {
+                lmdb_txn_id: i64::try_from(to.txn_id()).unwrap_or(i64::MAX),
+                ..meta.clone()
             };
-            let to = match &known {
-                Some(reader) => reader.clone(),
-                None => Arc::new(newest_state(&env)?),
-            };
-            let collected = collect(&to)?;
-            if collected.later.is_empty() {
-                return Ok((to, collected));
-            }
-            settle(&env, &ahead, &collected.later)?;
-            if known.is_some() {
-                // It is in a later state now.
-                return Ok((to, collected));
-            }
-            let to = Arc::new(newest_state(&env)?);
-            let collected = collect(&to)?;
-            // PowerDNS goes on writing; that has its turn the next time.
-            settle(&env, &ahead, &collected.later)?;
-            Ok((to, collected))
+            let mut mended = Mended::default();
+            let sound = collect_sound(&env, &start, to, foreign, ahead, meta, &mut mended);
+            (sound, mended)
         })
         .await
-        .map_err(|_| SyncError::Crashed("collecting changes"))?
-        .map_err(SyncError::Dump)?;
+        .map_err(|_| SyncError::Crashed("collecting changes"))?;
+        self.has_mended(mended).await;
+        let Sound { to, collected } = sound.map_err(SyncError::Dump)?;
         let time = {
             let mut state = self.state();
             match known {
@@ -194,9 +166,9 @@ impl Replica {
             };
         }
         // PowerDNS wrote it by this clock.
-        if collected.newest >= self.now_ns() {
+        if collected.newest >= self.own_clock() {
             self.shown.is_behind();
-            self.look_if_behind().await;
+            Box::pin(self.look_if_behind()).await;
         }
         drop(turn);
         Ok(Changes {
@@ -274,7 +246,8 @@ impl Replica {
         let started = std::time::Instant::now();
         let name = SnapshotName::new(self.database(), &self.own, time)?;
         let (env, meta) = (self.env.clone(), self.meta(0, 0, time));
-        let dump = spawn_blocking(move || dump(&env, &meta))
+        let ahead = self.ahead_since(Some(to.clone()));
+        let dump = spawn_blocking(move || dump_by(&env, &meta, &ahead))
             .await
             .map_err(|_| SyncError::Crashed("writing a snapshot"))?
             .map_err(SyncError::Dump)?;

@@ -67,7 +67,7 @@ impl Replica {
 
     /// The same; the caller has the turn.
     pub(super) async fn look_if_behind(&self) {
-        self.now_ns();
+        self.own_clock();
         if !self.shown.behind.swap(false, Ordering::Relaxed) {
             return;
         }
@@ -75,7 +75,7 @@ impl Replica {
         if self.state().kept().is_none() {
             self.keep_a_state().await;
         }
-        let (env, ahead, now) = (self.env.clone(), self.ahead(), self.now_ns());
+        let (env, ahead, now) = (self.env.clone(), self.ahead(), self.own_clock());
         match spawn_blocking(move || note_all(&env, &ahead, now)).await {
             Ok(Ok(txn_ids)) => self.absorb(&txn_ids),
             Ok(Err(error)) => {
@@ -93,9 +93,9 @@ impl Replica {
             let mut state = self.state();
             let newest = state.kept().map_or(last, |kept| kept.txn_id());
             // The others tell as much.
-            state.settled.take_if(|settled| settled.txn_id() < newest);
+            state.watched.take_if(|watched| watched.txn_id() < newest);
             // One that is kept for this alone may as well be a new one.
-            is_old(&state, newest) || state.settled.is_some() && newest < last
+            is_old(&state, newest) || state.watched.is_some() && newest < last
         };
         if newest_is_old {
             let _turn = self.turn.lock().await;
@@ -127,15 +127,19 @@ impl Replica {
     /// before has its time. The caller has the turn.
     async fn keep_a_state(&self) {
         let (env, ahead) = (self.env.clone(), self.ahead());
-        let settled = spawn_blocking(move || match &ahead.kept {
+        let kept = spawn_blocking(move || match &ahead.kept {
             Some(kept) => settle_since(&env, &ahead, kept),
-            None => Ok(env.keep_reader()?),
+            None => Ok((env.keep_reader()?, Vec::new())),
         });
-        match settled.await {
-            Ok(Ok(reader)) => self.state().settled = Some(Arc::new(reader)),
+        match kept.await {
+            Ok(Ok((reader, settled))) => {
+                let mut state = self.state();
+                state.watched = Some(Arc::new(reader));
+                state.settled.extend(settled);
+            }
             Ok(Err(error)) => {
                 tracing::warn!(database = %self.database(), %error, "the state before is not kept any more");
-                self.state().settled = None;
+                self.state().watched = None;
             }
             Err(_) => {}
         }
@@ -148,7 +152,7 @@ impl State {
         [&self.told, &self.told_last, &self.stored]
             .into_iter()
             .filter_map(|synced| synced.reader.clone())
-            .chain(self.settled.clone())
+            .chain(self.watched.clone())
             .max_by_key(|reader| reader.txn_id())
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ahead::{Ahead, after, pending};
+use super::ahead::{Ahead, Stay, after, pending};
 use super::dump::{TransferError, to_entry};
 use super::send::newest_state;
-use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind};
+use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind, Reader};
 use crate::snapshot::{Entry, is_private_dbi};
 
 /// Most entries that are written in one transaction, for PowerDNS waits for it.
@@ -14,12 +14,21 @@ const BATCH: usize = 5_000;
 /// Between two of them, so that PowerDNS gets the lock, which is not a fair one.
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
-/// An entry that PowerDNS put over one with a time that is not lower.
+/// An entry that PowerDNS put over one with a time that is not lower, or wrote by a clock that is wrong.
 pub(super) struct Later {
     pub(super) dbi: String,
     pub(super) key: Vec<u8>,
     /// The time of what it replaced, ns since the epoch.
-    pub(super) floor: u64,
+    pub(super) floor: Option<u64>,
+}
+
+/// What became of entries.
+#[derive(Default)]
+pub(super) struct Settled {
+    /// The transactions that gave times.
+    pub(super) txn_ids: Vec<u64>,
+    /// Entries that have theirs already.
+    pub(super) stay: Vec<Stay>,
 }
 
 /// Gives these entries times above those of what they replaced, in transactions that have something new for all others. PowerDNS
@@ -27,52 +36,77 @@ pub(super) struct Later {
 ///
 /// # Errors
 /// Those of LMDB.
-pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Result<(), LmdbError> {
+pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Result<Settled, LmdbError> {
+    let mut settled = Settled::default();
     for batch in later.chunks(BATCH) {
-        env.write::<(), LmdbError>(|writer| {
-            let mut notes = ahead.notes(writer)?;
-            for Later { dbi, key, floor } in batch {
-                let Some(handle) = writer.existing_dbi(dbi)? else {
-                    continue;
-                };
-                let Some((header, value)) = writer.get(&handle, key)? else {
-                    continue;
-                };
-                let timestamp = after(notes.time_of(writer, dbi, key, header)?, Some(*floor));
-                if timestamp != header.timestamp {
-                    let value = value.to_vec();
-                    let entry = Entry {
-                        timestamp,
-                        ..to_entry(key, header, &value)
-                    };
-                    notes.put(writer, &handle, &entry)?;
-                }
+        let mut writer = env.begin_write()?;
+        let mut notes = ahead.notes(&writer)?;
+        for Later { dbi, key, floor } in batch {
+            let Some(handle) = writer.existing_dbi(dbi)? else {
+                continue;
+            };
+            let Some((header, value)) = writer.get(&handle, key)? else {
+                continue;
+            };
+            let timestamp = after(notes.time_of(&writer, dbi, key, header)?, *floor);
+            if timestamp == header.timestamp {
+                settled.stay.push((dbi.clone(), key.clone(), header.txn_id));
+                continue;
             }
-            Ok(())
-        })?;
+            let value = value.to_vec();
+            let entry = Entry {
+                timestamp,
+                ..to_entry(key, header, &value)
+            };
+            notes.put(&mut writer, &handle, &entry)?;
+        }
+        settled.txn_ids.extend(writer.commit()?);
         if batch.len() == BATCH {
             std::thread::sleep(PAUSE);
         }
     }
-    Ok(())
+    Ok(settled)
 }
 
-/// The same for all that is noted, for when it is not known what was written since which state.
+/// The same for all that is noted or of no clock that is right, for when it is not known what was written since which state.
 ///
 /// # Errors
 /// Those of LMDB.
-pub(super) fn settle_all(env: &Environment, ahead: &Ahead) -> Result<(), LmdbError> {
+pub(super) fn settle_all(env: &Environment, ahead: &Ahead) -> Result<Vec<u64>, LmdbError> {
     let mut later = Vec::new();
     env.read(|reader| {
         pending(reader, |dbi, key, floor| {
             let (dbi, key) = (dbi.to_owned(), key.to_vec());
+            let floor = ahead.believed(Some(floor));
             later.push(Later { dbi, key, floor });
-        })
+        })?;
+        if ahead.knows_a_limit() {
+            look_for_wrong_times(reader, ahead, &mut later)?;
+        }
+        Ok::<(), LmdbError>(())
     })?;
-    settle(env, ahead, &later)
+    Ok(settle(env, ahead, &later)?.txn_ids)
 }
 
-/// The same for what was put over entries of a state. Returns a later one, after which nothing was looked at.
+fn look_for_wrong_times(reader: &Reader<'_>, ahead: &Ahead, later: &mut Vec<Later>) -> Result<(), LmdbError> {
+    let now = ahead.now();
+    for dbi in reader.dbis()?.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
+        reader.for_each(dbi, |key, header, _| {
+            if ahead.corrected(header, now) != header.timestamp {
+                let (dbi, key) = (dbi.name.clone(), key.to_vec());
+                later.push(Later {
+                    dbi,
+                    key,
+                    floor: None,
+                });
+            }
+            Ok::<(), LmdbError>(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The same for what was put over entries of a state, or written since by a clock that is wrong. Returns a later one, after which nothing was looked at, too.
 ///
 /// # Errors
 /// Those of LMDB.
@@ -80,30 +114,32 @@ pub(super) fn settle_since(
     env: &Arc<Environment>,
     ahead: &Ahead,
     kept: &KeptReader,
-) -> Result<KeptReader, TransferError> {
-    let to = newest_state(env)?;
+) -> Result<(KeptReader, Vec<u64>), TransferError> {
+    let (to, now) = (newest_state(env)?, ahead.now());
     let mut later = Vec::new();
     let walked = to.changes_since::<TransferError>(kept, |change| {
-        if let (Some(new), Some(old)) = (change.new, change.old)
+        if let Some(new) = change.new
             && !is_private_dbi(change.dbi)
-            && !ahead.foreign.contains(&new.header.txn_id)
-            && new.header.timestamp <= old.header.timestamp
+            && !ahead.is_ours(new.header)
         {
-            let (dbi, key) = (change.dbi.to_owned(), change.key.to_vec());
-            let floor = old.header.timestamp;
-            later.push(Later { dbi, key, floor });
+            let floor = ahead.believed(change.old.map(|old| old.header.timestamp));
+            if after(ahead.corrected(new.header, now), floor) != new.header.timestamp {
+                let (dbi, key) = (change.dbi.to_owned(), change.key.to_vec());
+                later.push(Later { dbi, key, floor });
+            }
         }
         Ok(())
     });
-    match walked {
-        Ok(_) => settle(env, ahead, &later)?,
+    let settled = match walked {
+        Ok(_) => settle(env, ahead, &later)?.txn_ids,
         Err(TransferError::Lmdb(LmdbError {
-            kind: kind @ LmdbErrorKind::Page { .. },
+            kind: kind @ (LmdbErrorKind::Page { .. } | LmdbErrorKind::Disorder { .. }),
             ..
         })) => {
             tracing::warn!(path = %env.path().display(), error = %kind, "cannot compare pages");
+            Vec::new()
         }
         Err(error) => return Err(error),
-    }
-    Ok(to)
+    };
+    Ok((to, settled))
 }

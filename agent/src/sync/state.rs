@@ -6,10 +6,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::collect::Synced;
+use super::contain::Known;
 use super::deltas::Deltas;
 use super::limits::Limits;
 use super::namesake::Namesake;
 use super::plan::{Knowledge, Listing};
+use super::quarantine::Summary;
 use super::reach::Reach;
 use super::refill::Refill;
 use crate::lmdb::KeptReader;
@@ -54,6 +56,10 @@ pub(super) struct State {
     pub(super) stored_txn: u64,
     /// Transactions of ours that wrote what the store has from others, or that removed old marks.
     pub(super) foreign: BTreeSet<u64>,
+    /// Transactions of ours that gave what PowerDNS wrote other times.
+    pub(super) settled: BTreeSet<u64>,
+    /// What was known of the time when all entries were looked at for times that no right clock has.
+    pub(super) recalled: Option<Known>,
     /// The state that the store has, by a snapshot and deltas in a row.
     pub(super) stored: Synced,
     /// The state that the peers were told of.
@@ -61,7 +67,7 @@ pub(super) struct State {
     /// The one that they were told of before they were told nothing any more, until the next snapshot is stored.
     pub(super) told_last: Synced,
     /// A state like these where neither is kept: what was put over its entries is seen.
-    pub(super) settled: Option<Arc<KeptReader>>,
+    pub(super) watched: Option<Arc<KeptReader>>,
     /// How many reasons for a snapshot there were when `told` began; `None`: nothing was known of the own objects then.
     pub(super) told_since: Option<u64>,
     pub(super) reach: Reach,
@@ -76,7 +82,7 @@ pub(super) struct State {
     pub(super) delta_namesake: Namesake<DeltaName>,
     /// The time of the newest own name, so that a clock set back cannot make a newer state look older.
     pub(super) last_own_time: u64,
-    /// The newest time of any instance's delta.
+    /// The newest time of any instance's delta, but for those of clocks that are far off.
     pub(super) newest_seen: u64,
     /// The states of the instances seen at the first listing, until all are merged.
     pub(super) awaited: Option<BTreeMap<String, u64>>,
@@ -101,6 +107,12 @@ pub(super) struct State {
     pub(super) refill: Option<Refill>,
     /// The difference from the store's clock that was warned of, while it lasts.
     pub(super) skew_told: Option<Skew>,
+    /// What is kept because its time is yet to come; `None`: it was not looked at yet.
+    pub(super) quarantine: Option<Summary>,
+    /// By instance, the newest time of what there was no room for, ns since the epoch.
+    pub(super) no_room: BTreeMap<String, u64>,
+    /// The time of a merged entry that was warned of, ns since the epoch, until it has come.
+    pub(super) future: Option<u64>,
     /// Instances whose snapshots are Lightning Stream's own: they read no deltas.
     pub(super) lightning_stream: BTreeSet<String>,
     /// By instance: the states that a peer told of and that the store may lack, whether or not all that came before is merged.
@@ -109,6 +121,12 @@ pub(super) struct State {
     unstored: BTreeMap<String, (u64, u64)>,
     /// By instance with a gap: the state before it, and since when it is known, ns since the epoch.
     pub(super) gaps: BTreeMap<String, (u64, u64)>,
+    /// When entries were last found to be lost, ns since the epoch, for an hour.
+    pub(super) lost_at: Option<u64>,
+    /// Where the objects are, as the memory of the next run has it.
+    pub(super) place: Option<String>,
+    /// Entries are being removed here, so that there may be fewer than there were.
+    pub(super) removing: bool,
 }
 
 impl State {
@@ -120,10 +138,25 @@ impl State {
         self.last_own_time
     }
 
+    /// Deltas of these times are there, at `now`. One that is far ahead of it must not hide what all the others store.
+    pub(super) fn saw(&mut self, times: impl IntoIterator<Item = u64>, now: u64) {
+        let most = now.saturating_add(MOST_LIFTED);
+        let newest = times.into_iter().filter(|time| *time <= most).max();
+        self.newest_seen = self.newest_seen.max(newest.unwrap_or(0));
+    }
+
     /// Transactions of ours that say nothing new.
     pub(super) fn absorb(&mut self, txn_ids: &[u64]) {
         self.foreign.extend(txn_ids);
         self.advance(0);
+    }
+
+    /// What is merged is not known any more: all that the store has is compared, the own objects first, and nothing is stored
+    /// before that.
+    pub(super) fn compare_everything(&mut self) {
+        self.known.have.clear();
+        self.known.read.clear();
+        self.own_merged = false;
     }
 
     /// The store has everything up to this transaction, and up to all foreign ones that follow it.
@@ -138,12 +171,21 @@ impl State {
             (_, 0) => self.stored.txn,
             _ => self.stored.txn.min(self.told.txn),
         };
-        let settled = self.settled.as_ref().map_or(u64::MAX, |settled| settled.txn_id());
-        let basis = basis.min(settled);
+        let watched = self.watched.as_ref().map_or(u64::MAX, |watched| watched.txn_id());
+        let basis = basis.min(watched);
         self.foreign = self.foreign.split_off(&(basis + 1));
+        self.settled = self.settled.split_off(&(basis + 1));
         while self.foreign.len() > self.limits.foreign {
             self.foreign.pop_first();
         }
+    }
+
+    /// The transaction of the oldest state that is kept for comparisons. A mark that is newer must stay, or what it deletes would
+    /// look as if it were lost.
+    pub(super) fn oldest_kept(&self) -> u64 {
+        let kept = [&self.stored, &self.told, &self.told_last].into_iter();
+        let kept = kept.filter(|synced| synced.time != 0 && synced.reader.is_some());
+        kept.map(|synced| synced.txn).min().unwrap_or(u64::MAX)
     }
 
     /// True if somebody else wrote after `txn`, up to `last`.
@@ -281,7 +323,7 @@ impl State {
 
     /// Nothing is known of own objects in the store.
     pub(super) fn forget_own(&mut self) {
-        self.settled = self.kept();
+        self.watched = self.kept();
         self.synced_txn = 0;
         self.stored = Synced::default();
         self.since_snapshot = SinceSnapshot::default();
@@ -313,97 +355,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: u64 = 1_000_000_000;
-
-    #[test]
-    fn names_are_later_than_all_own_ones_and_than_those_seen_unless_a_clock_is_far_off() {
-        let mut state = State::default();
-        assert_eq!(state.next_time(100 * SECOND), 100 * SECOND);
-        // The clock was set back.
-        assert_eq!(state.next_time(50 * SECOND), 100 * SECOND + 1);
-        state.newest_seen = 130 * SECOND;
-        assert_eq!(state.next_time(100 * SECOND), 130 * SECOND + 1);
-        state.newest_seen = 1_000_000 * SECOND;
-        assert_eq!(state.next_time(100 * SECOND), 160 * SECOND);
-    }
-
-    #[test]
-    fn foreign_transactions_are_no_changes() {
-        let mut state = State::default();
-        state.advance(5);
-        state.absorb(&[6, 7, 9]);
-        assert_eq!(state.synced_txn, 7);
-        assert!(!state.has_changes_after(7, 7));
-        assert!(state.has_changes_after(7, 9));
-        assert!(!state.has_changes_after(8, 9));
-        state.advance(8);
-        assert_eq!(state.synced_txn, 9);
-    }
-
-    fn told(have: u64) -> State {
-        let mut state = State::default();
-        let name = SnapshotName::new("main", "a", 10 * SECOND).unwrap();
-        state.listing.entry("a".into()).or_default().insert(name.clone());
-        state.known.merged(&name);
-        state.known.reached("a", have * SECOND);
-        state.hear("a", have * SECOND);
-        state
-    }
-
-    fn delta(since: u64, time: u64) -> DeltaName {
-        DeltaName::new("main", "a", since * SECOND, time * SECOND).unwrap()
-    }
-
-    #[test]
-    fn what_a_lost_peer_told_of_is_stored_by_those_who_know_it_once() {
-        let mut state = told(11);
-        let minute = PATIENCE;
-        assert!(state.adopt(20 * SECOND).is_empty());
-        assert!(state.adopt(20 * SECOND + minute).is_empty());
-        assert_eq!(state.adopt(21 * SECOND + minute), ["a"]);
-        assert!(state.snapshot_is_due("b", false, 0));
-        assert!(state.adopt(22 * SECOND + 2 * minute).is_empty());
-    }
-
-    #[test]
-    fn what_the_peer_stored_itself_is_left_to_it() {
-        let mut state = told(12);
-        let minute = PATIENCE;
-        assert!(state.adopt(20 * SECOND).is_empty());
-        // It stores a part, tells of more, and so on: it lives.
-        state.deltas.insert(delta(10, 12), 1);
-        state.hear("a", 13 * SECOND);
-        assert!(state.adopt(21 * SECOND + minute).is_empty());
-        state.deltas.insert(delta(12, 13), 1);
-        assert!(state.adopt(22 * SECOND + 2 * minute).is_empty());
-        assert!(!state.snapshot_wanted);
-    }
-
-    #[test]
-    fn a_snapshot_is_due_when_deltas_outgrow_the_last_one_and_after_every_change_for_lightning_stream() {
-        let mut state = State::default();
-        // Nothing is stored yet.
-        assert!(state.snapshot_is_due("b", true, 0));
-        assert!(!state.snapshot_is_due("b", false, 0));
-        state.stored.time = 5;
-        assert!(!state.snapshot_is_due("b", true, 0));
-        state.since_snapshot = SinceSnapshot {
-            size: 1 << 20,
-            deltas: 10,
-            delta_bytes: (1 << 19) + 1,
-        };
-        assert!(state.snapshot_is_due("b", true, 0));
-        state.since_snapshot.delta_bytes = 100;
-        assert!(!state.snapshot_is_due("b", true, 0));
-        let name = SnapshotName::new("main", "theirs", 10 * SECOND).unwrap();
-        state.listing.entry("theirs".into()).or_default().insert(name);
-        state.lightning_stream.insert("theirs".into());
-        assert!(state.snapshot_is_due("b", false, 20 * SECOND));
-        assert!(!state.snapshot_is_due("b", true, 20 * SECOND + SILENT));
-        state.since_snapshot.deltas = 0;
-        assert!(!state.snapshot_is_due("b", false, 20 * SECOND));
-    }
-}
+mod tests;

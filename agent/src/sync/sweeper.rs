@@ -52,13 +52,13 @@ pub struct Swept {
     pub txn_ids: Vec<u64>,
 }
 
-/// Removes all marks older than `cutoff`, ns since the epoch.
+/// Removes all marks older than `cutoff`, ns since the epoch, but those that transactions after `newest` wrote.
 ///
 /// # Errors
 /// Those of LMDB; what was removed before stays removed.
-pub fn sweep(env: &Environment, sweep: &Sweep, cutoff: u64) -> Result<Swept, LmdbError> {
+pub fn sweep(env: &Environment, sweep: &Sweep, cutoff: u64, newest: u64) -> Result<Swept, LmdbError> {
     remove_all(env, sweep, |_, header| {
-        header.deleted && header.timestamp < cutoff
+        header.deleted && header.timestamp < cutoff && header.txn_id <= newest
     })
 }
 

@@ -35,7 +35,7 @@ impl Replica {
         if !self.has_to_tell() || self.must_be_silent().await? {
             return Ok(());
         }
-        let changes = self.changes_for(Whom::Peers).await?;
+        let changes = Box::pin(self.changes_for(Whom::Peers)).await?;
         if changes.collected.entries == 0 {
             return Ok(());
         }

@@ -41,7 +41,7 @@ impl Trouble {
     /// `None`: it will pass by itself.
     pub fn of_database(error: &LmdbError) -> Option<Self> {
         match &error.kind {
-            LmdbErrorKind::Missing | LmdbErrorKind::ReadersFull => None,
+            LmdbErrorKind::Missing | LmdbErrorKind::ReadersFull | LmdbErrorKind::Disorder { .. } => None,
             LmdbErrorKind::MapFull | LmdbErrorKind::MapResized => Some(Self::Map),
             _ => Some(Self::Volume),
         }

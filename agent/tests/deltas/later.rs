@@ -69,6 +69,13 @@ impl Pair {
         }
     }
 
+    /// The agent of a is another one.
+    async fn calm_again(&self) {
+        self.a.receive().await;
+        self.a.send().await;
+        self.calm().await;
+    }
+
     async fn both_end_with(&self, key: &str, value: Option<&str>) {
         self.calm().await;
         for server in [&self.a, &self.b] {
@@ -261,4 +268,25 @@ async fn ten_thousand_later_writes_at_once_all_win() {
         let of_b = content.values().filter(|value| *value == "of b").count();
         assert_eq!(of_b, 10_000, "on {}", server.name);
     }
+}
+
+#[tokio::test]
+async fn a_later_write_is_told_though_what_it_replaced_came_after_the_state_that_was_told_last() {
+    let mut pair = Pair::behind(0).await;
+    let _time = pair.a.learn_the_time();
+    pair.a.replica.set_peers(pair.lines[0].clone());
+    pair.calm_again().await;
+    let now = pair.a.now();
+    // Each write lets a second pass.
+    let at = |server: &Server, time: u64| server.set_clock(time - SECOND);
+    at(&pair.a, now);
+    pair.a.write("other", "1");
+    at(&pair.b, now + 300_000_000);
+    pair.b.write("key", "of b");
+    hear(&pair.a, pair.b_tells().await).await;
+    at(&pair.a, now + 1_000);
+    pair.a.write("key", "of a");
+    hear(&pair.b, pair.a_tells().await).await;
+    assert_eq!(pair.b.content()["key"], "of a");
+    pair.both_end_with("key", Some("of a")).await;
 }

@@ -10,11 +10,14 @@
 mod support;
 
 mod away;
+mod clocks;
 mod gaps;
+mod gone;
 mod later;
 mod lost;
 mod mixed;
 mod peers;
+mod quarantine;
 mod restart;
 mod server;
 mod way;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use tempfile::{SpooledTempFile, TempDir};
 use tokio::sync::Notify;
 use zonetide_agent::lmdb::{Environment, LmdbError, Writer};
 use zonetide_agent::status::{DatabaseStatus, Metrics};
-use zonetide_agent::store::{Listed, ObjectBackend, Store, StoreError, StoreErrorReason};
+use zonetide_agent::store::{Listed, ObjectBackend, Skew, Store, StoreError, StoreErrorReason};
 use zonetide_agent::sync::{Origin, Received, Replica};
 
 use crate::support::{database_content, open, spooled};
@@ -19,7 +19,7 @@ use crate::support::{database_content, open, spooled};
 pub(crate) const SECOND: u64 = 1_000_000_000;
 /// When the tests begin.
 const START: u64 = 1_795_510_850 * SECOND;
-pub(crate) const DBI: &str = "records_v5";
+pub(crate) const DBI: &str = "records";
 
 /// Remembers what was fetched, and can be out of order.
 pub(crate) struct Watched {
@@ -112,6 +112,8 @@ pub(crate) struct Server {
     pub(crate) store: Arc<Watched>,
     pub(crate) name: String,
     clock: Arc<AtomicU64>,
+    /// Once it has learned the time.
+    pub(crate) status: Arc<DatabaseStatus>,
     _dir: TempDir,
 }
 
@@ -126,6 +128,7 @@ impl Server {
             store: store.clone(),
             name: name.to_owned(),
             clock,
+            status: Arc::new(DatabaseStatus::new(Metrics::new().database("main"))),
             _dir: dir,
         }
     }
@@ -213,13 +216,82 @@ impl Server {
 }
 
 fn replica(name: &str, env: &Arc<Environment>, store: &Arc<Watched>, clock: &Arc<AtomicU64>) -> Replica {
+    let status = Arc::new(DatabaseStatus::new(Metrics::new().database("main")));
+    replica_of(name, env, store.clone(), &status, clock)
+}
+
+fn replica_of(
+    name: &str,
+    env: &Arc<Environment>,
+    store: Arc<dyn Store>,
+    status: &Arc<DatabaseStatus>,
+    clock: &Arc<AtomicU64>,
+) -> Replica {
     let origin = Origin {
         database: "main".into(),
         instance: name.into(),
         hostname: "test".into(),
     };
-    let status = Arc::new(DatabaseStatus::new(Metrics::new().database("main")));
     let clock = clock.clone();
     let now = Arc::new(move || clock.load(Ordering::Relaxed));
-    Replica::new(env.clone(), store.clone(), status, origin, now)
+    Replica::new(env.clone(), store, status.clone(), origin, now)
+}
+
+/// The store as one server sees it, by whose clock that server's is off.
+pub(crate) struct Dated {
+    inner: Arc<Watched>,
+    /// How far the server's clock is ahead, ns; `i64::MIN`: the store tells no time.
+    ahead: AtomicI64,
+}
+
+#[async_trait]
+impl Store for Dated {
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(prefix).await
+    }
+
+    async fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list_after(prefix, after).await
+    }
+
+    async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError> {
+        self.inner.get(name, object).await
+    }
+
+    async fn put(&self, name: &str, object: SpooledTempFile) -> Result<(), StoreError> {
+        self.inner.put(name, object).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.inner.delete(name).await
+    }
+
+    fn skew(&self) -> Option<Skew> {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        (ahead != i64::MIN).then(|| Skew::between(ahead - 1_000_000, ahead + 1_000_000))
+    }
+}
+
+impl Dated {
+    /// The server learns that its clock is ahead by so much, ns.
+    pub(crate) fn tell(&self, ahead: i64) {
+        self.ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tell_nothing(&self) {
+        self.tell(i64::MIN);
+    }
+}
+
+impl Server {
+    /// The agent is started anew and learns the time from the store: that its clock is right, to begin with.
+    pub(crate) fn learn_the_time(&mut self) -> Arc<Dated> {
+        let dated = Arc::new(Dated {
+            inner: self.store.clone(),
+            ahead: AtomicI64::new(0),
+        });
+        self.status = Arc::new(DatabaseStatus::new(Metrics::new().database("main")));
+        self.replica = replica_of(&self.name, &self.env, dated.clone(), &self.status, &self.clock);
+        dated
+    }
 }

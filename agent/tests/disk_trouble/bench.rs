@@ -19,7 +19,7 @@ use zonetide_testbed::{Agent, eventually};
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// The DBI of PowerDNS' records, with entries that belong to no zone.
-const DBI: &str = "records_v5";
+const DBI: &str = "records";
 
 /// An agent, its store and its database.
 pub(crate) struct Bench {

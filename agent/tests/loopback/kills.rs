@@ -200,7 +200,11 @@ pub(crate) fn differences(nodes: [&Node; 2], file: &str) -> Result<(), String> {
         count += 1;
         if count <= 5 {
             let key = String::from_utf8_lossy(difference.key);
-            let _ = writeln!(text, "{} {key:?}", difference.dbi);
+            let (old, new) = (
+                difference.old.map(|old| old.timestamp),
+                difference.new.map(|new| new.timestamp),
+            );
+            let _ = writeln!(text, "{} {key:?}: {old:?}, {new:?}", difference.dbi);
         }
         Ok::<(), LmdbError>(())
     })

@@ -125,18 +125,44 @@ version-string=anonymous
     /// # Panics
     /// When it cannot be started.
     fn launch(&self) -> Process {
-        let schema = self.version.schema();
-        let modules = self.version.modules();
-        let config = format!(
-            "{}lmdb-schema-version={schema}\nmodule-dir={}\n",
-            self.config,
-            modules.display()
-        );
+        let config = self.whole_config();
         std::fs::write(self.dir.path().join("pdns.conf"), config).expect("a written pdns.conf");
         let mut command = self.version.pdns_server();
         command.arg(format!("--config-dir={}", self.dir.path().display()));
         command.envs(self.clock.iter().flat_map(Clock::variables));
         Process::start(&self.name, &mut command, &self.log_path())
+    }
+
+    fn whole_config(&self) -> String {
+        format!("{}lmdb-schema-version={}\n", self.config, self.version.schema())
+    }
+
+    /// Runs PowerDNS' own tool on the database, whether the server runs or not, with more settings than the server has.
+    /// Returns what it says.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn pdnsutil(&self, settings: &[&str], arguments: &[&str]) -> String {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let modules = format!("module-dir={}", self.version.modules().display());
+        let config = [
+            self.whole_config().as_str(),
+            &modules,
+            "\n",
+            &settings.join("\n"),
+            "\n",
+        ]
+        .concat();
+        std::fs::write(dir.path().join("pdns.conf"), config).expect("a written pdns.conf");
+        let mut command = self.version.pdnsutil();
+        command
+            .arg(format!("--config-dir={}", dir.path().display()))
+            .args(arguments);
+        let output = command.output().expect("pdnsutil");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(output.status.success(), "pdnsutil {arguments:?}: {said}");
+        said
     }
 
     fn log_path(&self) -> PathBuf {
@@ -160,19 +186,6 @@ version-string=anonymous
     /// Leaves all caches at PowerDNS' defaults, from the next `start` on.
     pub fn leave_caches_on(&mut self) {
         self.config = self.config.replace(CACHES_OFF, "");
-    }
-
-    /// Has its command-line tool write to the database, with the configuration of the server, which may run.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub async fn pdnsutil(&self, arguments: &[&str]) {
-        let mut command = self.version.pdnsutil();
-        command.arg(format!("--config-dir={}", self.dir.path().display()));
-        command.args(arguments);
-        let output = tokio::task::spawn_blocking(move || command.output()).await;
-        let output = output.expect("a result").expect("pdnsutil is started");
-        assert!(output.status.success(), "pdnsutil {arguments:?}: {output:?}");
     }
 
     /// Where it takes commands.

@@ -83,35 +83,28 @@ impl Version {
     }
 
     pub fn pdns_server(self) -> Command {
-        let mut command = self.program("sbin/pdns_server");
+        let mut command = self.program("usr/sbin/pdns_server");
         command.arg(format!("--module-dir={}", self.modules().display()));
         command
     }
 
-    /// It finds the modules by `module-dir` in its configuration.
     pub fn pdnsutil(self) -> Command {
-        self.program("bin/pdnsutil")
+        self.program("usr/bin/pdnsutil")
     }
 
+    /// Where its backends are.
     pub fn modules(self) -> PathBuf {
-        self.libraries().join("pdns")
-    }
-
-    fn libraries(self) -> PathBuf {
-        self.root().join("usr/lib/x86_64-linux-gnu")
+        self.root().join("usr/lib/x86_64-linux-gnu/pdns")
     }
 
     fn program(self, path: &str) -> Command {
         let root = self.root();
+        let libraries = root.join("usr/lib/x86_64-linux-gnu");
         let mut command = Command::new(root.join("lib64/ld-linux-x86-64.so.2"));
         command
             .arg("--library-path")
-            .arg(format!(
-                "{}:{}",
-                self.libraries().display(),
-                self.modules().display()
-            ))
-            .arg(root.join("usr").join(path));
+            .arg(format!("{0}:{0}/pdns", libraries.display()))
+            .arg(root.join(path));
         command
     }
 }

@@ -190,6 +190,7 @@ fn a_damaged_file_gives_entries_or_an_error() {
                     let known = matches!(
                         error.kind,
                         LmdbErrorKind::Page { .. }
+                            | LmdbErrorKind::Disorder { .. }
                             | LmdbErrorKind::Header { .. }
                             | LmdbErrorKind::DbiFlags { .. }
                     );

@@ -69,6 +69,15 @@ pub(in crate::lmdb) struct Meta {
 }
 
 impl Meta {
+    /// The state of the same file before anything was written to it.
+    pub(in crate::lmdb) fn without_entries(&self) -> Self {
+        Self {
+            main: Tree::EMPTY,
+            txn_id: 0,
+            ..*self
+        }
+    }
+
     pub(super) fn parse(pgno: u64, bytes: &[u8; META_LEN]) -> Result<Self, LmdbErrorKind> {
         let flags = u16_at(bytes, 10).unwrap_or_default();
         if u64_at(bytes, 0) != Some(pgno) || flags & META == 0 || u32_at(bytes, PAGE_HEADER) != Some(MAGIC) {

@@ -28,6 +28,7 @@ use trees::changed_leaves;
 
 use super::error::show_key;
 use super::header::Header;
+use super::order::Order;
 use super::{LmdbError, LmdbErrorKind, Reader};
 
 /// What a key has in one state; a deletion mark is something, too.
@@ -185,7 +186,12 @@ fn entries<E: From<LmdbError>>(
     mut visit: impl FnMut(Change<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let (mut old, mut new) = (Leaves::new(pages, dbi, old)?, Leaves::new(pages, dbi, new)?);
+    let mut in_order = Order::of(dbi);
+    let mut is_next = true;
     loop {
+        if let Some(key) = new.key()?.filter(|_| is_next) {
+            in_order.next(key).map_err(|kind| pages.fail(kind))?;
+        }
         // Of two keys the smaller one is missing on the other side.
         let order = match (old.key()?, new.key()?) {
             (None, None) => return Ok(()),
@@ -209,7 +215,8 @@ fn entries<E: From<LmdbError>>(
         if order != Ordering::Greater {
             old.advance()?;
         }
-        if order != Ordering::Less {
+        is_next = order != Ordering::Less;
+        if is_next {
             new.advance()?;
         }
     }
@@ -230,14 +237,14 @@ fn before<'l>(old: &'l mut Leaves<'_>) -> Result<Option<(&'l [u8], Version<'l>)>
 /// reads all entries, for when the old state was not kept, and so it knows neither what was before nor what is gone.
 ///
 /// # Errors
-/// Those of `visit`, of LMDB, and [`LmdbErrorKind::Header`] for a value without a header.
+/// Those of `visit`, of LMDB, [`LmdbErrorKind::Header`] for a value without a header, and [`LmdbErrorKind::Disorder`].
 pub fn scan_since<E: From<LmdbError>>(
     reader: &Reader<'_>,
     txn_id: u64,
     mut visit: impl FnMut(Change<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     for dbi in reader.dbis()? {
-        reader.for_each(&dbi, |key, header, value| {
+        reader.for_each_in_order(&dbi, |key, header, value| {
             if header.txn_id <= txn_id {
                 return Ok(());
             }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 const MS: i64 = 1_000_000;
+const SECOND: i64 = 1_000 * MS;
 /// When the tests begin, by the store's clock.
 const START: i64 = 1_790_000_000 * SECOND;
 
@@ -30,11 +31,12 @@ impl Clocks {
     fn ask(&mut self, pause: i64, there: i64, back: i64, step: i64) -> Skew {
         self.now += pause;
         let (steady_sent, sent) = (self.now, START + self.now + self.ahead);
-        let date = (START + self.now + there + self.store).div_euclid(SECOND);
+        let time = (START + self.now + there + self.store).div_euclid(SECOND) * SECOND;
         self.now += there + back;
         self.ahead += step;
         self.estimator.observe(&Sample {
-            date,
+            time,
+            grain: SECOND,
             sent,
             received: START + self.now + self.ahead,
             steady_sent,
@@ -130,7 +132,8 @@ fn a_store_whose_clock_is_set_is_followed_after_one_answer() {
     let before = clocks.estimator.skew().unwrap();
     // The own clock does not jump, so nothing but the answer itself shows it.
     let mut sample = Sample {
-        date: (START + clocks.now).div_euclid(SECOND) + 20,
+        time: ((START + clocks.now).div_euclid(SECOND) + 20) * SECOND,
+        grain: SECOND,
         sent: START + clocks.now,
         received: START + clocks.now + 4 * MS,
         steady_sent: clocks.now,
@@ -145,8 +148,22 @@ fn a_store_whose_clock_is_set_is_followed_after_one_answer() {
     );
     assert!(after.to_string().contains("behind the store's"), "{after}");
     assert!(after.at_least() > 18 * SECOND);
-    sample.date = i64::MAX;
+    sample.time = i64::MAX;
     clocks.estimator.observe(&sample);
-    sample.date = i64::MIN;
+    sample.time = i64::MIN;
     clocks.estimator.observe(&sample);
+}
+
+#[test]
+fn what_was_measured_holds_for_less_and_less_and_not_beyond_a_step_of_the_own_clock() {
+    let mut clocks = Clocks::new(0);
+    let measured = clocks.ask(0, 2 * MS, 2 * MS, 0);
+    let at = |steady: i64, step: i64| clocks.estimator.skew_at(START + steady + step, steady);
+    assert_eq!(at(clocks.now, 0), Some(measured));
+    let later = at(clocks.now + 3_600 * SECOND, 0).unwrap();
+    assert_eq!(later.low, measured.low - 1_800 * MS);
+    assert_eq!(later.high, measured.high + 1_800 * MS);
+    assert_eq!(later.measured, measured.measured);
+    assert_eq!(at(clocks.now + SECOND, 3_600 * SECOND), None);
+    assert_eq!(at(clocks.now + SECOND, -SECOND), None);
 }

@@ -1,21 +1,22 @@
-//! How far the own clock is from the store's, by the `Date` of its answers. Pure: all times are passed in.
+//! How far the own clock is from another one, by the time that its answers have: the `Date` of a store's, or what a peer says.
+//! Pure: all times are passed in.
 //!
 //! A `Date` has whole seconds, so one answer tells the difference to a second and the time that the answer took. What
 //! several answers say is true at a time: each narrows the interval further.
 
 use std::fmt;
 
-const SECOND: i64 = 1_000_000_000;
 /// NTP slews a clock by at most this many parts in a million, and clocks without it are better than that.
 const DRIFT_PPM: i64 = 500;
 /// A step of the own clock from which on what was known before does not count any more, ns.
 const STEP: i64 = 10_000_000;
 
-/// An answer of the store.
+/// An answer, and when it came.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sample {
-    /// The store's time in it, seconds since the epoch.
-    pub date: i64,
+pub(crate) struct Sample {
+    /// The other clock's time in it, ns since the epoch, and how much of it is cut off at most.
+    pub time: i64,
+    pub grain: i64,
     /// When it was asked for and when it came, by the wall clock, ns since the epoch.
     pub sent: i64,
     pub received: i64,
@@ -24,7 +25,7 @@ pub(super) struct Sample {
     pub steady_received: i64,
 }
 
-/// How far the own clock is ahead of the store's, as an interval in ns; negative when it is behind.
+/// How far the own clock is ahead of the other, as an interval in ns; negative when it is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Skew {
     low: i64,
@@ -34,13 +35,21 @@ pub struct Skew {
 }
 
 impl Skew {
-    #[cfg(test)]
-    pub(crate) fn between(low: i64, high: i64) -> Self {
+    /// Two numbers that the difference is between.
+    pub fn between(low: i64, high: i64) -> Self {
         Self {
             low,
             high,
             measured: 0,
         }
+    }
+
+    pub fn low(&self) -> i64 {
+        self.low
+    }
+
+    pub fn high(&self) -> i64 {
+        self.high
     }
 
     /// The middle of the interval.
@@ -87,7 +96,7 @@ impl fmt::Display for Skew {
 
 /// What the answers so far say.
 #[derive(Debug, Default)]
-pub(super) struct Estimator(Option<Estimate>);
+pub(crate) struct Estimator(Option<Estimate>);
 
 #[derive(Debug, Clone, Copy)]
 struct Estimate {
@@ -98,14 +107,15 @@ struct Estimate {
 }
 
 impl Estimator {
-    pub(super) fn observe(&mut self, sample: &Sample) {
+    pub(crate) fn observe(&mut self, sample: &Sample) {
         let took = sample.steady_received.saturating_sub(sample.steady_sent);
         // When it was asked for, by the clock as it is now: it may have been set in between, or the machine slept.
         let sent = sample.sent.min(sample.received.saturating_sub(took));
-        let date = sample.date.saturating_mul(SECOND);
-        let low = sent.saturating_sub(date).saturating_sub(SECOND);
-        let high = sample.received.saturating_sub(date);
-        let kept = self.0.and_then(|last| last.until(sample));
+        let low = sent.saturating_sub(sample.time).saturating_sub(sample.grain);
+        let high = sample.received.saturating_sub(sample.time);
+        let kept = self
+            .0
+            .and_then(|last| last.until(sample.received, sample.steady_received));
         let (low, high) = match kept {
             Some((old_low, old_high)) if old_low.max(low) <= old_high.min(high) => {
                 (old_low.max(low), old_high.min(high))
@@ -121,20 +131,33 @@ impl Estimator {
         });
     }
 
-    pub(super) fn skew(&self) -> Option<Skew> {
+    #[cfg(test)]
+    pub(crate) fn skew(&self) -> Option<Skew> {
         self.0.map(|estimate| Skew {
             low: estimate.low,
             high: estimate.high,
             measured: u64::try_from(estimate.received).unwrap_or(0),
         })
     }
+
+    /// The same as it is at a time by the wall clock and the steady one, ns; `None` when the own clock was set since the last
+    /// answer.
+    pub(crate) fn skew_at(&self, wall: i64, steady: i64) -> Option<Skew> {
+        let estimate = self.0?;
+        let (low, high) = estimate.until(wall, steady)?;
+        Some(Skew {
+            low,
+            high,
+            measured: u64::try_from(estimate.received).unwrap_or(0),
+        })
+    }
 }
 
 impl Estimate {
-    /// What is left of it when a later answer comes: clocks drift apart. `None` when the own clock was set.
-    fn until(&self, sample: &Sample) -> Option<(i64, i64)> {
-        let elapsed = sample.steady_received.saturating_sub(self.steady_received).max(0);
-        let shown = sample.received.saturating_sub(self.received);
+    /// What is left of it at a later time by the own clocks: they drift apart from the other. `None` when the own one was set.
+    fn until(&self, wall: i64, steady: i64) -> Option<(i64, i64)> {
+        let elapsed = steady.saturating_sub(self.steady_received).max(0);
+        let shown = wall.saturating_sub(self.received);
         let step = shown.saturating_sub(elapsed).saturating_abs();
         let drift = step.saturating_add(elapsed / 1_000_000 * DRIFT_PPM);
         (step <= STEP).then(|| (self.low.saturating_sub(drift), self.high.saturating_add(drift)))

@@ -1,0 +1,264 @@
+//! Containing a wrong clock: what is too far ahead of the fleet's time is kept out of the zones until that time is near.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+
+use super::SyncError;
+use super::dump::TransferError;
+use super::fetch::merge_error;
+use super::fleet_time::{FAR, Source};
+use super::load::{Interrupted, Terms, merge_kept};
+use super::quarantine::{Guard, LeftOut, Summary, look, ripe, take_out};
+use super::replica::Replica;
+use super::settle::settle_all;
+use crate::powerdns::keys::Subject;
+use crate::status::{Level, Quarantined, QuarantinedEntry};
+
+/// How far ahead of the fleet's time an entry may be that is merged, unless it is configured.
+pub const MAX_AHEAD: Duration = Duration::from_secs(300);
+/// What is raised while something is kept.
+const CONDITION: &str = "quarantine";
+/// Bytes that are merged at once of what was kept.
+const BATCH_BYTES: usize = 2 << 20;
+
+/// What is known of the time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    own_clock: u64,
+    when: Instant,
+    /// How far the own clock is ahead of the fleet's time, ns.
+    ahead: i64,
+}
+
+impl Known {
+    fn now(own_clock: u64, ahead: i64) -> Self {
+        Self {
+            own_clock,
+            when: Instant::now(),
+            ahead,
+        }
+    }
+
+    /// Neither the own clock was set since nor one that it is compared with.
+    fn is_like(&self, later: &Self) -> bool {
+        let passed = later.when.saturating_duration_since(self.when);
+        let passed = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
+        let shown = later.own_clock.abs_diff(self.own_clock.saturating_add(passed));
+        shown <= FAR.unsigned_abs() && later.ahead.abs_diff(self.ahead) <= FAR.unsigned_abs()
+    }
+}
+
+impl Replica {
+    /// How far ahead of the fleet's time an entry may be that is merged.
+    pub fn set_max_ahead(&mut self, most: Duration) {
+        self.max_ahead = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+    }
+
+    /// The latest time of an entry that is merged, ns since the epoch; `None`: nobody has told the fleet's time. What is not ahead of
+    /// the own clock is merged, too: then it is two against those who say that this one is wrong.
+    pub(super) fn limit(&self) -> Option<u64> {
+        let own = self.own_clock();
+        match (self.fleet_time().latest(own), self.max_ahead) {
+            (_, u64::MAX) => Some(u64::MAX),
+            (latest, max_ahead) => Some(latest?.max(own).saturating_add(max_ahead)),
+        }
+    }
+
+    /// What an object of an instance is merged with.
+    pub(super) fn guard(&self, sender: &str) -> Guard {
+        // What cannot be told from the right is merged.
+        let (limit, now) = (self.limit().unwrap_or(u64::MAX), self.now_ns());
+        Guard::new(limit, now, sender, self.state().quarantine.as_ref())
+    }
+
+    /// Notes what a merge left out of an object.
+    pub(super) async fn note_left_out(
+        &self,
+        sender: &str,
+        name: &str,
+        left_out: LeftOut,
+    ) -> Result<(), SyncError> {
+        if left_out == LeftOut::default() {
+            return Ok(());
+        }
+        if left_out.no_room > 0 {
+            let mut state = self.state();
+            let newest = state.no_room.entry(sender.to_owned()).or_default();
+            *newest = left_out.newest.max(*newest);
+        }
+        if left_out.kept + left_out.no_room > 0 {
+            tracing::warn!(
+                database = %self.database(), name, instance = sender, kept = left_out.kept, no_room = left_out.no_room,
+                "entries are too far ahead of the time: they are not merged until then"
+            );
+        }
+        self.look_at_quarantine(left_out.kept, 0).await
+    }
+
+    /// Merges what was kept and is not too far ahead any more. Cheap when there is nothing.
+    ///
+    /// # Errors
+    /// Those of LMDB; the next call goes on.
+    pub(super) async fn release(&self) -> Result<(), SyncError> {
+        if self.state().quarantine.is_none() {
+            self.look_at_quarantine(0, 0).await?;
+        }
+        // Without knowing the time nothing is known to be near.
+        let Some(limit) = self.limit() else {
+            return Ok(());
+        };
+        self.read_again(limit);
+        loop {
+            let earliest = self.state().quarantine.as_ref().and_then(|kept| kept.earliest);
+            if earliest.is_none_or(|earliest| earliest > limit) {
+                return Ok(());
+            }
+            let oldest_mark = self.oldest_mark();
+            let turn = self.turn.lock().await;
+            let (env, witness, ahead) = (self.env.clone(), self.witness.clone(), self.ahead());
+            let own = self.own.clone();
+            let released = spawn_blocking(move || -> Result<_, Interrupted> {
+                let ripe = ripe(&env, limit, &own, BATCH_BYTES)?;
+                let terms = Terms {
+                    oldest_mark,
+                    ahead: &ahead,
+                    confirm: None,
+                };
+                let merged = merge_kept(&env, &ripe.merge, &terms, witness.as_ref())?;
+                let mut txn_ids = merged.txn_ids;
+                match take_out(&env, &ripe) {
+                    Ok(taken_out) => txn_ids.extend(taken_out),
+                    Err(error) => {
+                        let error = error.into();
+                        return Err(Interrupted { error, txn_ids });
+                    }
+                }
+                Ok((ripe.merge.len() as u64, txn_ids))
+            })
+            .await
+            .map_err(|_| SyncError::Crashed("merging"))?;
+            let (released, txn_ids) = match released {
+                Ok((released, txn_ids)) => (Ok(released), txn_ids),
+                Err(Interrupted { error, txn_ids }) => (Err(error), txn_ids),
+            };
+            Box::pin(self.absorb_merged(&txn_ids)).await;
+            drop(turn);
+            let released = released.map_err(|error| merge_error("what was kept", error))?;
+            tracing::info!(
+                database = %self.database(), released, "entries that were too far ahead of the time are merged"
+            );
+            self.look_at_quarantine(0, released).await?;
+        }
+    }
+
+    /// Gives entries that are here with times that no right clock has the present one, once it is known what time it is and whenever
+    /// a clock was set: they are of one that was wrong before that, or of an agent that did not look. They are changes of the own.
+    ///
+    /// # Errors
+    /// Those of LMDB; the next call tries again.
+    pub(super) async fn recall(&self) -> Result<(), SyncError> {
+        // Others may have done so before, and something may be in its place.
+        if !self.state().ready {
+            return Ok(());
+        }
+        let fleet = self.fleet_time();
+        if fleet.source == Source::Nobody || self.max_ahead == u64::MAX {
+            self.state().recalled = None;
+            return Ok(());
+        }
+        let known = Known::now(self.own_clock(), fleet.ahead());
+        if self.state().recalled.is_some_and(|before| before.is_like(&known)) {
+            return Ok(());
+        }
+        let turn = self.turn.lock().await;
+        let (env, ahead) = (self.env.clone(), self.ahead());
+        let settled = spawn_blocking(move || settle_all(&env, &ahead))
+            .await
+            .map_err(|_| SyncError::Crashed("looking at the times of entries"))?
+            .map_err(|error| SyncError::Dump(error.into()))?;
+        if !settled.is_empty() {
+            tracing::warn!(
+                database = %self.database(), "entries had times to come and got the present one: a clock was wrong here"
+            );
+        }
+        let mut state = self.state();
+        state.settled.extend(settled);
+        state.recalled = Some(known);
+        drop(state);
+        drop(turn);
+        Ok(())
+    }
+
+    /// Has the snapshots read again of which there was no room for something, once it can be merged.
+    fn read_again(&self, limit: u64) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let known = &mut state.known;
+        state.no_room.retain(|instance, newest| {
+            let stays = *newest > limit;
+            if !stays {
+                known.read.remove(instance);
+            }
+            stays
+        });
+    }
+
+    /// Counts and shows what is kept.
+    async fn look_at_quarantine(&self, kept: u64, released: u64) -> Result<(), SyncError> {
+        let env = self.env.clone();
+        let guard = self.schemas.guard.clone();
+        let (summary, some) = spawn_blocking(move || -> Result<_, TransferError> {
+            let summary = look(&env)?;
+            let entry = |(dbi, key, instance, time): &(String, Vec<u8>, String, u64)| {
+                let subject = Subject::of(dbi, key);
+                let zone = match subject {
+                    Subject::Record { zone, .. } | Subject::Zone(zone) => guard.zone(zone),
+                    _ => None,
+                };
+                let (zone, name) = subject.named(zone);
+                QuarantinedEntry {
+                    table: dbi.clone(),
+                    zone,
+                    name,
+                    instance: instance.clone(),
+                    time: *time,
+                }
+            };
+            let some = summary.some.iter().map(entry).collect();
+            Ok((summary, some))
+        })
+        .await
+        .map_err(|_| SyncError::Crashed("looking at the quarantine"))?
+        .map_err(SyncError::Dump)?;
+        let no_room = {
+            let mut state = self.state();
+            state.quarantine = Some(summary.clone());
+            state.no_room.clone()
+        };
+        self.show(summary, some, no_room.into_keys().collect(), (kept, released));
+        Ok(())
+    }
+
+    fn show(
+        &self,
+        summary: Summary,
+        some: Vec<QuarantinedEntry>,
+        no_room: Vec<String>,
+        (kept, released): (u64, u64),
+    ) {
+        let shown = Quarantined {
+            entries: summary.entries,
+            bytes: summary.bytes,
+            instances: summary.senders,
+            no_room,
+            some,
+        };
+        let text = shown.text(Duration::from_nanos(self.max_ahead));
+        self.status.quarantined(shown, kept, released);
+        match text {
+            Some(text) => self.status.raise(CONDITION, Level::Warning, &text),
+            None => self.status.clear(CONDITION),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The time that the whole fleet goes by, as far as one server can tell: pure.
+//!
+//! The store is the one clock that all have in common; without it the median of all servers counts, where one wrong clock of three
+//! moves nothing. Nothing is done about a clock unless it is certain that it is wrong: of two servers without a store
+//! neither knows whose is.
+
+use std::fmt;
+
+use crate::skew::Skew;
+
+/// A certain difference from which on it matters, ns. NTP keeps clocks to a few hundredths of a second even over bad lines, and
+/// nobody changes one record on two servers within a second by hand.
+pub(super) const FAR: i64 = 1_000_000_000;
+/// Servers that agree with each other are believed more than a store that contradicts them, from this number on.
+const MANY: usize = 3;
+
+/// By whom the fleet's time is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// No store and no peer has told the time.
+    Nobody,
+    Store,
+    /// The servers, the own one among them.
+    Servers,
+    /// The store says one thing and the servers another.
+    Disputed,
+}
+
+/// How far the own clock is ahead of the fleet's time, as an interval in ns; negative when it is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetTime {
+    low: i64,
+    high: i64,
+    pub source: Source,
+    /// The median clock of the servers is certainly not that of the own one, or two of them certainly differ.
+    servers_differ: bool,
+}
+
+impl FleetTime {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        low: 0,
+        high: 0,
+        source: Source::Nobody,
+        servers_differ: false,
+    };
+
+    /// By how far the own clock is ahead of the store's, and of each peer's.
+    pub fn of(store: Option<&Skew>, peers: &[Skew]) -> Self {
+        let (low, high) = median(peers);
+        let servers = Self {
+            low,
+            high,
+            source: Source::Servers,
+            servers_differ: peers.iter().any(|peer| peer.at_least() > FAR),
+        };
+        let by_store = store.map(|store| Self {
+            low: store.low(),
+            high: store.high(),
+            source: Source::Store,
+            servers_differ: servers.servers_differ,
+        });
+        match by_store {
+            None if peers.is_empty() => Self::UNKNOWN,
+            None => servers,
+            Some(store) if peers.is_empty() => store,
+            Some(store) => {
+                // Clocks that are right differ a little.
+                let (low, high) = (low.saturating_sub(FAR), high.saturating_add(FAR));
+                if store.low <= high && low <= store.high {
+                    Self {
+                        low: store.low.max(low),
+                        high: store.high.min(high),
+                        ..store
+                    }
+                } else if agreeing(peers, &servers) >= MANY {
+                    Self {
+                        low: store.low.min(servers.low),
+                        high: store.high.max(servers.high),
+                        source: Source::Disputed,
+                        ..store
+                    }
+                } else {
+                    store
+                }
+            }
+        }
+    }
+
+    /// Servers differ, and nobody can tell which of them is right.
+    pub fn is_undecided(&self) -> bool {
+        self.source == Source::Servers && self.servers_differ && self.high.saturating_sub(self.low) > FAR
+    }
+
+    /// How far the own clock is ahead, as far as that is known: the middle of what is possible.
+    pub fn ahead(&self) -> i64 {
+        self.low + (self.high - self.low) / 2
+    }
+
+    /// How far the own clock is ahead, if it is certain that it is wrong: the middle of what is possible.
+    pub fn off(&self) -> Option<i64> {
+        let at_least = self.low.max(-self.high);
+        (at_least > FAR).then(|| self.ahead())
+    }
+
+    /// The fleet's time when the own clock says `own`, ns since the epoch: the own one unless that is certainly wrong.
+    pub fn now(&self, own: u64) -> u64 {
+        own.saturating_add_signed(self.off().unwrap_or(0).saturating_neg())
+    }
+
+    /// The latest that the fleet's time can be when the own clock says `own`; `None`: nobody knows.
+    pub fn latest(&self, own: u64) -> Option<u64> {
+        (self.source != Source::Nobody).then(|| own.saturating_add_signed(self.low.saturating_neg()))
+    }
+
+    /// What a write of this server should have as its time that has `raw`, when the own clock says `own`. It must be given what
+    /// was written not long ago and not corrected yet, for another one was not written by the clock as it is.
+    ///
+    /// What the fleet's time has passed already was not written by a clock that is ahead, and what the own clock has not come
+    /// to yet not by one that is behind; no result is later than the fleet's time, unless nothing is known of it.
+    pub fn stamp(&self, raw: u64, own: u64) -> u64 {
+        let now = self.now(own);
+        let Some(ahead) = self.off() else {
+            // The clock was wrong then and is right now.
+            let is_ahead = self.latest(own).is_some_and(|latest| raw > latest);
+            return if is_ahead { raw.min(now) } else { raw };
+        };
+        let corrected = raw.saturating_add_signed(ahead.saturating_neg());
+        if ahead > 0 {
+            if raw <= now { raw } else { corrected.min(now) }
+        } else if raw > own {
+            raw.min(now)
+        } else {
+            corrected
+        }
+    }
+}
+
+impl fmt::Display for FleetTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = match self.source {
+            Source::Nobody => return write!(f, "nobody has told the time"),
+            Source::Disputed => {
+                return write!(
+                    f,
+                    "the store's clock and those of the servers are far apart, and it is not known which is right"
+                );
+            }
+            Source::Store => "the store's",
+            Source::Servers => "most servers'",
+        };
+        match self.off() {
+            Some(ahead) => {
+                let tenths = (ahead.unsigned_abs() + 50_000_000) / 100_000_000;
+                let direction = if ahead < 0 { "behind" } else { "ahead of" };
+                write!(
+                    f,
+                    "this clock is {}.{} s {direction} {of}",
+                    tenths / 10,
+                    tenths % 10
+                )
+            }
+            None if self.is_undecided() => write!(
+                f,
+                "the clocks of the servers are far apart, and it is not known which is right"
+            ),
+            None => write!(f, "this clock agrees with {of}"),
+        }
+    }
+}
+
+/// The servers whose clocks may be those of the median, the own one among them.
+fn agreeing(peers: &[Skew], median: &FleetTime) -> usize {
+    let fits = |low: i64, high: i64| {
+        low.saturating_sub(FAR) <= median.low && median.high <= high.saturating_add(FAR)
+    };
+    let peers = peers.iter().filter(|peer| fits(peer.low(), peer.high()));
+    peers.count() + usize::from(fits(0, 0))
+}
+
+/// How far the own clock is ahead of the median of all, its own among them.
+fn median(peers: &[Skew]) -> (i64, i64) {
+    let sorted = |of: fn(&Skew) -> i64| {
+        let mut values: Vec<_> = peers.iter().map(of).chain([0]).collect();
+        values.sort_unstable();
+        values
+    };
+    let (lows, highs) = (sorted(Skew::low), sorted(Skew::high));
+    let at = |values: &[i64], index: usize| values.get(index).copied().unwrap_or(0);
+    // Of an even number there are two in the middle, and either may be the right one.
+    (at(&lows, (lows.len() - 1) / 2), at(&highs, highs.len() / 2))
+}
+
+#[cfg(test)]
+mod tests;
