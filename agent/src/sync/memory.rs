@@ -104,7 +104,7 @@ impl Replica {
         state.resumed = true;
         drop(state);
         if let Some(missing) = missing {
-            self.tell_of_losses(&missing);
+            self.tell_of_unseen_losses(missing);
         }
     }
 

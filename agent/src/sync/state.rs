@@ -9,6 +9,7 @@ use super::collect::Synced;
 use super::contain::Known;
 use super::deltas::Deltas;
 use super::limits::Limits;
+use super::lost::Losses;
 use super::namesake::Namesake;
 use super::plan::{Knowledge, Listing};
 use super::quarantine::Summary;
@@ -121,8 +122,8 @@ pub(super) struct State {
     unstored: BTreeMap<String, (u64, u64)>,
     /// By instance with a gap: the state before it, and since when it is known, ns since the epoch.
     pub(super) gaps: BTreeMap<String, (u64, u64)>,
-    /// When entries were last found to be lost, ns since the epoch, for an hour.
-    pub(super) lost_at: Option<u64>,
+    /// What was lost, until an hour after the last loss, and when that was, ns since the epoch.
+    pub(super) losses: Option<(u64, Losses)>,
     /// Where the objects are, as the memory of the next run has it.
     pub(super) place: Option<String>,
     /// Entries are being removed here, so that there may be fewer than there were.

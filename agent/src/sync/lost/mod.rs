@@ -23,7 +23,7 @@ use crate::lmdb::header::Header;
 use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, scan_since};
 use crate::powerdns::is_possible;
 use crate::snapshot::{Meta, is_private_dbi};
-pub(super) use report::Mended;
+pub(super) use report::{Losses, Mended};
 
 /// Most bytes of lost entries that are put back at once; what is beyond comes in the next round.
 const MOST_BYTES: usize = 4 << 20;

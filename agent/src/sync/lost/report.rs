@@ -1,10 +1,12 @@
 //! What was put back, for people and for those who follow the database.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use crate::lmdb::Environment;
 use crate::powerdns::{Touched, zone_name};
 use crate::show;
 
-/// Lost entries that are named; the others are counted.
+/// Lost entries that are named, the last ones; the others are counted.
 const MOST_NAMED: usize = 20;
 
 /// What was lost and is back.
@@ -23,23 +25,21 @@ pub(in crate::sync) struct Mended {
     /// What was removed may be in the store, or with a peer.
     pub(in crate::sync) is_incomplete: bool,
     /// DBIs that were written anew.
-    rewritten: Vec<String>,
-    named: Vec<(String, Vec<u8>, Vec<u8>)>,
+    rewritten: BTreeSet<String>,
+    named: VecDeque<(String, Vec<u8>, Vec<u8>)>,
 }
 
 impl Mended {
     pub(super) fn restored(&mut self, dbi: &str, key: &[u8], value: &[u8]) {
         self.restored += 1;
-        if self.named.len() < MOST_NAMED {
-            self.named.push((dbi.to_owned(), key.to_vec(), value.to_vec()));
-        }
+        push(&mut self.named, (dbi.to_owned(), key.to_vec(), value.to_vec()));
     }
 
     pub(super) fn rewritten(&mut self, dbi: &str, renamed: u64, removed: u64, blind: bool) {
         self.renamed += renamed;
         self.removed += removed;
         self.is_incomplete |= blind && removed > 0;
-        self.rewritten.push(dbi.to_owned());
+        self.rewritten.insert(dbi.to_owned());
     }
 
     pub(super) fn committed(&mut self, txn_id: Option<u64>, touched: Touched) {
@@ -53,36 +53,89 @@ impl Mended {
         self.txn_ids.is_empty()
     }
 
-    /// In words. `main` has the names of the zones.
-    pub(in crate::sync) fn text(&self, main: Option<&Environment>) -> String {
-        let mut said = Vec::new();
-        if self.restored > 0 {
-            let names: Vec<_> = self
-                .named
-                .iter()
+    /// As people are told of it. `main` has the names of the zones.
+    pub(super) fn losses(&self, main: Option<&Environment>) -> Losses {
+        let names = self.named.iter();
+        Losses {
+            names: names
                 .map(|(dbi, key, value)| name(main, dbi, key, value))
-                .collect();
-            let more = self.restored - names.len() as u64;
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
+                .collect(),
+            restored: self.restored,
+            rewritten: self.rewritten.clone(),
+            renamed: self.renamed,
+            removed: self.removed,
+            unseen: None,
+        }
+    }
+}
+
+/// What people are told of until nothing was lost for a while.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Losses {
+    names: VecDeque<String>,
+    restored: u64,
+    rewritten: BTreeSet<String>,
+    renamed: u64,
+    removed: u64,
+    /// What was lost while no agent ran, in words.
+    unseen: Option<String>,
+}
+
+impl Losses {
+    /// Of while no agent ran.
+    pub(super) fn unseen(text: String) -> Self {
+        Self {
+            unseen: Some(text),
+            ..Self::default()
+        }
+    }
+
+    /// Adds later ones.
+    pub(super) fn add(&mut self, later: Self) {
+        for name in later.names {
+            push(&mut self.names, name);
+        }
+        self.restored += later.restored;
+        self.rewritten.extend(later.rewritten);
+        self.renamed += later.renamed;
+        self.removed += later.removed;
+        self.unseen = later.unseen.or_else(|| self.unseen.take());
+    }
+
+    /// In words.
+    pub(super) fn text(&self) -> String {
+        let mut said = Vec::from_iter(self.unseen.clone());
+        if self.restored > 0 {
+            let names = Vec::from_iter(self.names.iter().cloned()).join(", ");
+            let more = match self.restored - self.names.len() as u64 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
             };
             said.push(format!(
-                "gone without a deletion mark and put back: {}{more}",
-                names.join(", ")
+                "gone without a deletion mark and put back: {names}{more}"
             ));
         }
         if !self.rewritten.is_empty() {
             said.push(format!(
                 "keys of {} were overwritten: {} entries got theirs back, {} are removed",
-                self.rewritten.join(", "),
+                Vec::from_iter(self.rewritten.iter().cloned()).join(", "),
                 self.renamed,
                 self.removed
             ));
         }
+        if said.is_empty() {
+            said.push("entries were lost and are back".to_owned());
+        }
         said.join("; ")
     }
+}
+
+/// The last ones stay.
+fn push<T>(named: &mut VecDeque<T>, name: T) {
+    if named.len() == MOST_NAMED {
+        named.pop_front();
+    }
+    named.push_back(name);
 }
 
 fn name(main: Option<&Environment>, dbi: &str, key: &[u8], value: &[u8]) -> String {
@@ -92,4 +145,33 @@ fn name(main: Option<&Environment>, dbi: &str, key: &[u8], value: &[u8]) -> Stri
         None => show::zone_of_value(dbi, value).map(|zone| format!("{dbi} of {zone}")),
     };
     named.unwrap_or_else(|| format!("{dbi} {}", show::key(dbi, key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restored(numbers: std::ops::Range<u32>) -> Losses {
+        let mut mended = Mended::default();
+        for number in numbers {
+            mended.restored("pdns", format!("k{number}.").as_bytes(), b"");
+        }
+        mended.losses(None)
+    }
+
+    #[test]
+    fn what_was_lost_before_is_still_told_beside_what_is_lost_later() {
+        let mut losses = restored(0..1);
+        losses.add(restored(1..2));
+        let text = losses.text();
+        assert!(
+            text.contains("k0.") && text.contains("k1.") && !text.contains("more"),
+            "{text}"
+        );
+        losses.add(Losses::unseen("2 of b".to_owned()));
+        losses.add(restored(2..50));
+        let text = losses.text();
+        assert!(text.starts_with("2 of b; "), "{text}");
+        assert!(text.contains("k49.") && text.ends_with(" and 30 more"), "{text}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use tokio::task::spawn_blocking;
 
-use super::Mended;
+use super::{Losses, Mended};
 use crate::status::Level;
 use crate::sync::replica::Replica;
 
@@ -32,28 +32,43 @@ impl Replica {
         }
         let (restored, overwritten) = (mended.restored, mended.renamed + mended.removed);
         let main = self.schemas.guard.database();
-        let text = spawn_blocking(move || mended.text(main.as_deref())).await;
-        let text = text.unwrap_or_else(|_| "entries were lost and are back".to_owned());
+        let losses = spawn_blocking(move || mended.losses(main.as_deref())).await;
         if overwritten > 0 {
             // There may be fewer entries now.
             self.is_removing(false);
         }
         self.status.mended(restored, overwritten);
-        self.tell_of_losses(&text);
+        self.tell_of_losses(losses.unwrap_or_default());
     }
 
-    /// Something was lost that this program did not remove.
-    pub(in crate::sync) fn tell_of_losses(&self, text: &str) {
-        tracing::error!(database = %self.database(), "{text}");
-        self.status.raise(CONDITION, Level::Warning, text);
-        self.state().lost_at = Some(self.now_ns());
+    /// Something was lost while no agent ran, as `text` says.
+    pub(in crate::sync) fn tell_of_unseen_losses(&self, text: String) {
+        self.tell_of_losses(Losses::unseen(text));
+    }
+
+    /// Something was lost that this program did not remove. What was lost shortly before is told with it.
+    fn tell_of_losses(&self, losses: Losses) {
+        tracing::error!(database = %self.database(), "{}", losses.text());
+        let text = {
+            let now = self.now_ns();
+            let mut state = self.state();
+            let (at, before) = state.losses.get_or_insert_default();
+            before.add(losses);
+            *at = now;
+            before.text()
+        };
+        self.status.raise(CONDITION, Level::Warning, &text);
     }
 
     /// A loss is long ago.
     pub(in crate::sync) fn forget_old_losses(&self) {
         let now = self.now_ns();
-        let old = |at: &mut u64| at.abs_diff(now) > LASTS;
-        if self.state().lost_at.take_if(old).is_some() {
+        if self
+            .state()
+            .losses
+            .take_if(|(at, _)| at.abs_diff(now) > LASTS)
+            .is_some()
+        {
             self.status.clear(CONDITION);
         }
     }
