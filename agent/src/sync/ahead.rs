@@ -338,8 +338,12 @@ fn noted(key: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(dbi).ok()?, key.get(1..)?))
 }
 
-/// Calls `visit` with every noted entry that has not got its time yet: its DBI, its key, and the time above which it counts.
-pub(super) fn pending(reader: &Reader<'_>, mut visit: impl FnMut(&str, &[u8], u64)) -> Result<(), LmdbError> {
+/// Calls `visit` with every noted entry that has not got its time yet: its DBI, its key, the transaction
+/// that wrote it, and the time above which it counts.
+pub(super) fn pending(
+    reader: &Reader<'_>,
+    mut visit: impl FnMut(&str, &[u8], u64, u64),
+) -> Result<(), LmdbError> {
     let Some(notes) = reader.dbi(AHEAD_DBI)? else {
         return Ok(());
     };
@@ -356,7 +360,7 @@ pub(super) fn pending(reader: &Reader<'_>, mut visit: impl FnMut(&str, &[u8], u6
             && let Some(floor) = floor(Some(note), entry)
             && entry.timestamp <= floor
         {
-            visit(dbi, key, floor);
+            visit(dbi, key, entry.txn_id, floor);
         }
         Ok(())
     })

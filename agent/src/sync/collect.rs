@@ -159,8 +159,7 @@ impl<'f> Collector<'f> {
         let floor = self.ahead.believed(replaced.max(floor(note, new.header)));
         let time = after(self.ahead.corrected(new.header, self.now), floor);
         if time != new.header.timestamp && !self.ahead.stays(change.dbi, change.key, new.header) {
-            let (dbi, key) = (change.dbi.to_owned(), change.key.to_vec());
-            self.later.push(Later { dbi, key, floor });
+            self.later.push(Later::of(change, new.header, floor));
             return Ok(());
         }
         if note.is_none_or(|note| note.txn_id != new.header.txn_id) {

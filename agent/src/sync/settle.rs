@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::ahead::{Ahead, Stay, after, pending};
 use super::dump::{TransferError, to_entry};
 use super::send::newest_state;
-use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind, Reader};
+use crate::lmdb::header::Header;
+use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, Reader};
 use crate::snapshot::{Entry, is_private_dbi};
 
 /// Most entries that are written in one transaction, for PowerDNS waits for it.
@@ -18,8 +19,21 @@ pub(super) const PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Later {
     pub(super) dbi: String,
     pub(super) key: Vec<u8>,
+    /// The transaction that wrote it.
+    pub(super) txn_id: u64,
     /// The time of what it replaced, ns since the epoch.
     pub(super) floor: Option<u64>,
+}
+
+impl Later {
+    pub(super) fn of(change: &Change<'_>, new: Header, floor: Option<u64>) -> Self {
+        Self {
+            dbi: change.dbi.to_owned(),
+            key: change.key.to_vec(),
+            txn_id: new.txn_id,
+            floor,
+        }
+    }
 }
 
 /// What became of entries.
@@ -27,7 +41,8 @@ pub(super) struct Later {
 pub(super) struct Settled {
     /// The transactions that gave times.
     pub(super) txn_ids: Vec<u64>,
-    /// Entries that have theirs already.
+    /// Entries that have theirs already. What was written in the place of one since it was looked at is not among them: it is in a
+    /// later state.
     pub(super) stay: Vec<Stay>,
 }
 
@@ -41,7 +56,13 @@ pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Resul
     for batch in later.chunks(BATCH) {
         let mut writer = env.begin_write()?;
         let mut notes = ahead.notes(&writer)?;
-        for Later { dbi, key, floor } in batch {
+        for Later {
+            dbi,
+            key,
+            txn_id,
+            floor,
+        } in batch
+        {
             let Some(handle) = writer.existing_dbi(dbi)? else {
                 continue;
             };
@@ -50,7 +71,9 @@ pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Resul
             };
             let timestamp = after(notes.time_of(&writer, dbi, key, header)?, *floor);
             if timestamp == header.timestamp {
-                settled.stay.push((dbi.clone(), key.clone(), header.txn_id));
+                if header.txn_id == *txn_id {
+                    settled.stay.push((dbi.clone(), key.clone(), header.txn_id));
+                }
                 continue;
             }
             let value = value.to_vec();
@@ -75,10 +98,13 @@ pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Resul
 pub(super) fn settle_all(env: &Environment, ahead: &Ahead) -> Result<Vec<u64>, LmdbError> {
     let mut later = Vec::new();
     env.read(|reader| {
-        pending(reader, |dbi, key, floor| {
-            let (dbi, key) = (dbi.to_owned(), key.to_vec());
-            let floor = ahead.believed(Some(floor));
-            later.push(Later { dbi, key, floor });
+        pending(reader, |dbi, key, txn_id, floor| {
+            later.push(Later {
+                dbi: dbi.to_owned(),
+                key: key.to_vec(),
+                txn_id,
+                floor: ahead.believed(Some(floor)),
+            });
         })?;
         if ahead.knows_a_limit() {
             look_for_wrong_times(reader, ahead, &mut later)?;
@@ -93,10 +119,10 @@ fn look_for_wrong_times(reader: &Reader<'_>, ahead: &Ahead, later: &mut Vec<Late
     for dbi in reader.dbis()?.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
         reader.for_each(dbi, |key, header, _| {
             if ahead.corrected(header, now) != header.timestamp {
-                let (dbi, key) = (dbi.name.clone(), key.to_vec());
                 later.push(Later {
-                    dbi,
-                    key,
+                    dbi: dbi.name.clone(),
+                    key: key.to_vec(),
+                    txn_id: header.txn_id,
                     floor: None,
                 });
             }
@@ -124,8 +150,7 @@ pub(super) fn settle_since(
         {
             let floor = ahead.believed(change.old.map(|old| old.header.timestamp));
             if after(ahead.corrected(new.header, now), floor) != new.header.timestamp {
-                let (dbi, key) = (change.dbi.to_owned(), change.key.to_vec());
-                later.push(Later { dbi, key, floor });
+                later.push(Later::of(&change, new.header, floor));
             }
         }
         Ok(())

@@ -67,6 +67,33 @@ async fn what_is_gone_without_a_mark_is_back_as_it_was_and_nobody_is_told_of_it(
 }
 
 #[tokio::test]
+async fn what_came_from_others_and_is_gone_without_a_mark_is_back_too() {
+    let store = Watched::new();
+    let (a, b) = (Server::new("a", &store), Server::new("b", &store));
+    a.begin().await;
+    b.begin().await;
+    a.write("first", "1");
+    a.write("stays", "1");
+    a.send().await;
+    b.receive().await;
+    a.write("later", "1");
+    a.send().await;
+    // Nothing was written here since.
+    b.receive().await;
+    let before = database_content(&b.env);
+    lose(&b, &["first".to_owned(), "later".to_owned()]);
+    b.send().await;
+    assert_eq!(before[DBI], database_content(&b.env)[DBI]);
+    lose(&b, &["later".to_owned()]);
+    // What is merged afterwards hides nothing.
+    a.write("last", "1");
+    a.send().await;
+    b.receive().await;
+    b.send().await;
+    assert_eq!(a.content(), b.content());
+}
+
+#[tokio::test]
 async fn a_mark_that_was_swept_before_it_was_stored_does_not_look_like_a_loss() {
     let store = Watched::new();
     let (mut a, b) = (Server::new("a", &store), Server::new("b", &store));

@@ -158,10 +158,14 @@ impl Node {
                     return Err(format!("no {part:?} at {path}: {told}"));
                 }
             }
-            Ok(())
+            // Which is written a little later.
+            let log = self.agent.log();
+            if log.contains(text) {
+                Ok(())
+            } else {
+                Err(format!("no {text:?} in the log:\n{log}"))
+            }
         };
         eventually(SOON, &what, told).await;
-        let log = self.agent.log();
-        assert!(log.contains(text), "no {text:?} in the log:\n{log}");
     }
 }

@@ -142,18 +142,20 @@ pub(super) fn collect_sound(
         match looked {
             Ok(collected) if is_over => {
                 let Settled { txn_ids, stay } = settle(env, &ahead, &collected.later)?;
+                let is_settled = known || settled || txn_ids.is_empty();
+                ahead.has_settled(&txn_ids);
                 mended.settled.extend(txn_ids);
-                ahead.has_settled(&mended.settled);
-                // PowerDNS goes on writing; that has its turn the next time.
-                if stay.is_empty() && (known || settled || collected.later.is_empty()) {
+                // What has its time now, or was written meanwhile, is in a later state.
+                if is_settled && stay.is_empty() {
                     return Ok(Sound { to, collected });
                 }
                 // Left out, and nothing is to be done about it: it has to be told as it is.
                 ahead.let_stay(stay);
-                settled = true;
-                if known {
+                if is_settled {
                     continue;
                 }
+                // PowerDNS goes on writing; that has its turn the next time.
+                settled = true;
             }
             Err(dbi) if is_over => return Err(env.fail(LmdbErrorKind::Disorder { dbi }).into()),
             _ => {}
@@ -184,3 +186,6 @@ fn look(
     })?;
     Ok(collected)
 }
+
+#[cfg(test)]
+mod tests;

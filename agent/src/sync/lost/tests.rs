@@ -1,0 +1,50 @@
+use super::*;
+use crate::lmdb::OpenOptions;
+
+const DBI: &str = "records";
+
+fn put(env: &Environment, timestamp: u64) {
+    let written = env.write::<(), LmdbError>(|writer| {
+        let dbi = writer.dbi(DBI)?;
+        writer.put(&dbi, b"key", timestamp, false, b"value")
+    });
+    written.unwrap();
+}
+
+#[test]
+fn a_state_that_was_told_before_its_entries_had_their_times_is_collected_without_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = OpenOptions {
+        map_size: 1 << 20,
+        max_dbs: 4,
+        create: true,
+        no_subdir: true,
+    };
+    let env = Arc::new(Environment::open(&dir.path().join("pdns.lmdb"), &options).unwrap());
+    put(&env, 100);
+    let before = Arc::new(env.keep_reader().unwrap());
+    // By a clock that was set back.
+    put(&env, 50);
+    let told = Arc::new(env.keep_reader().unwrap());
+    put(&env, 101);
+    let from = Synced {
+        time: 1,
+        txn: before.txn_id(),
+        reader: Some(before.clone()),
+    };
+    let ahead = Ahead::new(Arc::new(|| 60)).since(Some(before), BTreeSet::new());
+    let mut mended = Mended::default();
+    let sound = collect_sound(
+        &env,
+        &from,
+        Some(told.clone()),
+        BTreeSet::new(),
+        ahead,
+        |_| Meta::default(),
+        &mut mended,
+    )
+    .unwrap();
+    assert_eq!(sound.to.txn_id(), told.txn_id());
+    assert_eq!(sound.collected.entries, 0);
+    assert!(mended.is_empty());
+}
