@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use heed::{RoTxn, WithoutTls};
 
@@ -11,6 +12,8 @@ use super::{Environment, LmdbError, LmdbErrorKind};
 
 /// Readers begun before giving up on one whose meta page was not overwritten before it was read.
 const ATTEMPTS: usize = 100;
+/// Milliseconds to wait for the result of a transaction that is being committed.
+const PATIENCE: u32 = 100;
 
 /// A read transaction that keeps a state's pages from being used again. It opens no DBI, so any number of them can
 /// live beside the transactions of [`Environment::begin_read`] and [`Environment::begin_write`].
@@ -53,6 +56,22 @@ impl Environment {
             pgno: 0,
             what: "others commit faster than it can be read",
         }))
+    }
+
+    /// The same once the transaction that LMDB tells of is over: it does a few milliseconds before a reader gets its result.
+    ///
+    /// # Errors
+    /// As [`Environment::keep_reader`].
+    pub fn keep_newest(self: &Arc<Self>) -> Result<KeptReader, LmdbError> {
+        let last = self.last_txn_id();
+        for _ in 0..PATIENCE {
+            let reader = self.keep_reader()?;
+            if reader.txn_id() >= last {
+                return Ok(reader);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.keep_reader()
     }
 }
 
@@ -107,8 +126,11 @@ impl KeptReader {
         walk.run(visit)
     }
 
-    /// The same, as if nothing had been there before.
-    pub(super) fn walk_from_nothing<E: From<LmdbError>>(
+    /// Calls `visit` with every entry of this state.
+    ///
+    /// # Errors
+    /// As [`KeptReader::changes_since`].
+    pub fn changes_since_nothing<E: From<LmdbError>>(
         &self,
         visit: impl FnMut(Change<'_>) -> Result<(), E>,
     ) -> Result<Changes, E> {

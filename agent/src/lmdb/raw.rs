@@ -50,7 +50,7 @@ impl KeptReader {
     /// # Errors
     /// As [`KeptReader::changes_since`].
     pub fn for_each(&self, dbi: &str, mut visit: impl FnMut(&[u8], Version<'_>)) -> Result<(), LmdbError> {
-        self.walk_from_nothing(|change| {
+        self.changes_since_nothing(|change| {
             if let Some(version) = change.new.filter(|_| change.dbi == dbi) {
                 visit(change.key, version);
             }

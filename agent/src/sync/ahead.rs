@@ -96,6 +96,11 @@ impl Ahead {
         self.settled.extend(txn_ids);
     }
 
+    /// These transactions are none of PowerDNS'.
+    pub(super) fn has_mended(&mut self, txn_ids: &[u64]) {
+        self.foreign.extend(txn_ids);
+    }
+
     /// What the clock says.
     pub(super) fn now(&self) -> u64 {
         (self.clock)()

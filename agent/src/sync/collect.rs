@@ -8,7 +8,7 @@ use tempfile::SpooledTempFile;
 
 use super::ahead::{AHEAD_DBI, Ahead, after, floor, note_key};
 use super::dump::{TransferError, to_entry};
-use super::lost::Lost;
+use super::loss::Lost;
 use super::reach::Written;
 use super::settle::Later;
 use crate::lmdb::header::Header;

@@ -1,11 +1,13 @@
 //! From a database to a snapshot object.
 
+use std::collections::BTreeMap;
 use std::io::Seek as _;
 
 use tempfile::SpooledTempFile;
 
 use super::ahead::Ahead;
-use crate::lmdb::{Environment, LmdbError};
+use crate::lmdb::header::Header;
+use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind, Reader};
 use crate::powerdns::is_possible;
 use crate::snapshot::{
     DbiHeader, DecodeError, EncodeError, Entry, Meta, SnapshotWriter, entry_len, is_private_dbi,
@@ -46,53 +48,122 @@ pub fn dump(env: &Environment, meta: &Meta) -> Result<Dump, TransferError> {
 /// after this state.
 pub(super) fn dump_by(env: &Environment, meta: &Meta, ahead: &Ahead) -> Result<Dump, TransferError> {
     let now = ahead.now();
-    let is_told = |dbi: &str, key: &[u8], header| is_possible(dbi, key) && !ahead.is_pending(header, now);
     env.read(|reader| {
-        let txn_id = reader.txn_id();
-        let meta = Meta {
-            lmdb_txn_id: i64::try_from(txn_id).unwrap_or(i64::MAX),
-            ..meta.clone()
-        };
-        let mut writer = SnapshotWriter::new(spool(env.folder()), &meta)?;
-        let mut entries = 0;
-        for dbi in reader.dbis()?.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
-            // Protobuf wants the length first; inside one read transaction both passes see the same entries.
-            let mut len = 0;
-            reader.for_each_in_order(dbi, |key, header, value| {
-                if is_told(&dbi.name, key, header) {
-                    len += entry_len(&to_entry(key, header, value));
-                }
-                Ok::<(), TransferError>(())
-            })?;
-            writer.begin_dbi(
-                &DbiHeader {
-                    name: dbi.name.clone(),
-                    ..DbiHeader::default()
-                },
-                len,
-            )?;
-            reader.for_each(dbi, |key, header, value| {
-                if !is_told(&dbi.name, key, header) {
-                    return Ok(());
-                }
-                entries += 1;
-                writer
-                    .entry(&to_entry(key, header, value))
-                    .map_err(TransferError::from)
-            })?;
-        }
-        let mut object = writer.finish()?;
-        let size = object.stream_position().map_err(EncodeError::Io)?;
-        Ok(Dump {
-            object,
-            size,
-            txn_id,
-            entries,
+        write(env, reader.txn_id(), reader, meta, |dbi, key, header| {
+            is_possible(dbi, key) && !ahead.is_pending(header, now)
         })
     })
 }
 
-pub(super) fn to_entry<'a>(key: &'a [u8], header: crate::lmdb::header::Header, value: &'a [u8]) -> Entry<'a> {
+/// The same of a state that is kept.
+pub(super) fn dump_state(env: &Environment, state: &KeptReader, meta: &Meta) -> Result<Dump, TransferError> {
+    match write(env, state.txn_id(), state, meta, |dbi, key, _| {
+        is_possible(dbi, key)
+    }) {
+        Err(TransferError::Lmdb(LmdbError {
+            kind: kind @ LmdbErrorKind::Page { .. },
+            ..
+        })) => {
+            tracing::warn!(path = %env.path().display(), error = %kind, "cannot read pages: the newest state is stored");
+            dump(env, meta)
+        }
+        dump => dump,
+    }
+}
+
+/// What is called with a DBI and the key, header and value of an entry.
+type Visit<'v> = &'v mut dyn FnMut(&str, &[u8], Header, &[u8]) -> Result<(), TransferError>;
+
+/// One state of a database.
+trait Entries {
+    /// Visits every entry, DBI by DBI in LMDB's order, and returns the names of the DBIs. Private ones may be left out.
+    fn visit(&self, visit: Visit<'_>) -> Result<Vec<String>, TransferError>;
+}
+
+impl Entries for Reader<'_> {
+    fn visit(&self, visit: Visit<'_>) -> Result<Vec<String>, TransferError> {
+        let mut dbis = self.dbis()?;
+        dbis.retain(|dbi| !is_private_dbi(&dbi.name));
+        for dbi in &dbis {
+            self.for_each_in_order(dbi, |key, header, value| visit(&dbi.name, key, header, value))?;
+        }
+        Ok(dbis.into_iter().map(|dbi| dbi.name).collect())
+    }
+}
+
+impl Entries for KeptReader {
+    fn visit(&self, visit: Visit<'_>) -> Result<Vec<String>, TransferError> {
+        let changes = self.changes_since_nothing(|change| match change.new {
+            Some(new) => visit(change.dbi, change.key, new.header, new.value),
+            None => Ok(()),
+        })?;
+        Ok(changes.new_dbis)
+    }
+}
+
+fn write(
+    env: &Environment,
+    txn_id: u64,
+    state: &impl Entries,
+    meta: &Meta,
+    is_told: impl Fn(&str, &[u8], Header) -> bool,
+) -> Result<Dump, TransferError> {
+    let meta = Meta {
+        lmdb_txn_id: i64::try_from(txn_id).unwrap_or(i64::MAX),
+        ..meta.clone()
+    };
+    // Protobuf wants the lengths first; both passes see the same entries.
+    let mut lens = BTreeMap::<String, u64>::new();
+    let dbis = state.visit(&mut |dbi, key, header, value| {
+        if !is_private_dbi(dbi) && is_told(dbi, key, header) {
+            let len = entry_len(&to_entry(key, header, value));
+            match lens.get_mut(dbi) {
+                Some(sum) => *sum += len,
+                None => drop(lens.insert(dbi.to_owned(), len)),
+            }
+        }
+        Ok(())
+    })?;
+    for dbi in dbis.into_iter().filter(|dbi| !is_private_dbi(dbi)) {
+        lens.entry(dbi).or_default();
+    }
+    let mut writer = SnapshotWriter::new(spool(env.folder()), &meta)?;
+    let begin = |writer: &mut SnapshotWriter<_>, name: &str, len| {
+        let name = name.to_owned();
+        writer.begin_dbi(
+            &DbiHeader {
+                name,
+                ..DbiHeader::default()
+            },
+            len,
+        )
+    };
+    let mut next = lens.iter().peekable();
+    let mut entries = 0;
+    state.visit(&mut |dbi, key, header, value| {
+        if is_private_dbi(dbi) || !is_told(dbi, key, header) {
+            return Ok(());
+        }
+        while let Some((name, len)) = next.next_if(|(name, _)| name.as_str() <= dbi) {
+            begin(&mut writer, name, *len)?;
+        }
+        entries += 1;
+        Ok(writer.entry(&to_entry(key, header, value))?)
+    })?;
+    for (name, len) in next {
+        begin(&mut writer, name, *len)?;
+    }
+    let mut object = writer.finish()?;
+    let size = object.stream_position().map_err(EncodeError::Io)?;
+    Ok(Dump {
+        object,
+        size,
+        txn_id,
+        entries,
+    })
+}
+
+pub(super) fn to_entry<'a>(key: &'a [u8], header: Header, value: &'a [u8]) -> Entry<'a> {
     let value = if header.deleted { &[] } else { value };
     Entry {
         key,

@@ -17,6 +17,7 @@ mod hand_over;
 mod in_sync;
 mod limits;
 mod load;
+mod loss;
 mod lost;
 mod memory;
 mod namesake;

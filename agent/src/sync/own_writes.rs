@@ -10,7 +10,6 @@ use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::replica::Replica;
-use super::send::newest_state;
 use crate::lmdb::{self, KeptReader, LmdbError};
 use crate::powerdns::{Change, Touched};
 use crate::snapshot::is_private_dbi;
@@ -41,7 +40,7 @@ impl Replica {
                 return Ok(());
             }
             let env = self.env.clone();
-            let to = spawn_blocking(move || newest_state(&env)).await;
+            let to = spawn_blocking(move || env.keep_newest()).await;
             let to = to.map_err(|_| SyncError::Crashed("keeping a state"))?;
             let to = Arc::new(to.map_err(|error| SyncError::Dump(error.into()))?);
             let only_merges = merged_up_to(to.txn_id());

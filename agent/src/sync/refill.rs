@@ -63,9 +63,7 @@ impl Replica {
             state.known.read.clear();
             state.awaited = None;
             // Each entry is written anew: no state is kept from before that.
-            state.forget_own();
-            state.told_last.reader = None;
-            state.watched = None;
+            state.forget_all_states();
         }
     }
 
@@ -101,12 +99,12 @@ impl Replica {
         let Some((refill, alone)) = self.is_compared() else {
             return Ok(());
         };
+        let _turn = self.turn.lock().await;
         if alone {
             tracing::info!(database = %self.database(), "nobody else has a database: all of this one counts");
         } else if let Some(sweep) = self.sweep {
             let env = self.env.clone();
             let goes = move |dbi: &str, txn_id: u64| dbi != SCHEMA_DBI && txn_id <= refill.checkpoint;
-            let turn = self.turn.lock().await;
             self.is_removing(true);
             let removed =
                 spawn_blocking(move || remove_all(&env, &sweep, |dbi, header| goes(dbi, header.txn_id)))
@@ -115,21 +113,20 @@ impl Replica {
                     .map_err(SyncError::Sweep)?;
             self.absorb(&removed.txn_ids);
             self.is_removing(false);
-            drop(turn);
             (self.witness)(Touched::everything());
             tracing::warn!(
                 database = %self.database(), removed = removed.removed,
                 "removed what others have deleted while this database was away"
             );
         }
-        let mut state = self.state();
-        state.refill = None;
-        // What was written here and not stored is in no delta; and what has gone is not to be missed in a comparison with a state
-        // before.
-        state.want_snapshot();
-        state.forget_own();
-        state.told_last.reader = None;
-        drop(state);
+        {
+            let mut state = self.state();
+            state.refill = None;
+            // What was written here and not stored is in no delta; and what has gone is not to be missed in a comparison with a state
+            // before.
+            state.want_snapshot();
+            state.forget_all_states();
+        }
         refill_note::write(&self.env, None);
         self.status.clear(CONDITION);
         Ok(())

@@ -220,15 +220,9 @@ impl Replica {
 
     /// What tells which of two writes here is the later one. Good for whoever has the turn.
     pub(super) fn ahead(&self) -> Ahead {
-        self.ahead_since(None)
-    }
-
-    /// The same where a state is known besides that was collected.
-    pub(super) fn ahead_since(&self, collected: Option<Arc<KeptReader>>) -> Ahead {
         let (fleet, limit) = (self.fleet_time(), self.limit());
         let state = self.state();
-        let newest = [state.kept(), collected].into_iter().flatten();
-        let newest = newest.max_by_key(|reader| reader.txn_id());
+        let newest = state.kept();
         let since = newest.as_ref().map_or(u64::MAX, |reader| reader.txn_id());
         let foreign = state.foreign.iter().rev().take_while(|txn| **txn > since);
         Ahead::new(self.clock.clone())

@@ -1,22 +1,18 @@
 //! Sending: what was written here goes to the store, as a delta, and now and then as a snapshot.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::collect::{Collected, Synced};
-use super::dump::dump_by;
+use super::dump::dump_state;
 use super::lost::{Mended, Sound, collect_sound};
 use super::replica::Replica;
 use super::state::SinceSnapshot;
-use crate::lmdb::{Environment, KeptReader, LmdbError};
+use crate::lmdb::KeptReader;
 use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, Meta, SnapshotName};
 use crate::store::spool;
-
-/// Milliseconds to wait for the result of a transaction that is being committed.
-const PATIENCE: u32 = 100;
 
 /// What was written between two states.
 pub(super) struct Changes {
@@ -234,7 +230,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Stores a snapshot that has all of the state `to`, or more. `reasons`: how many there were when the changes for it were
+    /// Stores a snapshot of the state `to`. `reasons`: how many there were when the changes for it were
     /// collected.
     async fn store_snapshot(
         &self,
@@ -245,9 +241,9 @@ impl Replica {
     ) -> Result<(), SyncError> {
         let started = std::time::Instant::now();
         let name = SnapshotName::new(self.database(), &self.own, time)?;
-        let (env, meta) = (self.env.clone(), self.meta(0, 0, time));
-        let ahead = self.ahead_since(Some(to.clone()));
-        let dump = spawn_blocking(move || dump_by(&env, &meta, &ahead))
+        let (env, meta, state) = (self.env.clone(), self.meta(0, 0, time), to.clone());
+        // Not of a later one: what nobody has looked at yet could be lost here while others have it.
+        let dump = spawn_blocking(move || dump_state(&env, &state, &meta))
             .await
             .map_err(|_| SyncError::Crashed("writing a snapshot"))?
             .map_err(SyncError::Dump)?;
@@ -312,17 +308,4 @@ impl Replica {
             state.known.reached(&self.own, time);
         }
     }
-}
-
-/// Keeps the state that was committed last. LMDB tells of a transaction a few milliseconds before a reader gets its result.
-pub(super) fn newest_state(env: &Arc<Environment>) -> Result<KeptReader, LmdbError> {
-    let last = env.last_txn_id();
-    for _ in 0..PATIENCE {
-        let reader = env.keep_reader()?;
-        if reader.txn_id() >= last {
-            return Ok(reader);
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    env.keep_reader()
 }

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::spawn_blocking;
 
 use super::ahead::Ahead;
+use super::dump::TransferError;
+use super::lost::{Mended, follow};
 use super::replica::{Clock, Replica};
-use super::settle::{PAUSE, settle_since};
+use super::settle::PAUSE;
 use super::state::State;
 use crate::lmdb::{Environment, KeptReader, LmdbError};
 use crate::snapshot::is_private_dbi;
@@ -126,23 +128,24 @@ impl Replica {
     /// Keeps the present state, by which it is seen what PowerDNS puts over its entries, once what it put over those of the one kept
     /// before has its time. The caller has the turn.
     async fn keep_a_state(&self) {
-        let (env, ahead) = (self.env.clone(), self.ahead());
-        let kept = spawn_blocking(move || match &ahead.kept {
-            Some(kept) => settle_since(&env, &ahead, kept),
-            None => Ok((env.keep_reader()?, Vec::new())),
+        let (env, mut ahead) = (self.env.clone(), self.ahead());
+        let kept = spawn_blocking(move || {
+            let mut mended = Mended::default();
+            let kept = match ahead.kept.clone() {
+                Some(kept) => follow(&env, &kept, &mut ahead, &mut mended),
+                None => env.keep_reader().map_err(TransferError::from),
+            };
+            (kept, mended)
         });
-        match kept.await {
-            Ok(Ok((reader, settled))) => {
-                let mut state = self.state();
-                state.watched = Some(Arc::new(reader));
-                state.settled.extend(settled);
-            }
-            Ok(Err(error)) => {
+        let Ok((kept, mended)) = kept.await else { return };
+        match kept {
+            Ok(reader) => self.state().watched = Some(Arc::new(reader)),
+            Err(error) => {
                 tracing::warn!(database = %self.database(), %error, "the state before is not kept any more");
                 self.state().watched = None;
             }
-            Err(_) => {}
         }
+        self.has_mended(mended).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ahead::{Ahead, Stay, after, pending};
 use super::dump::{TransferError, to_entry};
-use super::send::newest_state;
+use super::loss::Lost;
 use crate::lmdb::header::Header;
 use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, Reader};
 use crate::snapshot::{Entry, is_private_dbi};
@@ -132,7 +132,17 @@ fn look_for_wrong_times(reader: &Reader<'_>, ahead: &Ahead, later: &mut Vec<Late
     Ok(())
 }
 
-/// The same for what was put over entries of a state, or written since by a clock that is wrong. Returns a later one, after which nothing was looked at, too.
+/// What became of a state.
+pub(super) struct Since {
+    /// A later one, after which nothing was looked at.
+    pub(super) to: KeptReader,
+    /// The transactions that gave times.
+    pub(super) settled: Vec<u64>,
+    /// What is to be put back.
+    pub(super) lost: Lost,
+}
+
+/// The same for what was put over entries of a state, or written since by a clock that is wrong.
 ///
 /// # Errors
 /// Those of LMDB.
@@ -140,14 +150,14 @@ pub(super) fn settle_since(
     env: &Arc<Environment>,
     ahead: &Ahead,
     kept: &KeptReader,
-) -> Result<(KeptReader, Vec<u64>), TransferError> {
-    let (to, now) = (newest_state(env)?, ahead.now());
-    let mut later = Vec::new();
+) -> Result<Since, TransferError> {
+    let (to, now) = (env.keep_newest()?, ahead.now());
+    let (mut later, mut lost) = (Vec::new(), Lost::default());
     let walked = to.changes_since::<TransferError>(kept, |change| {
-        if let Some(new) = change.new
-            && !is_private_dbi(change.dbi)
-            && !ahead.is_ours(new.header)
-        {
+        if is_private_dbi(change.dbi) || lost.note(&change) {
+            return Ok(());
+        }
+        if let Some(new) = change.new.filter(|new| !ahead.is_ours(new.header)) {
             let floor = ahead.believed(change.old.map(|old| old.header.timestamp));
             if after(ahead.corrected(new.header, now), floor) != new.header.timestamp {
                 later.push(Later::of(&change, new.header, floor));
@@ -158,7 +168,14 @@ pub(super) fn settle_since(
     let settled = match walked {
         Ok(_) => settle(env, ahead, &later)?.txn_ids,
         Err(TransferError::Lmdb(LmdbError {
-            kind: kind @ (LmdbErrorKind::Page { .. } | LmdbErrorKind::Disorder { .. }),
+            kind: LmdbErrorKind::Disorder { dbi },
+            ..
+        })) => {
+            lost.damaged.insert(dbi);
+            Vec::new()
+        }
+        Err(TransferError::Lmdb(LmdbError {
+            kind: kind @ LmdbErrorKind::Page { .. },
             ..
         })) => {
             tracing::warn!(path = %env.path().display(), error = %kind, "cannot compare pages");
@@ -166,5 +183,5 @@ pub(super) fn settle_since(
         }
         Err(error) => return Err(error),
     };
-    Ok((to, settled))
+    Ok(Since { to, settled, lost })
 }

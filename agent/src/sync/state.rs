@@ -335,6 +335,13 @@ impl State {
         }
     }
 
+    /// The same, and no state from before is compared with any more.
+    pub(super) fn forget_all_states(&mut self) {
+        self.forget_own();
+        self.told_last.reader = None;
+        self.watched = None;
+    }
+
     /// Forgets as much for the next snapshot, unless that was done for the same reasons and it could not be stored.
     pub(super) fn begin_anew(&mut self) {
         let began = self.told.time != 0 && self.stored.time == 0 && self.told_since == Some(self.reasons);

@@ -94,6 +94,30 @@ async fn what_came_from_others_and_is_gone_without_a_mark_is_back_too() {
 }
 
 #[tokio::test]
+async fn what_came_from_others_is_back_even_if_what_was_written_here_could_not_be_stored_since() {
+    let store = Watched::new();
+    let (a, b) = (Server::new("a", &store), Server::new("b", &store));
+    a.begin().await;
+    b.begin().await;
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    b.write("own", "1");
+    assert!(b.replica.send(false).await.is_err());
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    for key in ["later", "last"] {
+        a.write(key, "1");
+        a.send().await;
+        store.refuses_writes.store(true, Ordering::Relaxed);
+        b.receive().await;
+        store.refuses_writes.store(false, Ordering::Relaxed);
+        lose(&b, &["later".to_owned()]);
+    }
+    b.send().await;
+    a.receive().await;
+    assert_eq!(b.content()["later"], "1");
+    assert_eq!(a.content(), b.content());
+}
+
+#[tokio::test]
 async fn a_mark_that_was_swept_before_it_was_stored_does_not_look_like_a_loss() {
     let store = Watched::new();
     let (mut a, b) = (Server::new("a", &store), Server::new("b", &store));

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use super::Gone;
 use super::report::Mended;
 use super::sort_out::{Earlier, Found, sort_out};
 use crate::lmdb::header::{HEADER_LEN, Header};
@@ -10,6 +9,7 @@ use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind, Writer};
 use crate::powerdns::{Change, Touched};
 use crate::sync::ahead::Ahead;
 use crate::sync::dump::to_entry;
+use crate::sync::loss::Gone;
 
 /// Puts back the entries that are still gone, each as it was.
 pub(super) fn put_back(

@@ -17,62 +17,55 @@ use std::sync::Arc;
 use super::ahead::Ahead;
 use super::collect::{Collected, Synced, collect};
 use super::dump::TransferError;
-use super::send::newest_state;
-use super::settle::{Settled, settle, settle_all, settle_since};
-use crate::lmdb::header::Header;
-use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, scan_since};
-use crate::powerdns::is_possible;
+use super::loss::Lost;
+use super::settle::{Settled, Since, settle, settle_all, settle_since};
+use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind, scan_since};
 use crate::snapshot::{Meta, is_private_dbi};
 pub(super) use report::{Losses, Mended};
 
-/// Most bytes of lost entries that are put back at once; what is beyond comes in the next round.
-const MOST_BYTES: usize = 4 << 20;
 /// Rounds after which the rest waits for the next change.
 const MOST_ROUNDS: usize = 1000;
 
-/// An entry that is gone without a mark.
-pub(super) struct Gone {
-    dbi: String,
-    key: Vec<u8>,
-    header: Header,
-    value: Vec<u8>,
-}
-
-/// What a comparison of two states found to be lost.
-#[derive(Default)]
-pub(super) struct Lost {
-    gone: Vec<Gone>,
-    bytes: usize,
-    /// DBIs with keys that are none.
-    damaged: BTreeSet<String>,
-}
-
-impl Lost {
-    /// Takes note of a change if it is a loss, and returns whether it is one.
-    pub(super) fn note(&mut self, change: &Change<'_>) -> bool {
-        if !is_possible(change.dbi, change.key) {
-            if change.new.is_some() {
-                self.damaged.insert(change.dbi.to_owned());
-            }
-            return true;
+/// Gives what PowerDNS put over entries of a state its time, and puts back what is lost of it. Returns a later state, in which
+/// nothing is lost.
+///
+/// # Errors
+/// Those of LMDB.
+pub(super) fn follow(
+    env: &Arc<Environment>,
+    kept: &KeptReader,
+    ahead: &mut Ahead,
+    mended: &mut Mended,
+) -> Result<KeptReader, TransferError> {
+    let mut rounds = 0;
+    loop {
+        let Since { to, settled, lost } = settle_since(env, ahead, kept)?;
+        ahead.has_settled(&settled);
+        mended.settled.extend(settled);
+        let before = mended.txn_ids.len();
+        if rounds < MOST_ROUNDS {
+            mend(env, &lost, Some(kept), ahead, mended)?;
         }
-        if change.new.is_some() {
-            return false;
+        rounds += 1;
+        match mended.txn_ids.get(before..) {
+            Some([]) | None => return Ok(to),
+            Some(done) => ahead.has_mended(done),
         }
-        // A mark that is gone was swept.
-        if let Some(old) = change.old.filter(|old| !old.header.deleted)
-            && self.bytes < MOST_BYTES
-        {
-            self.bytes += change.key.len() + old.value.len();
-            self.gone.push(Gone {
-                dbi: change.dbi.to_owned(),
-                key: change.key.to_vec(),
-                header: old.header,
-                value: old.value.to_vec(),
-            });
-        }
-        true
     }
+}
+
+/// Puts back what is lost. `from`: a state that has it.
+fn mend(
+    env: &Environment,
+    lost: &Lost,
+    from: Option<&KeptReader>,
+    ahead: &Ahead,
+    mended: &mut Mended,
+) -> Result<(), LmdbError> {
+    for dbi in &lost.damaged {
+        mend::rewrite(env, dbi, from, ahead, mended)?;
+    }
+    mend::put_back(env, &lost.gone, ahead, mended)
 }
 
 /// What was written after `from`, collected from a state in which nothing is lost.
@@ -104,13 +97,13 @@ pub(super) fn collect_sound(
     // A later state has merged entries that may have been replaced.
     let start = from.reader.as_ref().map(|reader| reader.txn_id());
     if let Some(kept) = ahead.kept.clone().filter(|kept| Some(kept.txn_id()) > start) {
-        mended.settled.extend(settle_since(env, &ahead, &kept)?.1);
-        ahead.has_settled(&mended.settled);
+        follow(env, &kept, &mut ahead, mended)?;
+        foreign.extend(&mended.txn_ids);
     }
     let known = to.is_some();
     let mut to = match to {
         Some(to) => to,
-        None => Arc::new(newest_state(env)?),
+        None => Arc::new(env.keep_newest()?),
     };
     let (mut rounds, mut settled) = (0, false);
     loop {
@@ -125,12 +118,7 @@ pub(super) fn collect_sound(
         let before = mended.txn_ids.len();
         if rounds < MOST_ROUNDS {
             match &looked {
-                Ok(collected) => {
-                    for dbi in &collected.lost.damaged {
-                        mend::rewrite(env, dbi, from.reader.as_deref(), &ahead, mended)?;
-                    }
-                    mend::put_back(env, &collected.lost.gone, &ahead, mended)?;
-                }
+                Ok(collected) => mend(env, &collected.lost, from.reader.as_deref(), &ahead, mended)?,
                 Err(dbi) => mend::rewrite(env, dbi, from.reader.as_deref(), &ahead, mended)?,
             }
         }
@@ -160,7 +148,7 @@ pub(super) fn collect_sound(
             Err(dbi) if is_over => return Err(env.fail(LmdbErrorKind::Disorder { dbi }).into()),
             _ => {}
         }
-        to = Arc::new(newest_state(env)?);
+        to = Arc::new(env.keep_newest()?);
     }
 }
 
