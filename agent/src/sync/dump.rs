@@ -47,25 +47,23 @@ pub fn dump(env: &Environment, meta: &Meta) -> Result<Dump, TransferError> {
 /// The same less what PowerDNS has written by a clock that is wrong and that has not got its time yet: it is a change that comes
 /// after this state.
 pub(super) fn dump_by(env: &Environment, meta: &Meta, ahead: &Ahead) -> Result<Dump, TransferError> {
-    let now = ahead.now();
-    env.read(|reader| {
-        write(env, reader.txn_id(), reader, meta, |dbi, key, header| {
-            is_possible(dbi, key) && !ahead.is_pending(header, now)
-        })
-    })
+    env.read(|reader| write(env, reader.txn_id(), reader, meta, ahead))
 }
 
 /// The same of a state that is kept.
-pub(super) fn dump_state(env: &Environment, state: &KeptReader, meta: &Meta) -> Result<Dump, TransferError> {
-    match write(env, state.txn_id(), state, meta, |dbi, key, _| {
-        is_possible(dbi, key)
-    }) {
+pub(super) fn dump_state(
+    env: &Environment,
+    state: &KeptReader,
+    meta: &Meta,
+    ahead: &Ahead,
+) -> Result<Dump, TransferError> {
+    match write(env, state.txn_id(), state, meta, ahead) {
         Err(TransferError::Lmdb(LmdbError {
             kind: kind @ LmdbErrorKind::Page { .. },
             ..
         })) => {
             tracing::warn!(path = %env.path().display(), error = %kind, "cannot read pages: the newest state is stored");
-            dump(env, meta)
+            dump_by(env, meta, ahead)
         }
         dump => dump,
     }
@@ -106,8 +104,12 @@ fn write(
     txn_id: u64,
     state: &impl Entries,
     meta: &Meta,
-    is_told: impl Fn(&str, &[u8], Header) -> bool,
+    ahead: &Ahead,
 ) -> Result<Dump, TransferError> {
+    let now = ahead.now();
+    let is_told = |dbi: &str, key: &[u8], header| {
+        !is_private_dbi(dbi) && is_possible(dbi, key) && !ahead.is_pending(header, now)
+    };
     let meta = Meta {
         lmdb_txn_id: i64::try_from(txn_id).unwrap_or(i64::MAX),
         ..meta.clone()
@@ -115,7 +117,7 @@ fn write(
     // Protobuf wants the lengths first; both passes see the same entries.
     let mut lens = BTreeMap::<String, u64>::new();
     let dbis = state.visit(&mut |dbi, key, header, value| {
-        if !is_private_dbi(dbi) && is_told(dbi, key, header) {
+        if is_told(dbi, key, header) {
             let len = entry_len(&to_entry(key, header, value));
             match lens.get_mut(dbi) {
                 Some(sum) => *sum += len,
@@ -141,7 +143,7 @@ fn write(
     let mut next = lens.iter().peekable();
     let mut entries = 0;
     state.visit(&mut |dbi, key, header, value| {
-        if is_private_dbi(dbi) || !is_told(dbi, key, header) {
+        if !is_told(dbi, key, header) {
             return Ok(());
         }
         while let Some((name, len)) = next.next_if(|(name, _)| name.as_str() <= dbi) {

@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::collect::{Collected, Synced};
-use super::dump::dump_state;
+use super::dump::{dump_by, dump_state};
 use super::lost::{Mended, Sound, collect_sound};
 use super::replica::Replica;
 use super::state::SinceSnapshot;
@@ -230,7 +230,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Stores a snapshot of the state `to`. `reasons`: how many there were when the changes for it were
+    /// Stores a snapshot that has all of the state `to`, or more. `reasons`: how many there were when the changes for it were
     /// collected.
     async fn store_snapshot(
         &self,
@@ -241,12 +241,19 @@ impl Replica {
     ) -> Result<(), SyncError> {
         let started = std::time::Instant::now();
         let name = SnapshotName::new(self.database(), &self.own, time)?;
-        let (env, meta, state) = (self.env.clone(), self.meta(0, 0, time), to.clone());
-        // Not of a later one: what nobody has looked at yet could be lost here while others have it.
-        let dump = spawn_blocking(move || dump_state(&env, &state, &meta))
-            .await
-            .map_err(|_| SyncError::Crashed("writing a snapshot"))?
-            .map_err(SyncError::Dump)?;
+        let kept = {
+            // What others are to have is in a state that is kept: if it is lost here, that is seen.
+            let _turn = self.turn.lock().await;
+            Box::pin(self.keep_a_state()).await
+        };
+        let (env, meta, ahead) = (self.env.clone(), self.meta(0, 0, time), self.ahead());
+        let dump = spawn_blocking(move || match &kept {
+            Some((kept, ahead)) => dump_state(&env, kept, &meta, ahead),
+            None => dump_by(&env, &meta, &ahead),
+        })
+        .await
+        .map_err(|_| SyncError::Crashed("writing a snapshot"))?
+        .map_err(SyncError::Dump)?;
         if self.is_held().await? {
             return Ok(());
         }

@@ -75,7 +75,7 @@ impl Replica {
         }
         self.shown.forget();
         if self.state().kept().is_none() {
-            self.keep_a_state().await;
+            drop(self.keep_a_state().await);
         }
         let (env, ahead, now) = (self.env.clone(), self.ahead(), self.own_clock());
         match spawn_blocking(move || note_all(&env, &ahead, now)).await {
@@ -101,7 +101,7 @@ impl Replica {
         };
         if newest_is_old {
             let _turn = self.turn.lock().await;
-            self.keep_a_state().await;
+            drop(self.keep_a_state().await);
         }
         let mut state = self.state();
         if is_old(&state, state.told_last.txn) {
@@ -121,31 +121,31 @@ impl Replica {
         self.absorb(txn_ids);
         let kept = self.state().kept().map(|kept| kept.txn_id());
         if txn_ids.last().copied() > kept {
-            self.keep_a_state().await;
+            drop(self.keep_a_state().await);
         }
     }
 
     /// Keeps the present state, by which it is seen what PowerDNS puts over its entries, once what it put over those of the one kept
-    /// before has its time. The caller has the turn.
-    async fn keep_a_state(&self) {
+    /// before has its time, and what is lost of that is back. Returns the state, and by what it is known which of its entries have
+    /// their times. The caller has the turn.
+    pub(super) async fn keep_a_state(&self) -> Option<(Arc<KeptReader>, Ahead)> {
         let (env, mut ahead) = (self.env.clone(), self.ahead());
         let kept = spawn_blocking(move || {
             let mut mended = Mended::default();
             let kept = match ahead.kept.clone() {
                 Some(kept) => follow(&env, &kept, &mut ahead, &mut mended),
-                None => env.keep_reader().map_err(TransferError::from),
+                None => env.keep_newest().map_err(TransferError::from),
             };
-            (kept, mended)
+            (kept.map(Arc::new), ahead, mended)
         });
-        let Ok((kept, mended)) = kept.await else { return };
-        match kept {
-            Ok(reader) => self.state().watched = Some(Arc::new(reader)),
-            Err(error) => {
-                tracing::warn!(database = %self.database(), %error, "the state before is not kept any more");
-                self.state().watched = None;
-            }
+        let (kept, ahead, mended) = kept.await.ok()?;
+        if let Err(error) = &kept {
+            tracing::warn!(database = %self.database(), %error, "the state before is not kept any more");
         }
+        let kept = kept.ok();
+        self.state().watched.clone_from(&kept);
         self.has_mended(mended).await;
+        Some((kept?, ahead))
     }
 }
 

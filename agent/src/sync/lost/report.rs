@@ -106,7 +106,8 @@ impl Losses {
     pub(super) fn text(&self) -> String {
         let mut said = Vec::from_iter(self.unseen.clone());
         if self.restored > 0 {
-            let names = Vec::from_iter(self.names.iter().cloned()).join(", ");
+            let names: Vec<_> = self.names.iter().map(String::as_str).collect();
+            let names = names.join(", ");
             let more = match self.restored - self.names.len() as u64 {
                 0 => String::new(),
                 more => format!(" and {more} more"),
@@ -116,9 +117,10 @@ impl Losses {
             ));
         }
         if !self.rewritten.is_empty() {
+            let dbis: Vec<_> = self.rewritten.iter().map(String::as_str).collect();
             said.push(format!(
                 "keys of {} were overwritten: {} entries got theirs back, {} are removed",
-                Vec::from_iter(self.rewritten.iter().cloned()).join(", "),
+                dbis.join(", "),
                 self.renamed,
                 self.removed
             ));
