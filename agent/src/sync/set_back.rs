@@ -143,8 +143,8 @@ impl Replica {
             tracing::warn!(database = %self.database(), %error, "the state before is not kept any more");
         }
         let kept = kept.ok();
-        self.state().watched.clone_from(&kept);
         self.has_mended(mended).await;
+        self.state().watched.clone_from(&kept);
         Some((kept?, ahead))
     }
 }

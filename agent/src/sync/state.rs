@@ -338,7 +338,14 @@ impl State {
     /// The same, and no state from before is compared with any more.
     pub(super) fn forget_all_states(&mut self) {
         self.forget_own();
-        self.told_last.reader = None;
+        self.let_go_of_all_states();
+    }
+
+    /// What is written next is not compared with any state from before, but found by looking at all entries.
+    pub(super) fn let_go_of_all_states(&mut self) {
+        for synced in [&mut self.stored, &mut self.told, &mut self.told_last] {
+            synced.reader = None;
+        }
         self.watched = None;
     }
 

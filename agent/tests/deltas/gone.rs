@@ -229,3 +229,37 @@ async fn a_key_that_is_none_is_removed_where_it_stood_before_the_start() {
     let keys: Vec<_> = database_content(&a.env)[RECORDS].keys().cloned().collect();
     assert_eq!(keys, [WWW]);
 }
+
+#[tokio::test]
+async fn what_is_removed_of_a_table_that_was_damaged_before_the_start_is_not_put_back_from_the_state_at_the_start()
+ {
+    let store = Watched::new();
+    let (a, b) = (Server::new("a", &store), Server::new("b", &store));
+    let put = |server: &Server, keys: &[&[u8]], value: u8| {
+        let now = server.now();
+        change(server, |writer| {
+            let dbi = writer.dbi(RECORDS)?;
+            keys.iter()
+                .try_for_each(|key| writer.put(&dbi, key, now, false, &[value; 3000]))
+        });
+    };
+    put(&b, &[WWW], b'1');
+    b.receive().await;
+    b.send().await;
+    a.pass(SECOND);
+    put(&a, &[NO_KEY, WWW], b'2');
+    a.replica.look_at_the_clock().await;
+    a.receive().await;
+    for _ in 0..2 {
+        assert!(!a.replica.send(false).await.unwrap());
+    }
+    a.receive().await;
+    a.send().await;
+    b.receive().await;
+    for server in [&a, &b] {
+        let content = database_content(&server.env);
+        let (_, _, value) = &content[RECORDS][WWW];
+        assert_eq!(value[0], b'1', "{}", server.name);
+        assert_eq!(content[RECORDS].len(), 1);
+    }
+}

@@ -51,6 +51,10 @@ pub(super) fn follow(
             Some([]) | None => return Ok(to),
             Some(done) => ahead.has_mended(done),
         }
+        if mended.is_incomplete {
+            // The state was damaged, too, and has what was removed.
+            return Ok(env.keep_newest()?);
+        }
     }
 }
 

@@ -28,6 +28,8 @@ impl Replica {
             }
             if mended.is_incomplete {
                 state.compare_everything();
+                // They may have what was removed.
+                state.let_go_of_all_states();
             }
         }
         let (restored, overwritten) = (mended.restored, mended.renamed + mended.removed);
