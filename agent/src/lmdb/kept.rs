@@ -1,5 +1,6 @@
 //! A state of the file that stays readable while later ones are written.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -95,6 +96,14 @@ impl KeptReader {
     /// As [`KeptReader::changes_since`].
     pub fn is_empty(&self, dbi: &str) -> Result<bool, LmdbError> {
         walk::is_empty(self.env.path(), &self.file, &self.state, dbi)
+    }
+
+    /// Entries by DBI, deletion marks included; it does not read them.
+    ///
+    /// # Errors
+    /// As [`KeptReader::changes_since`].
+    pub fn counts(&self) -> Result<BTreeMap<String, u64>, LmdbError> {
+        walk::counts(self.env.path(), &self.file, &self.state)
     }
 
     /// Calls `visit` with every entry that was put after `old` up to this state, deletion marks included, or that is gone

@@ -106,6 +106,8 @@ impl Replica {
             let env = self.env.clone();
             let goes = move |dbi: &str, txn_id: u64| dbi != SCHEMA_DBI && txn_id <= refill.checkpoint;
             self.is_removing(true);
+            // What goes is not to be missed in a comparison with a state from before, also if not all of it goes.
+            self.state().forget_all_states();
             let removed =
                 spawn_blocking(move || remove_all(&env, &sweep, |dbi, header| goes(dbi, header.txn_id)))
                     .await

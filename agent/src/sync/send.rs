@@ -118,7 +118,9 @@ impl Replica {
         let now = self.now_ns();
         let (from, known, foreign) = {
             let state = self.state();
-            let told = (state.told.time != 0).then(|| state.told.clone());
+            // Without its reader the newest state is collected, which has another time.
+            let told = state.told.reader.is_some() && state.told.time != 0;
+            let told = told.then(|| state.told.clone());
             match whom {
                 Whom::Store { .. } => (state.stored.clone(), told, state.foreign.clone()),
                 Whom::Peers => (state.told.clone(), None, state.foreign.clone()),

@@ -107,6 +107,15 @@ impl Replica {
         if is_old(&state, state.told_last.txn) {
             state.told_last.reader = None;
         }
+        if state.told.reader.is_some() && is_old(&state, state.told.txn) {
+            // Where others have written all of it since, the newest state is the same to them.
+            let newest = state.kept();
+            let newest = newest.filter(|newest| !state.has_changes_after(state.told.txn, newest.txn_id()));
+            if let Some(newest) = &newest {
+                state.told.txn = newest.txn_id();
+            }
+            state.told.reader = newest;
+        }
         if state.stored.reader.is_some() && is_old(&state, state.stored.txn) {
             state.stored.reader = None;
             tracing::warn!(
@@ -139,13 +148,26 @@ impl Replica {
             (kept.map(Arc::new), ahead, mended)
         });
         let (kept, ahead, mended) = kept.await.ok()?;
-        if let Err(error) = &kept {
-            tracing::warn!(database = %self.database(), %error, "the state before is not kept any more");
-        }
-        let kept = kept.ok();
         self.has_mended(mended).await;
-        self.state().watched.clone_from(&kept);
-        Some((kept?, ahead))
+        match kept {
+            Ok(kept) => {
+                self.state().watched = Some(kept.clone());
+                Some((kept, ahead))
+            }
+            Err(error) => {
+                tracing::warn!(
+                    database = %self.database(), %error,
+                    "cannot look yet for what PowerDNS has put over entries, and for what is lost"
+                );
+                let last = self.env.last_txn_id();
+                let mut state = self.state();
+                let kept = state.limits.kept;
+                state
+                    .watched
+                    .take_if(|watched| last.saturating_sub(watched.txn_id()) > kept);
+                None
+            }
+        }
     }
 }
 

@@ -186,7 +186,9 @@ impl State {
     pub(super) fn oldest_kept(&self) -> u64 {
         let kept = [&self.stored, &self.told, &self.told_last].into_iter();
         let kept = kept.filter(|synced| synced.time != 0 && synced.reader.is_some());
-        kept.map(|synced| synced.txn).min().unwrap_or(u64::MAX)
+        let kept = kept.map(|synced| synced.txn);
+        let watched = self.watched.as_ref().map(|watched| watched.txn_id());
+        kept.chain(watched).min().unwrap_or(u64::MAX)
     }
 
     /// True if somebody else wrote after `txn`, up to `last`.

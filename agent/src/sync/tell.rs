@@ -56,7 +56,13 @@ impl Replica {
         if self.peers.is_none() || self.state().told.time != 0 || self.env.last_txn_id() == 0 {
             return Ok(());
         }
-        let (now, reader) = (self.now_ns(), Arc::new(self.env.keep_reader()?));
+        let now = self.now_ns();
+        // One that was looked through for what is lost, if there is any.
+        let kept = self.state().kept();
+        let reader = match kept {
+            Some(kept) => kept,
+            None => Arc::new(self.env.keep_reader()?),
+        };
         let mut state = self.state();
         if state.told.time == 0 {
             let newest = Synced {

@@ -1,12 +1,14 @@
 //! Deltas that are lost, torn or cannot be stored.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use zonetide_agent::store::Store as _;
 use zonetide_agent::sync::{Cleaner, Limits, Received};
 
+use crate::peers::Line;
 use crate::server::{SECOND, Server, Watched};
 use crate::support::spooled;
 
@@ -165,6 +167,44 @@ async fn nor_does_it_grow_beside_an_agent_that_only_receives() {
         a.write(&format!("key{}", n % 50), &n.to_string());
         a.replica.tell().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn nor_does_it_grow_while_a_change_is_told_and_not_stored_and_only_others_go_on_writing() {
+    let store = Watched::new();
+    let (mut a, b) = (Server::new("a", &store), Server::new("b", &store));
+    a.replica.set_limits(Limits {
+        kept: 50,
+        ..Limits::default()
+    });
+    a.replica.set_peers(Arc::new(Line::default()));
+    a.begin().await;
+    b.begin().await;
+    a.receive().await;
+    a.write("own", "1");
+    a.replica.tell().await.unwrap();
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    assert!(a.replica.send(false).await.is_err());
+    let mut used = Vec::new();
+    for n in 0..400 {
+        store.refuses_writes.store(false, Ordering::Relaxed);
+        b.write(&format!("key{}", n % 50), &n.to_string());
+        b.send().await;
+        store.refuses_writes.store(true, Ordering::Relaxed);
+        a.receive().await;
+        a.replica.tell().await.unwrap();
+        used.push(a.env.usage().unwrap().used);
+    }
+    assert!(
+        used[399] < used[199] * 5 / 4,
+        "{} bytes after 200 changes, {} after 400",
+        used[199],
+        used[399]
+    );
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    a.send().await;
+    b.receive().await;
+    assert_eq!(a.content(), b.content());
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use zonetide_agent::lmdb::header::Header;
 use zonetide_agent::lmdb::{LmdbError, Writer};
 use zonetide_agent::snapshot::{DbiHeader, Entry, GENERATION, Meta, SnapshotName, SnapshotWriter, entry_len};
 use zonetide_agent::store::{Store as _, spool};
@@ -114,6 +115,43 @@ async fn what_came_from_others_is_back_even_if_what_was_written_here_could_not_b
     b.send().await;
     a.receive().await;
     assert_eq!(b.content()["later"], "1");
+    assert_eq!(a.content(), b.content());
+}
+
+#[tokio::test]
+async fn what_was_not_stored_yet_is_stored_though_it_was_lost_meanwhile() {
+    let store = Watched::new();
+    let (a, b) = (Server::new("a", &store), Server::new("b", &store));
+    a.begin().await;
+    b.begin().await;
+    a.receive().await;
+    a.write("own", "1");
+    b.write("other", "1");
+    b.send().await;
+    a.receive().await;
+    lose(&a, &["own".to_owned()]);
+    a.send().await;
+    b.receive().await;
+    assert_eq!(b.content()["own"], "1");
+    assert_eq!(a.content(), b.content());
+}
+
+#[tokio::test]
+async fn what_has_an_empty_header_since_powerdns_upgraded_the_database_is_in_the_snapshot() {
+    let store = Watched::new();
+    let (a, b) = (Server::new("a", &store), Server::new("b", &store));
+    let header = Header {
+        timestamp: 0,
+        txn_id: 0,
+        deleted: false,
+    };
+    change(&a, |writer| {
+        let dbi = writer.dbi(DBI)?;
+        writer.refill(&dbi, [(&b"old"[..], header, &b"1"[..])])
+    });
+    a.begin().await;
+    b.receive().await;
+    assert_eq!(b.content()["old"], "1");
     assert_eq!(a.content(), b.content());
 }
 

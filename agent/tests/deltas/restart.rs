@@ -34,6 +34,21 @@ async fn a_restart_goes_on_with_deltas_and_fetches_nothing_that_it_has() {
 }
 
 #[tokio::test]
+async fn what_is_known_is_written_down_while_powerdns_keeps_a_merge_waiting() {
+    let store = Watched::new();
+    let mut a = Server::new("a", &store);
+    a.begin().await;
+    let waits = a.env.begin_write().unwrap();
+    a.replica.remember(PLACE);
+    drop(waits);
+    a.restart();
+    a.replica.resume(PLACE);
+    store.fetched();
+    a.receive().await;
+    assert!(store.fetched().is_empty());
+}
+
+#[tokio::test]
 async fn without_its_memory_an_agent_begins_anew_and_loses_nothing() {
     let store = Watched::new();
     let (mut a, b) = (Server::new("a", &store), Server::new("b", &store));

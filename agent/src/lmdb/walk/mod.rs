@@ -103,6 +103,17 @@ pub(super) fn is_empty(path: &Path, file: &File, state: &Meta, dbi: &str) -> Res
     Ok(tree.is_none_or(|tree| tree.entries == 0))
 }
 
+/// Entries by DBI, deletion marks included.
+pub(super) fn counts(path: &Path, file: &File, state: &Meta) -> Result<BTreeMap<String, u64>, LmdbError> {
+    let pages = Pages::new(path, file, state);
+    let (_, leaves) = changed_leaves(&pages, &Tree::EMPTY, &state.main)?;
+    let dbis = dbis(&pages, &leaves)?;
+    Ok(dbis
+        .into_iter()
+        .map(|(name, tree)| (name, tree.entries))
+        .collect())
+}
+
 /// Two states of one file, both kept from being overwritten while this is used.
 pub(super) struct Walk<'f> {
     pub(super) path: &'f Path,
@@ -177,7 +188,8 @@ fn dbis(pages: &Pages<'_>, leaves: &[u64]) -> Result<BTreeMap<String, Tree>, Lmd
 }
 
 /// Calls `visit` with what the old leaves of a DBI have and the new ones have not, and with the entries of the new leaves that a
-/// later transaction than `since` put. Both have all the entries of the DBI that are not on pages of both states.
+/// later transaction than `since` put; all if that is 0, for nothing was there before. Both have all the entries of the DBI that
+/// are not on pages of both states.
 fn entries<E: From<LmdbError>>(
     pages: &Pages<'_>,
     dbi: &str,
@@ -204,7 +216,7 @@ fn entries<E: From<LmdbError>>(
                 let (old, new) = (Some(version), None);
                 visit(Change { dbi, key, old, new })?;
             }
-        } else if let Some((key, version)) = new.entry_if(|header| header.txn_id > since)? {
+        } else if let Some((key, version)) = new.entry_if(|header| is_since(header, since))? {
             let before = match order {
                 Ordering::Equal => before(&mut old)?,
                 _ => None,
@@ -233,7 +245,12 @@ fn before<'l>(old: &'l mut Leaves<'_>) -> Result<Option<(&'l [u8], Version<'l>)>
     }
 }
 
-/// Calls `visit` with every entry whose header names a later transaction than `txn_id`, DBI by DBI in LMDB's order. It
+/// A later transaction put it. After nothing comes everything: PowerDNS writes empty headers when it upgrades a database.
+fn is_since(header: &Header, txn_id: u64) -> bool {
+    txn_id == 0 || header.txn_id > txn_id
+}
+
+/// Calls `visit` with every entry whose header names a later transaction than `txn_id`, all if that is 0, DBI by DBI in LMDB's order. It
 /// reads all entries, for when the old state was not kept, and so it knows neither what was before nor what is gone.
 ///
 /// # Errors
@@ -245,7 +262,7 @@ pub fn scan_since<E: From<LmdbError>>(
 ) -> Result<(), E> {
     for dbi in reader.dbis()? {
         reader.for_each_in_order(&dbi, |key, header, value| {
-            if header.txn_id <= txn_id {
+            if !is_since(&header, txn_id) {
                 return Ok(());
             }
             visit(Change {

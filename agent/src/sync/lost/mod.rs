@@ -69,6 +69,10 @@ fn mend(
     for dbi in &lost.damaged {
         mend::rewrite(env, dbi, from, ahead, mended)?;
     }
+    if mended.is_incomplete {
+        // What looks lost may be what was removed.
+        return Ok(());
+    }
     mend::put_back(env, &lost.gone, ahead, mended)
 }
 

@@ -1,6 +1,7 @@
 //! What was lost while no agent ran: PowerDNS' tables never get shorter, since it leaves a mark for what it deletes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::lmdb::{Environment, LmdbError};
 use crate::snapshot::is_private_dbi;
@@ -8,13 +9,11 @@ use crate::snapshot::is_private_dbi;
 /// Entries by DBI, deletion marks included.
 pub(in crate::sync) type Counts = BTreeMap<String, u64>;
 
-/// Counts without reading the entries.
-pub(in crate::sync) fn count(env: &Environment) -> Result<Counts, LmdbError> {
-    let entries = env.usage()?.entries;
-    Ok(entries
-        .into_iter()
-        .filter(|(dbi, _)| !is_private_dbi(dbi))
-        .collect())
+/// Counts without reading the entries, and without waiting for a transaction of this process: PowerDNS may keep one from ending.
+pub(in crate::sync) fn count(env: &Arc<Environment>) -> Result<Counts, LmdbError> {
+    let mut counts = env.keep_reader()?.counts()?;
+    counts.retain(|dbi, _| !is_private_dbi(dbi));
+    Ok(counts)
 }
 
 /// What is missing of what there was, in words.

@@ -21,11 +21,12 @@ impl Replica {
         (self.witness)(mended.touched.clone());
         {
             let mut state = self.state();
-            state.absorb(&mended.txn_ids);
-            if state.stored.txn < state.told.txn {
-                // What peers were told of and the store lacks may be among it, and is in no delta of ours any more.
+            let newest = state.kept().map_or(0, |kept| kept.txn_id());
+            if state.has_changes_after(state.stored.txn, newest.max(state.told.txn)) {
+                // What the store lacks may be among it, and is in no delta of ours any more.
                 state.want_another_snapshot();
             }
+            state.absorb(&mended.txn_ids);
             if mended.is_incomplete {
                 state.compare_everything();
                 // They may have what was removed.
