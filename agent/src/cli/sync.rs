@@ -204,7 +204,7 @@ struct Served {
     gate: Gate,
     serving: Option<Arc<Serving>>,
     stats_interval: Duration,
-    max_ahead: Duration,
+    max_ahead: Option<Duration>,
 }
 
 impl Served {
@@ -235,7 +235,9 @@ impl Served {
         let mut replica = Replica::new(env.clone(), self.store, self.status, self.origin, Arc::new(now));
         flush_for(self.flusher, &mut replica, self.schemas.main.then_some(&env));
         replica.set_schemas(self.schemas);
-        replica.set_max_ahead(self.max_ahead);
+        if let Some(max_ahead) = self.max_ahead {
+            replica.go_by_the_fleets_time(max_ahead);
+        }
         let told = self.line.map(|(line, told)| {
             replica.set_peers(line);
             told

@@ -13,6 +13,9 @@ const LEAST: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Clocks {
+    /// Go by the time that the store and the other servers tell where the own clock is certainly wrong, and keep what is too far
+    /// ahead of it out of the zones.
+    pub fleet_time: bool,
     /// How far ahead of the time an entry may be that is merged; 0: any.
     pub max_ahead: Span,
 }
@@ -20,17 +23,17 @@ pub struct Clocks {
 impl Default for Clocks {
     fn default() -> Self {
         Self {
+            fleet_time: false,
             max_ahead: Span::seconds(crate::sync::MAX_AHEAD.as_secs()),
         }
     }
 }
 
 impl Clocks {
-    /// How far ahead of the time an entry may be that is merged.
-    pub fn max_ahead(&self) -> Duration {
-        Some(self.max_ahead.0)
-            .filter(|most| !most.is_zero())
-            .unwrap_or(Duration::MAX)
+    /// How far ahead of the fleet's time an entry may be that is merged; `None`: nobody goes by that.
+    pub fn max_ahead(&self) -> Option<Duration> {
+        let most = Some(self.max_ahead.0).filter(|most| !most.is_zero());
+        self.fleet_time.then_some(most.unwrap_or(Duration::MAX))
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -48,10 +51,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn five_minutes_unless_something_else_is_said_and_nothing_that_keeps_out_what_is_right() {
+    fn five_minutes_where_the_fleets_time_counts_and_nothing_that_keeps_out_what_is_right() {
         let clocks = |text: &str| serde_saphyr::from_str::<Clocks>(text).unwrap();
-        assert_eq!(clocks("{}").max_ahead(), Duration::from_secs(300));
-        assert_eq!(clocks("{max_ahead: 0s}").max_ahead(), Duration::MAX);
+        assert_eq!(clocks("{}").max_ahead(), None);
+        let five_minutes = Some(Duration::from_secs(300));
+        assert_eq!(clocks("{fleet_time: true}").max_ahead(), five_minutes);
+        let any = Some(Duration::MAX);
+        assert_eq!(clocks("{fleet_time: true, max_ahead: 0s}").max_ahead(), any);
         clocks("{max_ahead: 0s}").check().unwrap();
         clocks("{max_ahead: 10s}").check().unwrap();
         let error = clocks("{max_ahead: 1s}").check().unwrap_err().to_string();

@@ -21,12 +21,10 @@ impl Replica {
 
     /// Where the store says what time it is, the servers' clocks are of interest only if they contradict it.
     fn compare_with_the_servers(&self) {
-        let fleet = self.fleet_time();
+        let fleet = self.told_time();
         let text = match fleet.source {
             Source::Servers if fleet.off().is_some() => {
-                format!(
-                    "{fleet}: set it right, with NTP; changes made here get the time of most servers until then"
-                )
+                format!("{fleet}: {}", self.set_it_right("most servers'"))
             }
             Source::Servers if fleet.is_undecided() => {
                 format!("{fleet}: set them right, with NTP, or changes of the one that is ahead win wrongly")
@@ -35,6 +33,16 @@ impl Replica {
             _ => return self.status.clear("server_clocks"),
         };
         self.status.raise("server_clocks", Level::Warning, &text);
+    }
+
+    /// What to do, and what becomes of changes until then.
+    fn set_it_right(&self, whose: &str) -> String {
+        match self.max_ahead {
+            Some(_) => {
+                format!("set the clock right, with NTP; changes made here get {whose} time until then")
+            }
+            None => "set the clock right, with NTP, or changes made here win or lose wrongly".to_owned(),
+        }
     }
 
     fn compare_with_the_store(&self) {
@@ -50,9 +58,7 @@ impl Replica {
         if told.is_some_and(|told| told.agrees_with(&skew)) {
             return;
         }
-        let text = format!(
-            "{skew}: set the clock right, with NTP; changes made here get the store's time until then"
-        );
+        let text = format!("{skew}: {}", self.set_it_right("the store's"));
         tracing::warn!(database = %self.database(), "{text}");
         self.status.raise("store_clock", Level::Warning, &text);
         self.state().skew_told = Some(skew);

@@ -50,9 +50,10 @@ impl Known {
 }
 
 impl Replica {
-    /// How far ahead of the fleet's time an entry may be that is merged.
-    pub fn set_max_ahead(&mut self, most: Duration) {
-        self.max_ahead = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+    /// Corrects what is written here by a clock that is certainly wrong, and keeps out of the zones what is farther ahead of the fleet's
+    /// time than this.
+    pub fn go_by_the_fleets_time(&mut self, max_ahead: Duration) {
+        self.max_ahead = Some(u64::try_from(max_ahead.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// The latest time of an entry that is merged, ns since the epoch; `None`: nobody has told the fleet's time. What is not ahead of
@@ -60,8 +61,9 @@ impl Replica {
     pub(super) fn limit(&self) -> Option<u64> {
         let own = self.own_clock();
         match (self.fleet_time().latest(own), self.max_ahead) {
-            (_, u64::MAX) => Some(u64::MAX),
-            (latest, max_ahead) => Some(latest?.max(own).saturating_add(max_ahead)),
+            // What was kept before is merged.
+            (_, None | Some(u64::MAX)) => Some(u64::MAX),
+            (latest, Some(max_ahead)) => Some(latest?.max(own).saturating_add(max_ahead)),
         }
     }
 
@@ -163,7 +165,7 @@ impl Replica {
             return Ok(());
         }
         let fleet = self.fleet_time();
-        if fleet.source == Source::Nobody || self.max_ahead == u64::MAX {
+        if fleet.source == Source::Nobody || self.max_ahead == Some(u64::MAX) {
             self.state().recalled = None;
             return Ok(());
         }
@@ -254,7 +256,7 @@ impl Replica {
             no_room,
             some,
         };
-        let text = shown.text(Duration::from_nanos(self.max_ahead));
+        let text = shown.text(Duration::from_nanos(self.max_ahead.unwrap_or(u64::MAX)));
         self.status.quarantined(shown, kept, released);
         match text {
             Some(text) => self.status.raise(CONDITION, Level::Warning, &text),

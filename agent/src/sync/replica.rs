@@ -12,7 +12,6 @@ use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::ahead::Ahead;
-use super::contain::MAX_AHEAD;
 use super::fleet_time::FleetTime;
 use super::limits::Limits;
 use super::peer::Peers;
@@ -115,8 +114,8 @@ pub struct Replica {
     /// Who writes to the database, or compares states of it, has the turn until what it did is known in `state`.
     pub(super) turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
-    /// How far ahead of the fleet's time an entry may be that is merged, ns.
-    pub(super) max_ahead: u64,
+    /// How far ahead of the fleet's time an entry may be that is merged, ns; `None`: the own clock counts, whatever others say.
+    pub(super) max_ahead: Option<u64>,
     /// The database is known not to be empty.
     pub(super) has_content: AtomicBool,
     /// Is told of everything that is written.
@@ -152,7 +151,7 @@ impl Replica {
             peers: None,
             turn: tokio::sync::Mutex::default(),
             state: Mutex::default(),
-            max_ahead: u64::try_from(MAX_AHEAD.as_nanos()).unwrap_or(u64::MAX),
+            max_ahead: None,
             has_content: AtomicBool::default(),
             witness: Arc::new(|_| {}),
             is_witnessed: false,
@@ -207,8 +206,16 @@ impl Replica {
         (self.clock)()
     }
 
-    /// How far that is from the time that the fleet goes by.
-    pub fn fleet_time(&self) -> FleetTime {
+    /// How far that is from the time that the fleet goes by; unknown where the own clock counts.
+    pub(super) fn fleet_time(&self) -> FleetTime {
+        match self.max_ahead {
+            Some(_) => self.told_time(),
+            None => FleetTime::UNKNOWN,
+        }
+    }
+
+    /// How far it is from the time that the store and the other servers tell.
+    pub fn told_time(&self) -> FleetTime {
         let peers = self.peers.as_ref().map(|peers| peers.skews());
         FleetTime::of(self.store.skew().as_ref(), &peers.unwrap_or_default())
     }

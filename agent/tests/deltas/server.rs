@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use zonetide_agent::lmdb::{Environment, LmdbError, Writer};
 use zonetide_agent::status::{DatabaseStatus, Metrics};
 use zonetide_agent::store::{Listed, ObjectBackend, Skew, Store, StoreError, StoreErrorReason};
-use zonetide_agent::sync::{Origin, Received, Replica};
+use zonetide_agent::sync::{MAX_AHEAD, Origin, Received, Replica};
 
 use crate::support::{database_content, open, spooled};
 
@@ -292,6 +292,7 @@ impl Server {
         });
         self.status = Arc::new(DatabaseStatus::new(Metrics::new().database("main")));
         self.replica = replica_of(&self.name, &self.env, dated.clone(), &self.status, &self.clock);
+        self.replica.go_by_the_fleets_time(MAX_AHEAD);
         dated
     }
 }
