@@ -15,6 +15,7 @@ mod fill;
 mod fleet_time;
 mod hand_over;
 mod in_sync;
+mod keep;
 mod limits;
 mod load;
 mod loss;

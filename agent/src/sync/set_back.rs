@@ -3,20 +3,20 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 
 use super::ahead::Ahead;
-use super::dump::TransferError;
-use super::lost::{Mended, follow};
 use super::replica::{Clock, Replica};
 use super::settle::PAUSE;
-use super::state::State;
-use crate::lmdb::{Environment, KeptReader, LmdbError};
+use crate::lmdb::{Environment, LmdbError};
 use crate::snapshot::is_private_dbi;
 
 /// Most entries that are noted in one transaction, for PowerDNS waits for it.
 const BATCH: usize = 5_000;
+/// Time before it is tried again what could not be noted, as in a map that is full: all entries are looked at for it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a clock showed.
 pub(super) struct Shown {
@@ -24,6 +24,8 @@ pub(super) struct Shown {
     latest: Mutex<u64>,
     /// The clock may show an earlier time than the database has.
     behind: AtomicBool,
+    /// Until when that is not looked at.
+    rests_until: Mutex<Option<Instant>>,
 }
 
 impl Default for Shown {
@@ -31,6 +33,7 @@ impl Default for Shown {
         Self {
             latest: Mutex::new(0),
             behind: AtomicBool::new(true),
+            rests_until: Mutex::new(None),
         }
     }
 }
@@ -55,6 +58,23 @@ impl Shown {
         self.behind.store(true, Ordering::Relaxed);
     }
 
+    /// It may, and is to be looked at now.
+    fn takes_a_look(&self) -> bool {
+        let mut rests_until = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if rests_until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        *rests_until = None;
+        self.behind.swap(false, Ordering::Relaxed)
+    }
+
+    /// It may still, and what that means could not be noted.
+    fn looks_again_later(&self) {
+        self.is_behind();
+        let until = Instant::now() + PATIENCE;
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
     fn forget(&self) {
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = 0;
     }
@@ -70,7 +90,7 @@ impl Replica {
     /// The same; the caller has the turn.
     pub(super) async fn look_if_behind(&self) {
         self.own_clock();
-        if !self.shown.behind.swap(false, Ordering::Relaxed) {
+        if !self.shown.takes_a_look() {
             return;
         }
         self.shown.forget();
@@ -78,113 +98,27 @@ impl Replica {
             drop(self.keep_a_state().await);
         }
         let (env, ahead, now) = (self.env.clone(), self.ahead(), self.own_clock());
-        match spawn_blocking(move || note_all(&env, &ahead, now)).await {
-            Ok(Ok(txn_ids)) => self.absorb(&txn_ids),
-            Ok(Err(error)) => {
-                self.shown.is_behind();
-                tracing::warn!(database = %self.database(), %error, "cannot note what is ahead of the clock");
-            }
-            Err(_) => self.shown.is_behind(),
-        }
-    }
-
-    /// A state that cannot be stored for long is not kept for ever: its changes are then found by looking at every entry.
-    pub(super) async fn let_go_of_old_states(&self, last: u64) {
-        let is_old = |state: &State, txn: u64| last.saturating_sub(txn) > state.limits.kept;
-        let newest_is_old = {
-            let mut state = self.state();
-            let newest = state.kept().map_or(last, |kept| kept.txn_id());
-            // The others tell as much.
-            state.watched.take_if(|watched| watched.txn_id() < newest);
-            // One that is kept for this alone may as well be a new one.
-            is_old(&state, newest) || state.watched.is_some() && newest < last
+        let noted = spawn_blocking(move || {
+            let mut txn_ids = Vec::new();
+            let noted = note_all(&env, &ahead, now, &mut txn_ids);
+            (noted, txn_ids)
+        });
+        let Ok((noted, txn_ids)) = noted.await else {
+            return self.shown.looks_again_later();
         };
-        if newest_is_old {
-            let _turn = self.turn.lock().await;
-            drop(self.keep_a_state().await);
-        }
-        let mut state = self.state();
-        if is_old(&state, state.told_last.txn) {
-            state.told_last.reader = None;
-        }
-        if state.told.reader.is_some() && is_old(&state, state.told.txn) {
-            // Where others have written all of it since, the newest state is the same to them.
-            let newest = state.kept();
-            let newest = newest.filter(|newest| !state.has_changes_after(state.told.txn, newest.txn_id()));
-            if let Some(newest) = &newest {
-                state.told.txn = newest.txn_id();
-            }
-            state.told.reader = newest;
-        }
-        if state.stored.reader.is_some() && is_old(&state, state.stored.txn) {
-            state.stored.reader = None;
+        self.absorb(&txn_ids);
+        if let Err(error) = noted {
+            self.shown.looks_again_later();
             tracing::warn!(
-                database = %self.database(), transactions = last - state.stored.txn,
-                "the state stored last is not kept any more, so that the file does not grow: the next delta costs a look at every entry"
+                database = %self.database(), %error,
+                "cannot note what is ahead of the clock, will try again in a minute"
             );
         }
     }
-
-    /// As [`Replica::absorb`], and what was merged is in a state that is kept.
-    pub(super) async fn absorb_merged(&self, txn_ids: &[u64]) {
-        self.absorb(txn_ids);
-        let kept = self.state().kept().map(|kept| kept.txn_id());
-        if txn_ids.last().copied() > kept {
-            drop(self.keep_a_state().await);
-        }
-    }
-
-    /// Keeps the present state, by which it is seen what PowerDNS puts over its entries, once what it put over those of the one kept
-    /// before has its time, and what is lost of that is back. Returns the state, and by what it is known which of its entries have
-    /// their times. The caller has the turn.
-    pub(super) async fn keep_a_state(&self) -> Option<(Arc<KeptReader>, Ahead)> {
-        let (env, mut ahead) = (self.env.clone(), self.ahead());
-        let kept = spawn_blocking(move || {
-            let mut mended = Mended::default();
-            let kept = match ahead.kept.clone() {
-                Some(kept) => follow(&env, &kept, &mut ahead, &mut mended),
-                None => env.keep_newest().map_err(TransferError::from),
-            };
-            (kept.map(Arc::new), ahead, mended)
-        });
-        let (kept, ahead, mended) = kept.await.ok()?;
-        self.has_mended(mended).await;
-        match kept {
-            Ok(kept) => {
-                self.state().watched = Some(kept.clone());
-                Some((kept, ahead))
-            }
-            Err(error) => {
-                tracing::warn!(
-                    database = %self.database(), %error,
-                    "cannot look yet for what PowerDNS has put over entries, and for what is lost"
-                );
-                let last = self.env.last_txn_id();
-                let mut state = self.state();
-                let kept = state.limits.kept;
-                state
-                    .watched
-                    .take_if(|watched| last.saturating_sub(watched.txn_id()) > kept);
-                None
-            }
-        }
-    }
 }
 
-impl State {
-    /// The newest state that is kept.
-    pub(super) fn kept(&self) -> Option<Arc<KeptReader>> {
-        [&self.told, &self.told_last, &self.stored]
-            .into_iter()
-            .filter_map(|synced| synced.reader.clone())
-            .chain(self.watched.clone())
-            .max_by_key(|reader| reader.txn_id())
-    }
-}
-
-/// Notes all entries with this time or a later one, and returns the transactions of that.
-fn note_all(env: &Environment, ahead: &Ahead, now: u64) -> Result<Vec<u64>, LmdbError> {
-    let mut txn_ids = Vec::new();
+/// Notes all entries with this time or a later one. `txn_ids`: the transactions of that, also if it fails later on.
+fn note_all(env: &Environment, ahead: &Ahead, now: u64, txn_ids: &mut Vec<u64>) -> Result<(), LmdbError> {
     let reader = env.begin_read()?;
     let dbis = reader.dbis()?;
     reader.finish()?;
@@ -212,5 +146,5 @@ fn note_all(env: &Environment, ahead: &Ahead, now: u64) -> Result<Vec<u64>, Lmdb
             }
         }
     }
-    Ok(txn_ids)
+    Ok(())
 }
