@@ -4,12 +4,11 @@
 //! All objects in the store are merged anew, and every entry that one of them has, too, is written once more. What was not written
 //! since then, by that or by PowerDNS after the last checkpoint, nobody else has: it was deleted, and goes.
 
-use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::in_sync;
-use super::refill_note;
+use super::refill_note::{self, Refill};
 use super::replica::Replica;
 use super::schema::SCHEMA_DBI;
 use super::sweeper::remove_all;
@@ -17,15 +16,6 @@ use crate::powerdns::Touched;
 use crate::status::Level;
 
 const CONDITION: &str = "refill";
-
-/// What is known of a database that was away for too long.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Refill {
-    /// The transaction up to which the store had everything that was written here.
-    checkpoint: u64,
-    /// The last transaction when it came back.
-    pub(super) newest: u64,
-}
 
 impl Replica {
     /// Looks how long the volume was away. `checkpoint`: the transaction up to which the store had everything. Returns whether it was

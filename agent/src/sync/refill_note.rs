@@ -3,12 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::beside::{FileId, path_of, replace};
-use super::refill::Refill;
 use crate::lmdb::Environment;
 
 const NAME: &str = "zonetide-refill.json";
 /// The layout of the file; another one is not read.
 const VERSION: u32 = 1;
+
+/// What is known of a database that was away for too long.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Refill {
+    /// The transaction up to which the store had everything that was written here.
+    pub(super) checkpoint: u64,
+    /// The last transaction when it came back.
+    pub(super) newest: u64,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {

@@ -14,7 +14,7 @@ use super::namesake::Namesake;
 use super::plan::{Knowledge, Listing};
 use super::quarantine::Summary;
 use super::reach::Reach;
-use super::refill::Refill;
+use super::refill_note::Refill;
 use crate::lmdb::KeptReader;
 use crate::snapshot::{DeltaName, SnapshotName};
 use crate::store::Skew;
