@@ -144,13 +144,15 @@ impl<'f> Collector<'f> {
         change: &Change<'_>,
         note: impl FnOnce(&[u8]) -> Result<Option<Header>, LmdbError>,
     ) -> Result<(), TransferError> {
-        if is_private_dbi(change.dbi) || self.lost.note(change) {
+        let is_foreign = change
+            .new
+            .is_some_and(|new| self.foreign.contains(&new.header.txn_id));
+        if is_private_dbi(change.dbi) || self.lost.note(change, is_foreign) {
             return Ok(());
         }
-        let Some(new) = change.new else { return Ok(()) };
-        if self.foreign.contains(&new.header.txn_id) {
+        let Some(new) = change.new.filter(|_| !is_foreign) else {
             return Ok(());
-        }
+        };
         let note = match note_key(change.dbi, change.key) {
             Some(key) => note(&key)?,
             None => None,

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::lmdb::Change;
 use crate::lmdb::header::Header;
+use crate::lmdb::{Change, Version};
+use crate::merge::replaces;
 use crate::powerdns::is_possible;
+use crate::snapshot::Entry;
 
 /// Most bytes of lost entries that are put back at once; what is beyond comes in the next round.
 const MOST_BYTES: usize = 4 << 20;
@@ -15,6 +17,8 @@ pub(super) struct Gone {
     pub(super) key: Vec<u8>,
     pub(super) header: Header,
     pub(super) value: Vec<u8>,
+    /// The merge that has put an older version where it was.
+    pub(super) under: Option<u64>,
 }
 
 /// What a comparison of two states found to be lost.
@@ -27,17 +31,20 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    /// Takes note of a change if it is a loss, and returns whether it is one.
-    pub(super) fn note(&mut self, change: &Change<'_>) -> bool {
+    /// Takes note of a change if it is a loss, and returns whether it is one. `merged`: a merge has put what is there now.
+    pub(super) fn note(&mut self, change: &Change<'_>, merged: bool) -> bool {
         if !is_possible(change.dbi, change.key) {
             if change.new.is_some() {
                 self.damaged.insert(change.dbi.to_owned());
             }
             return true;
         }
-        if change.new.is_some() {
-            return false;
-        }
+        let under = match (change.new, change.old) {
+            (None, _) => None,
+            // A merge puts nothing over what it would lose against: that was gone before.
+            (Some(new), Some(old)) if merged && is_older(&new, &old) => Some(new.header.txn_id),
+            _ => return false,
+        };
         // A mark that is gone was swept.
         if let Some(old) = change.old.filter(|old| !old.header.deleted)
             && self.bytes < MOST_BYTES
@@ -48,8 +55,28 @@ impl Lost {
                 key: change.key.to_vec(),
                 header: old.header,
                 value: old.value.to_vec(),
+                under,
             });
         }
         true
+    }
+}
+
+/// It says something else and loses against the other one, which is live.
+fn is_older(new: &Version<'_>, old: &Version<'_>) -> bool {
+    let says_the_same = (new.header.deleted, new.value) == (old.header.deleted, old.value);
+    !old.header.deleted && !says_the_same && replaces(&entry(old), &entry(new))
+}
+
+fn entry<'v>(version: &Version<'v>) -> Entry<'v> {
+    Entry {
+        key: &[],
+        value: if version.header.deleted {
+            &[]
+        } else {
+            version.value
+        },
+        timestamp: version.header.timestamp,
+        deleted: version.header.deleted,
     }
 }

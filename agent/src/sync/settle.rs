@@ -154,10 +154,11 @@ pub(super) fn settle_since(
     let (to, now) = (env.keep_newest()?, ahead.now());
     let (mut later, mut lost) = (Vec::new(), Lost::default());
     let walked = to.changes_since::<TransferError>(kept, |change| {
-        if is_private_dbi(change.dbi) || lost.note(&change) {
+        let is_ours = change.new.is_some_and(|new| ahead.is_ours(new.header));
+        if is_private_dbi(change.dbi) || lost.note(&change, is_ours) {
             return Ok(());
         }
-        if let Some(new) = change.new.filter(|new| !ahead.is_ours(new.header)) {
+        if let Some(new) = change.new.filter(|_| !is_ours) {
             let floor = ahead.believed(change.old.map(|old| old.header.timestamp));
             if after(ahead.corrected(new.header, now), floor) != new.header.timestamp {
                 later.push(Later::of(&change, new.header, floor));

@@ -119,6 +119,26 @@ async fn what_came_from_others_is_back_even_if_what_was_written_here_could_not_b
 }
 
 #[tokio::test]
+async fn what_is_gone_is_back_though_an_older_version_was_merged_where_it_was() {
+    let store = Watched::new();
+    let (a, b) = (Server::new("a", &store), Server::new("b", &store));
+    a.begin().await;
+    b.begin().await;
+    a.receive().await;
+    b.write("key", "older");
+    a.pass(10 * SECOND);
+    a.write("key", "newer");
+    a.send().await;
+    lose(&a, &["key".to_owned()]);
+    b.send().await;
+    a.receive().await;
+    a.send().await;
+    assert_eq!(a.content()["key"], "newer");
+    b.receive().await;
+    assert_eq!(a.content(), b.content());
+}
+
+#[tokio::test]
 async fn what_was_not_stored_yet_is_stored_though_it_was_lost_meanwhile() {
     let store = Watched::new();
     let (a, b) = (Server::new("a", &store), Server::new("b", &store));

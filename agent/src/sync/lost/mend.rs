@@ -29,10 +29,12 @@ pub(super) fn put_back(
         key,
         header,
         value,
+        under,
     } in gone
     {
         let handle = writer.dbi(dbi)?;
-        if writer.get(&handle, key)?.is_some() {
+        let there = writer.get(&handle, key)?;
+        if there.is_some_and(|(there, _)| Some(there.txn_id) != *under) {
             continue;
         }
         notes.put(&mut writer, &handle, &to_entry(key, *header, value))?;

@@ -175,7 +175,7 @@ fn look(
     env.read::<_, LmdbError>(|reader| {
         scan_since(reader, 0, |change| {
             if !is_private_dbi(change.dbi) {
-                collected.lost.note(&change);
+                collected.lost.note(&change, false);
             }
             Ok(())
         })
