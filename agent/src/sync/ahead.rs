@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::fleet_time::FleetTime;
 use super::replica::Clock;
 use crate::lmdb::header::Header;
-use crate::lmdb::{Dbi, KeptReader, LmdbError, Reader, Writer};
+use crate::lmdb::{Change, Dbi, KeptReader, LmdbError, Reader, Writer};
 use crate::snapshot::{Entry, MAX_KEY_LEN};
 
 /// The notes: under the DBI's name, a zero byte and the key an empty value whose header has the entry's time and transaction.
@@ -160,6 +160,11 @@ impl Ahead {
     /// A time above which an entry counts, unless it is of a clock that was wrong.
     pub(super) fn believed(&self, floor: Option<u64>) -> Option<u64> {
         floor.filter(|floor| *floor <= self.latest)
+    }
+
+    /// What an entry replaced had a time that is believed.
+    pub(super) fn believes(&self, change: &Change<'_>) -> bool {
+        change.old.is_none_or(|old| old.header.timestamp <= self.latest)
     }
 
     /// The notes as a write transaction sees them.

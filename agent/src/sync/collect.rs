@@ -147,7 +147,7 @@ impl<'f> Collector<'f> {
         let is_foreign = change
             .new
             .is_some_and(|new| self.foreign.contains(&new.header.txn_id));
-        if is_private_dbi(change.dbi) || self.lost.note(change, is_foreign) {
+        if is_private_dbi(change.dbi) || self.lost.note(change, is_foreign && self.ahead.believes(change)) {
             return Ok(());
         }
         let Some(new) = change.new.filter(|_| !is_foreign) else {

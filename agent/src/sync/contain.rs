@@ -106,6 +106,10 @@ impl Replica {
         if self.state().quarantine.is_none() {
             self.look_at_quarantine(0, 0).await?;
         }
+        // What was kept before nobody went by the fleet's time any more: its writer may have put something in its place.
+        if self.max_ahead.is_none() && !self.state().ready {
+            return Ok(());
+        }
         // Without knowing the time nothing is known to be near.
         let Some(limit) = self.limit() else {
             return Ok(());
@@ -256,7 +260,7 @@ impl Replica {
             no_room,
             some,
         };
-        let text = shown.text(Duration::from_nanos(self.max_ahead.unwrap_or(u64::MAX)));
+        let text = shown.text(self.max_ahead.map_or(MAX_AHEAD, Duration::from_nanos));
         self.status.quarantined(shown, kept, released);
         match text {
             Some(text) => self.status.raise(CONDITION, Level::Warning, &text),

@@ -2,8 +2,10 @@
 //! of use: while it is kept the file grows with every change.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::ahead::Ahead;
 use super::dump::TransferError;
@@ -11,6 +13,9 @@ use super::lost::{Mended, follow};
 use super::replica::Replica;
 use super::state::State;
 use crate::lmdb::KeptReader;
+
+/// Time before it is tried again what failed, as in a map that is full: PowerDNS waits for the lock meanwhile.
+const REST: Duration = Duration::from_secs(60);
 
 impl Replica {
     /// A state that cannot be stored for long is not kept for ever: its changes are then found by looking at every entry.
@@ -22,7 +27,11 @@ impl Replica {
             // The others tell as much.
             state.watched.take_if(|watched| watched.txn_id() < newest);
             // One that is kept for this alone may as well be a new one.
-            is_old(&state, newest) || state.watched.is_some() && newest < last
+            let may_be_newer = is_old(&state, newest) || state.watched.is_some() && newest < last;
+            state
+                .keeping_rests_until
+                .take_if(|until| *until <= Instant::now());
+            may_be_newer && state.keeping_rests_until.is_none()
         };
         if newest_is_old {
             let _turn = self.turn.lock().await;
@@ -35,7 +44,10 @@ impl Replica {
         if state.told.reader.is_some() && is_old(&state, state.told.txn) {
             // Where others have written all of it since, the newest state is the same to them.
             let newest = state.kept();
-            let newest = newest.filter(|newest| !state.has_changes_after(state.told.txn, newest.txn_id()));
+            let newest = newest.filter(|newest| {
+                let (told, newest) = (state.told.txn, newest.txn_id());
+                newest > told && !state.has_changes_after(told, newest)
+            });
             if let Some(newest) = &newest {
                 state.told.txn = newest.txn_id();
             }
@@ -47,6 +59,16 @@ impl Replica {
                 database = %self.database(), transactions = last - state.stored.txn,
                 "the state stored last is not kept any more, so that the file does not grow: the next delta costs a look at every entry"
             );
+        }
+    }
+
+    /// Looks for what is lost though nothing of it is to be collected.
+    pub(super) async fn keep_the_newest_state(&self) {
+        let last = self.env.last_txn_id();
+        let is_newest = |state: &State| state.kept().is_some_and(|kept| kept.txn_id() >= last);
+        if self.state().keeping_rests_until.is_none() && !is_newest(&self.state()) {
+            let _turn = self.turn.lock().await;
+            drop(self.keep_a_state().await);
         }
     }
 
@@ -86,6 +108,7 @@ impl Replica {
                 );
                 let last = self.env.last_txn_id();
                 let mut state = self.state();
+                state.keeping_rests_until = Some(Instant::now() + REST);
                 let kept = state.limits.kept;
                 state
                     .watched

@@ -81,9 +81,8 @@ impl Replica {
             // What is known of all the others' objects is of no use: each entry of theirs is to be seen again.
             return;
         }
-        let missing = count(&self.env)
-            .ok()
-            .and_then(|now| missing(&memory.entries, &now));
+        let now = self.env.keep_reader().and_then(|now| count(&now));
+        let missing = now.ok().and_then(|now| missing(&memory.entries, &now));
         let mut state = self.state();
         if missing.is_none() {
             state.known.have = memory.have;
@@ -141,11 +140,9 @@ impl Replica {
             return None;
         }
         let file = FileId::of(&self.env).ok()?;
-        let entries = if state.removing {
-            Counts::new()
-        } else {
-            count(&self.env).unwrap_or_default()
-        };
+        // Of a state that was looked through: what is lost of it later is seen.
+        let kept = state.kept().filter(|_| !state.removing);
+        let entries = kept.and_then(|kept| count(&kept).ok()).unwrap_or_default();
         Some(Memory {
             version: VERSION,
             instance: self.own.clone(),

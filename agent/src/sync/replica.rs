@@ -333,12 +333,14 @@ impl Replica {
         let newest = self.state().oldest_kept();
         self.is_removing(true);
         let swept = spawn_blocking(move || sweep(&env, &rules, cutoff, newest)).await;
+        if let Ok(Ok(swept)) = &swept {
+            Box::pin(self.absorb_merged(&swept.txn_ids)).await;
+        }
         self.is_removing(false);
+        drop(turn);
         let swept = swept
             .map_err(|_| SyncError::Crashed("removing old deletion marks"))?
             .map_err(SyncError::Sweep)?;
-        self.absorb(&swept.txn_ids);
-        drop(turn);
         self.status.swept(swept.removed);
         tracing::info!(database = %self.database(), removed = swept.removed, "swept old deletion marks");
         Ok(swept.removed)

@@ -65,6 +65,7 @@ impl Replica {
             return Ok(true);
         }
         if self.is_held().await? {
+            Box::pin(self.keep_the_newest_state()).await;
             return Ok(false);
         }
         let reasons = {

@@ -155,7 +155,7 @@ pub(super) fn settle_since(
     let (mut later, mut lost) = (Vec::new(), Lost::default());
     let walked = to.changes_since::<TransferError>(kept, |change| {
         let is_ours = change.new.is_some_and(|new| ahead.is_ours(new.header));
-        if is_private_dbi(change.dbi) || lost.note(&change, is_ours) {
+        if is_private_dbi(change.dbi) || lost.note(&change, is_ours && ahead.believes(&change)) {
             return Ok(());
         }
         if let Some(new) = change.new.filter(|_| !is_ours) {

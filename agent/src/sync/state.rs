@@ -69,6 +69,8 @@ pub(super) struct State {
     pub(super) told_last: Synced,
     /// A state like these where neither is kept: what was put over its entries is seen.
     pub(super) watched: Option<Arc<KeptReader>>,
+    /// Keeping one has failed, and is not tried before.
+    pub(super) keeping_rests_until: Option<Instant>,
     /// How many reasons for a snapshot there were when `told` began; `None`: nothing was known of the own objects then.
     pub(super) told_since: Option<u64>,
     pub(super) reach: Reach,

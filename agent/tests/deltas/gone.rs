@@ -139,6 +139,19 @@ async fn what_is_gone_is_back_though_an_older_version_was_merged_where_it_was() 
 }
 
 #[tokio::test]
+async fn what_is_gone_is_back_while_storing_is_on_hold() {
+    let store = Watched::new();
+    let a = Server::new("a", &store);
+    a.write("key", "1");
+    a.write("stays", "1");
+    // Nobody knows yet what the store has of its own.
+    assert!(!a.replica.send(false).await.unwrap());
+    lose(&a, &["key".to_owned()]);
+    assert!(!a.replica.send(false).await.unwrap());
+    assert_eq!(a.content()["key"], "1");
+}
+
+#[tokio::test]
 async fn what_was_not_stored_yet_is_stored_though_it_was_lost_meanwhile() {
     let store = Watched::new();
     let (a, b) = (Server::new("a", &store), Server::new("b", &store));

@@ -180,6 +180,30 @@ async fn what_its_writer_replaces_once_its_clock_is_right_is_not_merged_later() 
 }
 
 #[tokio::test]
+async fn what_was_kept_is_merged_where_nobody_goes_by_the_fleets_time_any_more_unless_its_writer_replaced_it()
+{
+    let (mut a, mut b, _dated) = pair().await;
+    a.write("kept", "wrong");
+    a.write("other", "wrong");
+    a.send().await;
+    b.receive().await;
+    assert_eq!(quarantined(&b), 2);
+    a.wipe();
+    a.set_clock(b.now() + SECOND);
+    let _a = a.learn_the_time();
+    a.receive().await;
+    a.write("kept", "right");
+    assert!(a.replica.send(true).await.unwrap());
+    b.pass(2 * SECOND);
+    b.restart();
+    b.receive().await;
+    b.receive().await;
+    assert_eq!(quarantined(&b), 0);
+    assert_eq!(b.content()["kept"], "right");
+    assert_eq!(b.content()["other"], "wrong");
+}
+
+#[tokio::test]
 async fn an_empty_database_is_not_filled_with_what_is_ahead() {
     let (a, b, _dated) = pair().await;
     a.write("kept", "a");

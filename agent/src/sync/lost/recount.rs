@@ -1,17 +1,16 @@
 //! What was lost while no agent ran: PowerDNS' tables never get shorter, since it leaves a mark for what it deletes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::lmdb::{Environment, LmdbError};
+use crate::lmdb::{KeptReader, LmdbError};
 use crate::snapshot::is_private_dbi;
 
 /// Entries by DBI, deletion marks included.
 pub(in crate::sync) type Counts = BTreeMap<String, u64>;
 
 /// Counts without reading the entries, and without waiting for a transaction of this process: PowerDNS may keep one from ending.
-pub(in crate::sync) fn count(env: &Arc<Environment>) -> Result<Counts, LmdbError> {
-    let mut counts = env.keep_reader()?.counts()?;
+pub(in crate::sync) fn count(state: &KeptReader) -> Result<Counts, LmdbError> {
+    let mut counts = state.counts()?;
     counts.retain(|dbi, _| !is_private_dbi(dbi));
     Ok(counts)
 }

@@ -37,8 +37,9 @@ impl Replica {
         let main = self.schemas.guard.database();
         let losses = spawn_blocking(move || mended.losses(main.as_deref())).await;
         if overwritten > 0 {
-            // There may be fewer entries now.
-            self.is_removing(false);
+            // There may be fewer entries now than in any state that is kept.
+            self.is_removing(true);
+            self.state().removing = false;
         }
         self.status.mended(restored, overwritten);
         self.tell_of_losses(losses.unwrap_or_default());
