@@ -34,7 +34,7 @@ demo: ## Bring up a cluster and the example DnsCluster, and show it answering
 	@$(STEP) "demo" $(MAKE) --no-print-directory run-demo
 
 .PHONY: test
-test: ## Run every check and every test, the cluster's included
+test: ## Run every check and every test of what is on by default, the cluster's included
 	@e2e/cluster/test.sh
 
 .PHONY: demo-down
