@@ -80,3 +80,32 @@ fn entry<'v>(version: &Version<'v>) -> Entry<'v> {
         deleted: version.header.deleted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(old_is_a_mark: bool) -> Lost {
+        let header = Header {
+            timestamp: 1,
+            txn_id: 1,
+            deleted: old_is_a_mark,
+        };
+        let old = Some(Version { header, value: b"" });
+        let mut lost = Lost::default();
+        let change = Change {
+            dbi: "records",
+            key: b"key",
+            old,
+            new: None,
+        };
+        assert!(lost.note(&change, false));
+        lost
+    }
+
+    #[test]
+    fn a_mark_that_was_swept_is_no_loss_and_a_live_entry_that_is_gone_is_one() {
+        assert!(note(true).gone.is_empty());
+        assert_eq!(note(false).gone.len(), 1);
+    }
+}
