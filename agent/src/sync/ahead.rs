@@ -106,6 +106,11 @@ impl Ahead {
         (self.clock)()
     }
 
+    /// No later write of PowerDNS' has an earlier time than this, as it is or by the fleet's time.
+    pub(super) fn earliest(&self) -> u64 {
+        self.fleet.earliest(self.now())
+    }
+
     /// Times may have to be corrected that no state from before shows.
     pub(super) fn knows_a_limit(&self) -> bool {
         self.limit != u64::MAX
@@ -174,10 +179,12 @@ impl Ahead {
             Some(dbi) => !writer.is_empty(dbi)?,
             None => false,
         };
+        // Under the write lock: PowerDNS reads the clock for its next write after this.
+        let now = self.now();
         Ok(Notes {
             ahead: self,
-            // Under the write lock: PowerDNS reads the clock for its next write after this.
-            now: self.now(),
+            now,
+            earliest: self.fleet.earliest(now),
             dbi,
             any,
         })
@@ -201,6 +208,8 @@ impl Ahead {
 pub(super) struct Notes<'a> {
     ahead: &'a Ahead,
     now: u64,
+    /// No later write of PowerDNS' has an earlier time than this, as it is or by the fleet's time.
+    earliest: u64,
     dbi: Option<Dbi>,
     /// There are notes.
     any: bool,
@@ -247,7 +256,7 @@ impl Notes<'_> {
         key: &[u8],
         timestamp: u64,
     ) -> Result<(), LmdbError> {
-        let is_ahead = timestamp >= self.now;
+        let is_ahead = timestamp >= self.earliest;
         if !is_ahead && !self.any {
             return Ok(());
         }
@@ -301,7 +310,7 @@ impl Notes<'_> {
         let left = LOOKED_AT - looked_at.len();
         looked_at.extend(writer.keys_after(notes, &[], left)?);
         for (key, note) in &looked_at {
-            if note.timestamp < self.now && !is_pending(writer, key, *note)? {
+            if note.timestamp < self.earliest && !is_pending(writer, key, *note)? {
                 writer.delete(notes, key)?;
             }
         }

@@ -108,6 +108,17 @@ impl FleetTime {
         own.saturating_add_signed(self.off().unwrap_or(0).saturating_neg())
     }
 
+    /// The earliest time that a write of this server can come to have, now that the own clock says `own`: an earlier one than that if it
+    /// may become certain that the own clock is ahead.
+    pub fn earliest(&self, own: u64) -> u64 {
+        let most = if self.high > FAR {
+            self.high.saturating_add(FAR)
+        } else {
+            0
+        };
+        own.saturating_sub(most.unsigned_abs())
+    }
+
     /// The latest that the fleet's time can be when the own clock says `own`; `None`: nobody knows.
     pub fn latest(&self, own: u64) -> Option<u64> {
         (self.source != Source::Nobody).then(|| own.saturating_add_signed(self.low.saturating_neg()))

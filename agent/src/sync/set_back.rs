@@ -97,10 +97,11 @@ impl Replica {
         if self.state().kept().is_none() {
             drop(self.keep_a_state().await);
         }
-        let (env, ahead, now) = (self.env.clone(), self.ahead(), self.own_clock());
+        let (env, ahead) = (self.env.clone(), self.ahead());
+        let earliest = ahead.earliest();
         let noted = spawn_blocking(move || {
             let mut txn_ids = Vec::new();
-            let noted = note_all(&env, &ahead, now, &mut txn_ids);
+            let noted = note_all(&env, &ahead, earliest, &mut txn_ids);
             (noted, txn_ids)
         });
         let Ok((noted, txn_ids)) = noted.await else {

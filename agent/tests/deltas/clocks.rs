@@ -180,3 +180,24 @@ async fn times_to_come_that_are_in_the_databases_already_become_the_present_one_
     assert_eq!(a.content()["key"], "b");
     assert_eq!(a.status.state().quarantine.entries, 0);
 }
+
+#[tokio::test]
+async fn what_is_written_over_a_merged_entry_at_once_is_later_though_the_fleets_time_is_known_to_a_second_only()
+ {
+    let half = SECOND.cast_signed() / 2;
+    for error in [-half, half] {
+        let (mut a, b, wrong) = off_by(HOUR.cast_signed()).await;
+        let middle = HOUR.cast_signed() + error;
+        wrong.tell_between(middle - half, middle + half);
+        a.write_after_the_next_merge("key", "later");
+        b.write("key", "earlier");
+        b.send().await;
+        a.pass(SECOND);
+        a.receive().await;
+        a.send().await;
+        b.receive().await;
+        for server in [&a, &b] {
+            assert_eq!(server.content()["key"], "later", "{error}");
+        }
+    }
+}

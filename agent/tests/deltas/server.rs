@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -158,6 +158,21 @@ impl Server {
         self.clock.store(time, Ordering::Relaxed);
     }
 
+    /// PowerDNS writes as soon as the next merge has written something.
+    pub(crate) fn write_after_the_next_merge(&mut self, key: &'static str, value: &'static str) {
+        let (env, clock, armed) = (self.env.clone(), self.clock.clone(), AtomicBool::new(true));
+        self.replica.set_witness(Arc::new(move |_| {
+            if armed.swap(false, Ordering::Relaxed) {
+                let now = clock.load(Ordering::Relaxed);
+                let put = |writer: &mut Writer<'_>| {
+                    let dbi = writer.dbi(DBI)?;
+                    writer.put(&dbi, key.as_bytes(), now, false, value.as_bytes())
+                };
+                env.write::<(), LmdbError>(put).unwrap();
+            }
+        }));
+    }
+
     /// As PowerDNS writes.
     pub(crate) fn write(&self, key: &str, value: &str) {
         self.write_all([(key.to_owned(), value.as_bytes().to_vec())]);
@@ -240,8 +255,8 @@ fn replica_of(
 /// The store as one server sees it, by whose clock that server's is off.
 pub(crate) struct Dated {
     inner: Arc<Watched>,
-    /// How far the server's clock is ahead, ns; `i64::MIN`: the store tells no time.
-    ahead: AtomicI64,
+    /// How far the server's clock is ahead at least and at most, ns; `None`: the store tells no time.
+    ahead: Mutex<Option<(i64, i64)>>,
 }
 
 #[async_trait]
@@ -267,19 +282,23 @@ impl Store for Dated {
     }
 
     fn skew(&self) -> Option<Skew> {
-        let ahead = self.ahead.load(Ordering::Relaxed);
-        (ahead != i64::MIN).then(|| Skew::between(ahead - 1_000_000, ahead + 1_000_000))
+        let ahead = *self.ahead.lock().unwrap();
+        ahead.map(|(low, high)| Skew::between(low, high))
     }
 }
 
 impl Dated {
     /// The server learns that its clock is ahead by so much, ns.
     pub(crate) fn tell(&self, ahead: i64) {
-        self.ahead.store(ahead, Ordering::Relaxed);
+        self.tell_between(ahead - 1_000_000, ahead + 1_000_000);
+    }
+
+    pub(crate) fn tell_between(&self, low: i64, high: i64) {
+        *self.ahead.lock().unwrap() = Some((low, high));
     }
 
     pub(crate) fn tell_nothing(&self) {
-        self.tell(i64::MIN);
+        *self.ahead.lock().unwrap() = None;
     }
 }
 
@@ -288,8 +307,9 @@ impl Server {
     pub(crate) fn learn_the_time(&mut self) -> Arc<Dated> {
         let dated = Arc::new(Dated {
             inner: self.store.clone(),
-            ahead: AtomicI64::new(0),
+            ahead: Mutex::default(),
         });
+        dated.tell(0);
         self.status = Arc::new(DatabaseStatus::new(Metrics::new().database("main")));
         self.replica = replica_of(&self.name, &self.env, dated.clone(), &self.status, &self.clock);
         self.replica.go_by_the_fleets_time(MAX_AHEAD);
