@@ -7,6 +7,7 @@
 //! pure, and `sync` collects by it what a merge touched.
 
 pub mod cli;
+mod clocks;
 pub mod compare;
 pub mod config;
 mod human;

@@ -6,10 +6,20 @@
 
 use std::fmt;
 
+use crate::clocks::Moment;
+
 /// NTP slews a clock by at most this many parts in a million, and clocks without it are better than that.
 const DRIFT_PPM: i64 = 500;
-/// A step of the own clock from which on what was known before does not count any more, ns.
+/// A difference between the own clocks from which on the one was set, ns; below, they drift apart.
 const STEP: i64 = 10_000_000;
+/// The first answer is believed alone where the own clock is off by no more than this, ns.
+const NEAR: i64 = 1_000_000_000;
+/// Answers that must agree with each other to be believed against what is known, and the time that they must be spread over, ns: a
+/// single wrong one, as from somebody between, changes nothing.
+const ANSWERS: u32 = 3;
+const SPREAD: i64 = 10_000_000_000;
+/// No clock that runs says an earlier time than the first day of 2020, nor a later one than that of 2200, ns since the epoch.
+const TIMES: std::ops::Range<i64> = 1_577_836_800_000_000_000..7_258_118_400_000_000_000;
 
 /// An answer, and when it came.
 #[derive(Debug, Clone, Copy)]
@@ -17,12 +27,31 @@ pub(crate) struct Sample {
     /// The other clock's time in it, ns since the epoch, and how much of it is cut off at most.
     pub time: i64,
     pub grain: i64,
-    /// When it was asked for and when it came, by the wall clock, ns since the epoch.
-    pub sent: i64,
-    pub received: i64,
-    /// The same by the steady clock, ns since any moment.
-    pub steady_sent: i64,
-    pub steady_received: i64,
+    pub asked: Moment,
+    pub answered: Moment,
+}
+
+impl Sample {
+    /// What an answer says that has a time in it, ns since the epoch; `None` for one that no clock has.
+    pub(crate) fn exact(time: u64, asked: Moment, answered: Moment) -> Option<Self> {
+        Some(Self {
+            time: i64::try_from(time).ok()?,
+            grain: 0,
+            asked,
+            answered,
+        })
+    }
+
+    fn estimate(&self) -> Estimate {
+        let took = self.answered.steady.saturating_sub(self.asked.steady);
+        // When it was asked for, by the clock as it is now: it may have been set in between, or the machine slept.
+        let asked = self.asked.wall.min(self.answered.wall.saturating_sub(took));
+        Estimate {
+            low: asked.saturating_sub(self.time).saturating_sub(self.grain),
+            high: self.answered.wall.saturating_sub(self.time),
+            when: self.answered,
+        }
+    }
 }
 
 /// How far the own clock is ahead of the other, as an interval in ns; negative when it is behind.
@@ -32,6 +61,8 @@ pub struct Skew {
     high: i64,
     /// When it was measured last, by the own clock, ns since the epoch.
     pub measured: u64,
+    /// More than one answer says so, or there is no difference to speak of.
+    pub sure: bool,
 }
 
 impl Skew {
@@ -41,6 +72,7 @@ impl Skew {
             low,
             high,
             measured: 0,
+            sure: true,
         }
     }
 
@@ -94,73 +126,102 @@ impl fmt::Display for Skew {
     }
 }
 
-/// What the answers so far say.
+/// What the answers so far say. It goes by the steady clock: when the own one is set, by how much is known at once.
 #[derive(Debug, Default)]
-pub(crate) struct Estimator(Option<Estimate>);
+pub(crate) struct Estimator {
+    known: Option<Estimate>,
+    doubt: Option<Doubt>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Estimate {
     low: i64,
     high: i64,
-    received: i64,
-    steady_received: i64,
+    when: Moment,
+}
+
+/// Answers that agree with each other and not with what is known.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    says: Estimate,
+    answers: u32,
+    /// By the steady clock, ns.
+    since: i64,
 }
 
 impl Estimator {
     pub(crate) fn observe(&mut self, sample: &Sample) {
-        let took = sample.steady_received.saturating_sub(sample.steady_sent);
-        // When it was asked for, by the clock as it is now: it may have been set in between, or the machine slept.
-        let sent = sample.sent.min(sample.received.saturating_sub(took));
-        let low = sent.saturating_sub(sample.time).saturating_sub(sample.grain);
-        let high = sample.received.saturating_sub(sample.time);
-        let kept = self
-            .0
-            .and_then(|last| last.until(sample.received, sample.steady_received));
-        let (low, high) = match kept {
-            Some((old_low, old_high)) if old_low.max(low) <= old_high.min(high) => {
-                (old_low.max(low), old_high.min(high))
-            }
-            // One of the clocks was set, or another server answered: the newest answer is all there is.
-            _ => (low, high),
+        if !TIMES.contains(&sample.time) {
+            return;
+        }
+        let new = sample.estimate();
+        if let Some(known) = self.known.and_then(|known| known.narrowed(&new)) {
+            (self.known, self.doubt) = (Some(known), None);
+            return;
+        }
+        let steady = new.when.steady;
+        let (before, known) = (self.doubt.take(), self.known.is_some());
+        let doubt = match before.and_then(|doubt| Some((doubt, doubt.says.narrowed(&new)?))) {
+            Some((doubt, says)) => Doubt {
+                says,
+                answers: doubt.answers.saturating_add(1),
+                ..doubt
+            },
+            None => Doubt {
+                says: new,
+                answers: 1,
+                since: steady,
+            },
         };
-        self.0 = Some(Estimate {
-            low,
-            high,
-            received: sample.received,
-            steady_received: sample.steady_received,
-        });
+        let is_believed = match known {
+            true => doubt.answers >= ANSWERS && steady.saturating_sub(doubt.since) >= SPREAD,
+            false => doubt.answers > 1 || doubt.says.low.max(doubt.says.high.saturating_neg()) <= NEAR,
+        };
+        if is_believed {
+            self.known = Some(doubt.says);
+        } else {
+            self.doubt = Some(doubt);
+        }
     }
 
-    #[cfg(test)]
-    pub(crate) fn skew(&self) -> Option<Skew> {
-        self.0.map(|estimate| Skew {
-            low: estimate.low,
-            high: estimate.high,
-            measured: u64::try_from(estimate.received).unwrap_or(0),
-        })
-    }
-
-    /// The same as it is at a time by the wall clock and the steady one, ns; `None` when the own clock was set since the last
-    /// answer.
-    pub(crate) fn skew_at(&self, wall: i64, steady: i64) -> Option<Skew> {
-        let estimate = self.0?;
-        let (low, high) = estimate.until(wall, steady)?;
+    /// How far the own clock is ahead at a moment; `None` before the first answer.
+    pub(crate) fn at(&self, now: Moment) -> Option<Skew> {
+        let doubt = self.doubt.map(|doubt| doubt.says);
+        let estimate = self.known.or(doubt)?;
+        let Estimate { low, high, .. } = estimate.at(now);
         Some(Skew {
             low,
             high,
-            measured: u64::try_from(estimate.received).unwrap_or(0),
+            measured: u64::try_from(estimate.when.wall).unwrap_or(0),
+            sure: self.known.is_some(),
         })
     }
 }
 
 impl Estimate {
-    /// What is left of it at a later time by the own clocks: they drift apart from the other. `None` when the own one was set.
-    fn until(&self, wall: i64, steady: i64) -> Option<(i64, i64)> {
-        let elapsed = steady.saturating_sub(self.steady_received).max(0);
-        let shown = wall.saturating_sub(self.received);
-        let step = shown.saturating_sub(elapsed).saturating_abs();
-        let drift = step.saturating_add(elapsed / 1_000_000 * DRIFT_PPM);
-        (step <= STEP).then(|| (self.low.saturating_sub(drift), self.high.saturating_add(drift)))
+    /// What is left of it at a later moment: the clocks drift apart, and the own one may be set.
+    fn at(&self, now: Moment) -> Self {
+        let elapsed = now.steady.saturating_sub(self.when.steady).max(0);
+        let shown = now.wall.saturating_sub(self.when.wall);
+        let apart = shown.saturating_sub(elapsed);
+        let drift = elapsed / 1_000_000 * DRIFT_PPM;
+        let (set, drift) = if apart.saturating_abs() <= STEP {
+            (0, drift.saturating_add(apart.saturating_abs()))
+        } else {
+            (apart, drift)
+        };
+        Self {
+            low: self.low.saturating_add(set).saturating_sub(drift),
+            high: self.high.saturating_add(set).saturating_add(drift),
+            when: now,
+        }
+    }
+
+    /// What is left of both; `None` where they contradict each other.
+    fn narrowed(&self, new: &Self) -> Option<Self> {
+        let old = self.at(new.when);
+        let (low, high) = (old.low.max(new.low), old.high.min(new.high));
+        (low <= high).then_some(Self { low, high, ..*new })
     }
 }
 

@@ -9,13 +9,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
-use super::clocks::Clocks;
 use super::link::{Link, Standing};
 use super::message::{Hello, is_object_name};
 use super::server::Refusal;
 use super::source::Source;
 use super::token::Tokens;
 use super::{Arrived, Changes, Contacts, PeersError, Settings, lock};
+use crate::clocks::Moment;
 use crate::skew::Skew;
 use crate::snapshot::sanitize_instance;
 
@@ -94,7 +94,6 @@ pub(super) struct Core {
     pub source: OnceLock<Arc<dyn Source>>,
     /// One database is handed over at a time: it costs a look at every entry, and room on the disk.
     pub handing: Arc<Semaphore>,
-    pub clocks: Clocks,
     progress: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -149,7 +148,6 @@ impl Core {
             latency: Histogram::new(LATENCIES),
             source: OnceLock::new(),
             handing: Arc::new(Semaphore::new(1)),
-            clocks: Clocks::start(),
             progress: Mutex::default(),
         };
         (Arc::new(core), receivers)
@@ -185,7 +183,7 @@ impl Core {
 
     /// How far the own clock is ahead of that of each peer that answers and tells its time.
     pub(super) fn skews(&self) -> Vec<Skew> {
-        let now = self.clocks.read();
+        let now = Moment::now();
         let links = lock(&self.links);
         // An agent with two addresses has one clock.
         let skews = links.values().filter_map(|link| link.skew(now));

@@ -8,12 +8,13 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Certificate, Client, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::clocks::{Moment, sample};
 use super::core::Core;
 use super::link::{Link, Standing, Waiting};
 use super::message::{CHANGES_PATH, HELLO_PATH, LONGEST_HELLO, Welcome, is_boot, is_instance};
 use super::request::{post, read, reason};
 use super::{PeersError, Settings};
+use crate::clocks::Moment;
+use crate::skew::Sample;
 
 /// Hellos to a peer that is away are at most so many times rarer.
 const RAREST: u32 = 4;
@@ -171,9 +172,9 @@ impl Courier {
             Ok(hello) => hello,
             Err(error) => return self.lost(&error.to_string(), 0),
         };
-        let asked = self.core.clocks.read();
+        let asked = Moment::now();
         let outcome = self.post(&[HELLO_PATH], hello.into(), "application/json").await;
-        let answered = self.core.clocks.read();
+        let answered = Moment::now();
         match outcome {
             Outcome::Done(body) => match serde_json::from_slice::<Welcome>(&body) {
                 Ok(welcome) if is_instance(&welcome.instance) && is_boot(&welcome.boot) => {
@@ -194,7 +195,7 @@ impl Courier {
             boot,
             clock,
         } = welcome;
-        let time = clock.and_then(|clock| sample(clock, asked, answered));
+        let time = clock.and_then(|clock| Sample::exact(clock, asked, answered));
         if self.link.greeted(instance.clone(), boot, time) {
             tracing::info!(address = %self.link.address, peer = %instance, "a peer is in contact");
         }

@@ -7,8 +7,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::clocks::Moment;
 use super::{Changes, lock};
+use crate::clocks::Moment;
 use crate::skew::{Estimator, Sample, Skew};
 
 /// How it stands with a peer.
@@ -208,7 +208,7 @@ impl Link {
         let inner = lock(&self.inner);
         let boot = inner.state.boot.clone();
         let boot = boot.filter(|_| inner.state.standing == Standing::Reached)?;
-        Some((boot, inner.clock.skew_at(now.wall, now.steady)?))
+        Some((boot, inner.clock.at(now)?))
     }
 
     /// The peer has answered a hello, and told its time unless it is too old for that. True if it had not answered before.
@@ -291,7 +291,6 @@ fn clear(inner: &mut Inner, taken: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::clocks::sample;
     use super::*;
 
     fn changes(bytes: usize) -> Arc<Changes> {
@@ -382,7 +381,7 @@ mod tests {
         let (link, _) = link();
         let time = |ahead: u64, at: i64| {
             let said = 1_790_000_000_000_000_000 + at.unsigned_abs() * 1_000_000_000 + ahead;
-            sample(said, moment(at), moment(at))
+            Sample::exact(said, moment(at), moment(at))
         };
         let ahead = |at: i64| link.skew(moment(at)).map(|(boot, skew)| (boot, skew.ahead()));
         assert_eq!(ahead(0), None);
@@ -394,6 +393,6 @@ mod tests {
         assert_eq!(ahead(2), None);
         link.greeted("b".into(), "2".into(), None);
         assert_eq!(ahead(2), None, "it was replaced by an older one");
-        assert!(sample(u64::MAX, moment(0), moment(0)).is_none());
+        assert!(Sample::exact(u64::MAX, moment(0), moment(0)).is_none());
     }
 }

@@ -4,7 +4,6 @@
 //! peer, every queue is bounded, and what does not fit is dropped and counted.
 
 mod answers;
-mod clocks;
 mod collector;
 mod contacts;
 mod core;

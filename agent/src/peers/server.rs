@@ -20,6 +20,7 @@ use super::message::{
     is_object_name,
 };
 use super::{Arrived, Changes};
+use crate::clocks::Moment;
 
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +213,7 @@ async fn hello(core: &Arc<Core>, request: Request) -> Result<Response, Refusal> 
     let welcome = Welcome {
         instance: core.instance.clone(),
         boot: core.boot.clone(),
-        clock: u64::try_from(core.clocks.read().wall).ok(),
+        clock: u64::try_from(Moment::now().wall).ok(),
     };
     Ok(Json(welcome).into_response())
 }

@@ -30,19 +30,28 @@ impl Clocks {
     /// A request after `pause` that takes `there` to the store and `back` from it; the own clock is set meanwhile.
     fn ask(&mut self, pause: i64, there: i64, back: i64, step: i64) -> Skew {
         self.now += pause;
-        let (steady_sent, sent) = (self.now, START + self.now + self.ahead);
+        let asked = self.moment();
         let time = (START + self.now + there + self.store).div_euclid(SECOND) * SECOND;
         self.now += there + back;
         self.ahead += step;
         self.estimator.observe(&Sample {
             time,
             grain: SECOND,
-            sent,
-            received: START + self.now + self.ahead,
-            steady_sent,
-            steady_received: self.now,
+            asked,
+            answered: self.moment(),
         });
-        self.estimator.skew().unwrap()
+        self.skew()
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            wall: START + self.now + self.ahead,
+            steady: self.now,
+        }
+    }
+
+    fn skew(&self) -> Skew {
+        self.estimator.at(self.moment()).unwrap()
     }
 }
 
@@ -124,46 +133,66 @@ fn clocks_that_may_be_equal_agree_to_the_largest_difference_that_is_possible() {
 }
 
 #[test]
-fn a_store_whose_clock_is_set_is_followed_after_one_answer() {
+fn a_store_whose_clock_is_set_is_followed_once_three_answers_over_ten_seconds_say_so() {
     let mut clocks = Clocks::new(0);
     for _ in 0..20 {
         clocks.ask(1_037 * MS, 2 * MS, 2 * MS, 0);
     }
-    let before = clocks.estimator.skew().unwrap();
-    // The own clock does not jump, so nothing but the answer itself shows it.
-    let mut sample = Sample {
-        time: ((START + clocks.now).div_euclid(SECOND) + 20) * SECOND,
-        grain: SECOND,
-        sent: START + clocks.now,
-        received: START + clocks.now + 4 * MS,
-        steady_sent: clocks.now,
-        steady_received: clocks.now + 4 * MS,
-    };
-    clocks.estimator.observe(&sample);
-    let after = clocks.estimator.skew().unwrap();
-    assert!(!after.agrees_with(&before));
-    assert!(
-        (-20 * SECOND - 4 * MS..=-19 * SECOND + 4 * MS).contains(&after.ahead()),
-        "{after:?}"
-    );
+    // The own clock does not jump, so nothing but the answers themselves show it.
+    clocks.store = 20 * SECOND;
+    for _ in 0..6 {
+        let skew = clocks.ask(1_900 * MS, 2 * MS, 2 * MS, 0);
+        assert!(skew.at_least() < SECOND, "{skew}");
+    }
+    let after = clocks.ask(1_900 * MS, 2 * MS, 2 * MS, 0);
+    assert!((after.low..=after.high).contains(&(-20 * SECOND)), "{after:?}");
     assert!(after.to_string().contains("behind the store's"), "{after}");
-    assert!(after.at_least() > 18 * SECOND);
-    sample.time = i64::MAX;
-    clocks.estimator.observe(&sample);
-    sample.time = i64::MIN;
-    clocks.estimator.observe(&sample);
+    assert!(after.at_least() > 18 * SECOND && after.sure);
+    for time in [i64::MAX, i64::MIN, 0] {
+        clocks.estimator.observe(&Sample {
+            time,
+            grain: 0,
+            asked: clocks.moment(),
+            answered: clocks.moment(),
+        });
+    }
+    assert_eq!(clocks.skew(), after);
 }
 
 #[test]
-fn what_was_measured_holds_for_less_and_less_and_not_beyond_a_step_of_the_own_clock() {
+fn wrong_answers_now_and_then_change_nothing_and_the_first_that_finds_a_difference_is_told_and_not_acted_on() {
+    let mut clocks = Clocks::new(3_600 * SECOND);
+    let first = clocks.ask(0, 2 * MS, 2 * MS, 0);
+    assert!(!first.sure && first.at_least() > 3_500 * SECOND);
+    assert!(clocks.ask(MS, 2 * MS, 2 * MS, 0).sure);
+    for round in 0..20 {
+        let wrong = if round % 3 == 0 { 0 } else { -7_200 * SECOND };
+        clocks.store = wrong;
+        let skew = clocks.ask(4 * SECOND, 2 * MS, 2 * MS, 0);
+        assert!(skew.sure && (skew.ahead() - clocks.ahead).abs() < SECOND, "{skew}");
+    }
+    let mut right = Clocks::new(0);
+    assert!(right.ask(0, 2 * MS, 2 * MS, 0).sure);
+}
+
+#[test]
+fn what_was_measured_holds_for_less_and_less_and_a_step_of_the_own_clock_is_known_without_another_answer() {
     let mut clocks = Clocks::new(0);
     let measured = clocks.ask(0, 2 * MS, 2 * MS, 0);
-    let at = |steady: i64, step: i64| clocks.estimator.skew_at(START + steady + step, steady);
-    assert_eq!(at(clocks.now, 0), Some(measured));
-    let later = at(clocks.now + 3_600 * SECOND, 0).unwrap();
+    let at = |steady: i64, step: i64| {
+        let now = Moment {
+            wall: START + steady + step,
+            steady,
+        };
+        clocks.estimator.at(now).unwrap()
+    };
+    assert_eq!(at(clocks.now, 0), measured);
+    let later = at(clocks.now + 3_600 * SECOND, 0);
     assert_eq!(later.low, measured.low - 1_800 * MS);
     assert_eq!(later.high, measured.high + 1_800 * MS);
     assert_eq!(later.measured, measured.measured);
-    assert_eq!(at(clocks.now + SECOND, 3_600 * SECOND), None);
-    assert_eq!(at(clocks.now + SECOND, -SECOND), None);
+    for step in [3_600 * SECOND, -SECOND, 11 * MS] {
+        let set = at(clocks.now, step);
+        assert_eq!((set.low, set.high), (measured.low + step, measured.high + step));
+    }
 }

@@ -1,7 +1,7 @@
 //! The HTTP client to stores in the network: checksums of what is sent, and what is learnt from the answers.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -23,6 +23,7 @@ use super::proxy::ProxyError;
 use super::region;
 use super::restraint::Restraint;
 use super::settings::{ClientSettings, Pems};
+use crate::clocks::Moment;
 use crate::skew::{Estimator, Sample, Skew};
 
 /// A `Date` has whole ones, ns.
@@ -46,7 +47,6 @@ struct Shared {
     key: Mutex<Option<String>>,
     /// Where the store says that the bucket is.
     region: Mutex<Option<String>>,
-    started: Instant,
 }
 
 /// The client of a store, which is cheap to clone.
@@ -81,7 +81,6 @@ impl StoreClient {
             skew: Mutex::default(),
             key: Mutex::default(),
             region: Mutex::default(),
-            started: Instant::now(),
         })))
     }
 
@@ -124,7 +123,7 @@ impl StoreClient {
         let silence = self.0.silence;
         let limit = patience(silence, request.body().content_length());
         self.0.restraint.wait().await;
-        let (sent, steady_sent) = self.clocks();
+        let asked = Moment::now();
         let key = signed_with(request.headers());
         let proxy = self.0.settings.proxies.before(&request);
         let answer = tokio::time::timeout(limit, self.client().call(request)).await;
@@ -137,34 +136,26 @@ impl StoreClient {
         if let Some(region) = region::of_answer(&answer) {
             *self.0.region.lock().unwrap_or_else(PoisonError::into_inner) = Some(region);
         }
-        self.learn_the_time(answer.headers(), sent, steady_sent);
+        self.learn_the_time(&answer, asked);
         if key.is_some() && is_accepted(answer.status()) {
             *self.0.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
         }
         Ok(answer.map(|body| Watched::body(body, silence)))
     }
 
-    /// The wall clock and the steady one, ns.
-    fn clocks(&self) -> (i64, i64) {
-        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        (nanos(wall), nanos(self.0.started.elapsed()))
-    }
-
-    fn learn_the_time(&self, headers: &HeaderMap, sent: i64, steady_sent: i64) {
-        let (received, steady_received) = self.clocks();
-        // What a cache has kept is as old as it says.
-        let Some(date) = date_of(headers).filter(|_| !headers.contains_key(AGE)) else {
+    fn learn_the_time(&self, answer: &HttpResponse, asked: Moment) {
+        let answered = Moment::now();
+        // What a cache has kept is as old as it says, and what is out of order may be somebody before the store.
+        let is_the_stores = !answer.headers().contains_key(AGE) && !answer.status().is_server_error();
+        let Some(date) = date_of(answer.headers()).filter(|_| is_the_stores) else {
             return;
         };
         let mut skew = self.0.skew.lock().unwrap_or_else(PoisonError::into_inner);
         skew.observe(&Sample {
             time: date.saturating_mul(SECOND),
             grain: SECOND,
-            sent,
-            received,
-            steady_sent,
-            steady_received,
+            asked,
+            answered,
         });
     }
 
@@ -180,12 +171,10 @@ impl StoreClient {
         region.clone()
     }
 
-    /// How far the own clock is from the store's now; `None` before the first answer, and after the own clock was set until
-    /// there is another.
+    /// How far the own clock is from the store's now; `None` before the first answer.
     pub(super) fn skew(&self) -> Option<Skew> {
-        let (wall, steady) = self.clocks();
         let skew = self.0.skew.lock().unwrap_or_else(PoisonError::into_inner);
-        skew.skew_at(wall, steady)
+        skew.at(Moment::now())
     }
 }
 

@@ -90,19 +90,11 @@ pub(super) fn clock_words(skew: Option<&Skew>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skew::{Estimator, Sample};
+
+    const SECOND: i64 = 1_000_000_000;
 
     fn skew(seconds: i64) -> Skew {
-        let mut estimator = Estimator::default();
-        estimator.observe(&Sample {
-            time: 1_790_000_000_000_000_000,
-            grain: 1_000_000_000,
-            sent: (1_790_000_000 + seconds) * 1_000_000_000,
-            received: (1_790_000_000 + seconds) * 1_000_000_000,
-            steady_sent: 0,
-            steady_received: 0,
-        });
-        estimator.skew().unwrap()
+        Skew::between((seconds - 1) * SECOND, seconds * SECOND)
     }
 
     #[test]

@@ -36,8 +36,6 @@ pub struct Ahead {
     /// by that already.
     fleet: FleetTime,
     limit: u64,
-    /// The same for what is not ahead of the own clock.
-    latest: u64,
     settled: BTreeSet<u64>,
     /// Entries that were looked at, and have the times that they should have.
     stay: BTreeSet<Stay>,
@@ -54,7 +52,6 @@ impl Ahead {
             foreign: BTreeSet::new(),
             fleet: FleetTime::UNKNOWN,
             limit: u64::MAX,
-            latest: u64::MAX,
             settled: BTreeSet::new(),
             stay: BTreeSet::new(),
         }
@@ -77,15 +74,9 @@ impl Ahead {
     /// The same where the fleet's time is known. What is later than `limit` is of no clock that is right; `settled` are the
     /// transactions that have given times by it.
     pub(super) fn by(self, fleet: FleetTime, limit: Option<u64>, settled: BTreeSet<u64>) -> Self {
-        let limit = limit.unwrap_or(u64::MAX);
-        let ahead = fleet.off().map_or(0, |ahead| ahead.max(0).unsigned_abs());
         Self {
             fleet,
-            limit,
-            latest: match limit {
-                u64::MAX => u64::MAX,
-                limit => limit.saturating_sub(ahead),
-            },
+            limit: limit.unwrap_or(u64::MAX),
             settled,
             ..self
         }
@@ -164,12 +155,12 @@ impl Ahead {
 
     /// A time above which an entry counts, unless it is of a clock that was wrong.
     pub(super) fn believed(&self, floor: Option<u64>) -> Option<u64> {
-        floor.filter(|floor| *floor <= self.latest)
+        floor.filter(|floor| *floor <= self.limit)
     }
 
     /// What an entry replaced had a time that is believed.
     pub(super) fn believes(&self, change: &Change<'_>) -> bool {
-        change.old.is_none_or(|old| old.header.timestamp <= self.latest)
+        change.old.is_none_or(|old| old.header.timestamp <= self.limit)
     }
 
     /// The notes as a write transaction sees them.

@@ -56,14 +56,12 @@ impl Replica {
         self.max_ahead = Some(u64::try_from(max_ahead.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// The latest time of an entry that is merged, ns since the epoch; `None`: nobody has told the fleet's time. What is not ahead of
-    /// the own clock is merged, too: then it is two against those who say that this one is wrong.
+    /// The latest time of an entry that is merged, ns since the epoch; `None`: nobody has told the fleet's time.
     pub(super) fn limit(&self) -> Option<u64> {
-        let own = self.own_clock();
-        match (self.fleet_time().latest(own), self.max_ahead) {
+        match (self.fleet_time().latest(self.own_clock()), self.max_ahead) {
             // What was kept before is merged.
             (_, None | Some(u64::MAX)) => Some(u64::MAX),
-            (latest, Some(max_ahead)) => Some(latest?.max(own).saturating_add(max_ahead)),
+            (latest, Some(max_ahead)) => Some(latest?.saturating_add(max_ahead)),
         }
     }
 

@@ -34,6 +34,8 @@ pub struct FleetTime {
     pub source: Source,
     /// The median clock of the servers is certainly not that of the own one, or two of them certainly differ.
     servers_differ: bool,
+    /// More than one clock says so, the own one not among them.
+    confirmed: bool,
 }
 
 impl FleetTime {
@@ -43,25 +45,28 @@ impl FleetTime {
         high: 0,
         source: Source::Nobody,
         servers_differ: false,
+        confirmed: false,
     };
 
-    /// By how far the own clock is ahead of the store's, and of each peer's.
+    /// By how far the own clock is ahead of the store's, and of each peer's, as far as that is sure.
     pub fn of(store: Option<&Skew>, peers: &[Skew]) -> Self {
-        let (low, high) = median(peers);
+        let peers: Vec<_> = peers.iter().filter(|peer| peer.sure).copied().collect();
+        let (low, high) = median(&peers);
         let servers = Self {
             low,
             high,
             source: Source::Servers,
             servers_differ: peers.iter().any(|peer| peer.at_least() > FAR),
+            confirmed: false,
         };
-        let by_store = store.map(|store| Self {
+        let by_store = store.filter(|store| store.sure).map(|store| Self {
             low: store.low(),
             high: store.high(),
             source: Source::Store,
-            servers_differ: servers.servers_differ,
+            ..servers
         });
-        match by_store {
-            None if peers.is_empty() => Self::UNKNOWN,
+        let fleet = match by_store {
+            None if peers.is_empty() => return Self::UNKNOWN,
             None => servers,
             Some(store) if peers.is_empty() => store,
             Some(store) => {
@@ -73,7 +78,7 @@ impl FleetTime {
                         high: store.high.min(high),
                         ..store
                     }
-                } else if agreeing(peers, &servers) >= MANY {
+                } else if agreeing(&peers, &servers) + usize::from(servers.agrees_with(0, 0)) >= MANY {
                     Self {
                         low: store.low.min(servers.low),
                         high: store.high.max(servers.high),
@@ -84,7 +89,17 @@ impl FleetTime {
                     store
                 }
             }
+        };
+        let others = agreeing(&peers, &fleet) + usize::from(by_store.is_some());
+        Self {
+            confirmed: others > 1 && fleet.source != Source::Disputed,
+            ..fleet
         }
+    }
+
+    /// What a clock says that is so far behind the own one at least and at most may be this, give or take [`FAR`].
+    fn agrees_with(&self, low: i64, high: i64) -> bool {
+        low.saturating_sub(FAR) <= self.high && self.low <= high.saturating_add(FAR)
     }
 
     /// Servers differ, and nobody can tell which of them is right.
@@ -119,9 +134,12 @@ impl FleetTime {
         own.saturating_sub(most.unsigned_abs())
     }
 
-    /// The latest that the fleet's time can be when the own clock says `own`; `None`: nobody knows.
+    /// The latest that the fleet's time can be when the own clock says `own`; `None`: nobody knows. Where a single other clock says that
+    /// the own one is ahead, nobody knows which of the two is right.
     pub fn latest(&self, own: u64) -> Option<u64> {
-        (self.source != Source::Nobody).then(|| own.saturating_add_signed(self.low.saturating_neg()))
+        let latest = own.saturating_add_signed(self.low.saturating_neg());
+        let latest = if self.confirmed { latest } else { latest.max(own) };
+        (self.source != Source::Nobody).then_some(latest)
     }
 
     /// What a write of this server should have as its time that has `raw`, when the own clock says `own`. It must be given what
@@ -180,13 +198,10 @@ impl fmt::Display for FleetTime {
     }
 }
 
-/// The servers whose clocks may be those of the median, the own one among them.
-fn agreeing(peers: &[Skew], median: &FleetTime) -> usize {
-    let fits = |low: i64, high: i64| {
-        low.saturating_sub(FAR) <= median.low && median.high <= high.saturating_add(FAR)
-    };
-    let peers = peers.iter().filter(|peer| fits(peer.low(), peer.high()));
-    peers.count() + usize::from(fits(0, 0))
+/// The peers whose clocks may be right if this is the time.
+fn agreeing(peers: &[Skew], fleet: &FleetTime) -> usize {
+    let agree = |peer: &&Skew| fleet.agrees_with(peer.low(), peer.high());
+    peers.iter().filter(agree).count()
 }
 
 /// How far the own clock is ahead of the median of all, its own among them.
