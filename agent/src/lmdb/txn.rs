@@ -273,18 +273,20 @@ impl Writer<'_> {
             txn_id,
             deleted,
         };
-        self.put_with(dbi, key, header, value)
+        self.put_under(dbi, key, header, value)
     }
 
-    /// Writes an empty value under the header of an entry that another transaction wrote.
+    /// Writes a value under the header of an entry that another transaction wrote.
     ///
     /// # Errors
     /// As [`Writer::put`].
-    pub fn put_header(&mut self, dbi: &Dbi, key: &[u8], header: Header) -> Result<(), LmdbError> {
-        self.put_with(dbi, key, header, b"")
-    }
-
-    fn put_with(&mut self, dbi: &Dbi, key: &[u8], header: Header, value: &[u8]) -> Result<(), LmdbError> {
+    pub fn put_under(
+        &mut self,
+        dbi: &Dbi,
+        key: &[u8],
+        header: Header,
+        value: &[u8],
+    ) -> Result<(), LmdbError> {
         let header = header.to_bytes();
         self.dirty = true;
         dbi.handle

@@ -160,7 +160,8 @@ fn a_store_whose_clock_is_set_is_followed_once_three_answers_over_ten_seconds_sa
 }
 
 #[test]
-fn wrong_answers_now_and_then_change_nothing_and_the_first_that_finds_a_difference_is_told_and_not_acted_on() {
+fn wrong_answers_now_and_then_change_nothing_and_the_first_that_finds_a_difference_is_told_and_not_acted_on()
+{
     let mut clocks = Clocks::new(3_600 * SECOND);
     let first = clocks.ask(0, 2 * MS, 2 * MS, 0);
     assert!(!first.sure && first.at_least() > 3_500 * SECOND);
@@ -169,7 +170,10 @@ fn wrong_answers_now_and_then_change_nothing_and_the_first_that_finds_a_differen
         let wrong = if round % 3 == 0 { 0 } else { -7_200 * SECOND };
         clocks.store = wrong;
         let skew = clocks.ask(4 * SECOND, 2 * MS, 2 * MS, 0);
-        assert!(skew.sure && (skew.ahead() - clocks.ahead).abs() < SECOND, "{skew}");
+        assert!(
+            skew.sure && (skew.ahead() - clocks.ahead).abs() < SECOND,
+            "{skew}"
+        );
     }
     let mut right = Clocks::new(0);
     assert!(right.ask(0, 2 * MS, 2 * MS, 0).sure);

@@ -20,7 +20,8 @@ use crate::lmdb::header::Header;
 use crate::lmdb::{Change, Dbi, KeptReader, LmdbError, Reader, Writer};
 use crate::snapshot::{Entry, MAX_KEY_LEN};
 
-/// The notes: under the DBI's name, a zero byte and the key an empty value whose header has the entry's time and transaction.
+/// The notes: under the DBI's name, a zero byte and the key a value whose header has the entry's time and transaction: when it came, by the
+/// fleet's time in ns since the epoch (8 bytes).
 pub const AHEAD_DBI: &str = "_sync_ahead";
 
 /// Notes that are looked at after a merge, in case the clock has passed them.
@@ -127,7 +128,7 @@ impl Ahead {
     pub(super) fn corrected(&self, header: Header, now: u64) -> u64 {
         match header.timestamp {
             raw if self.is_new(header) => self.fleet.stamp(raw, now),
-            // When it was written is not known. With the present time it is not older than what it may have replaced.
+            // Not later than now. When it came only a note tells.
             raw if raw > self.limit => self.fleet.now(now),
             raw => raw,
         }
@@ -135,6 +136,9 @@ impl Ahead {
 
     /// The least time that an entry may come to count with.
     pub(super) fn least(&self, header: Header, now: u64) -> u64 {
+        if self.is_beyond(header) {
+            return 0;
+        }
         self.corrected(header, now).min(header.timestamp)
     }
 
@@ -218,13 +222,19 @@ impl Notes<'_> {
     ) -> Result<u64, LmdbError> {
         let noted = match &self.dbi {
             Some(notes) if self.any => match note_key(dbi, key) {
-                Some(key) => writer.get(notes, &key)?.map(|(note, _)| note),
+                Some(key) => writer.get(notes, &key)?.map(|(note, came)| (note, came_at(came))),
                 None => None,
             },
             _ => None,
         };
+        let came = noted.filter(|(note, _)| note.txn_id == header.txn_id);
+        let came = came.and_then(|(_, came)| came);
+        let noted = noted.map(|(note, _)| note);
         let floor = floor(noted, header).max(self.ahead.replaced(dbi, key, header));
-        let corrected = self.ahead.corrected(header, self.now);
+        let corrected = match (self.ahead.corrected(header, self.now), came) {
+            (corrected, Some(came)) if self.ahead.is_beyond(header) => corrected.min(came),
+            (corrected, _) => corrected,
+        };
         Ok(after(corrected, self.ahead.believed(floor)))
     }
 
@@ -262,16 +272,18 @@ impl Notes<'_> {
             return writer.delete(&notes, &key);
         }
         self.any = true;
-        writer.put(&notes, &key, timestamp, false, b"")
+        let came = self.ahead.fleet.now(self.now);
+        writer.put(&notes, &key, timestamp, false, &came.to_be_bytes())
     }
 
-    /// Notes an entry that was found to be ahead of the clock. A later note stays: what it is about was replaced.
+    /// Notes an entry that was found to be ahead of the clock and that was written when that was ahead by so much, ns. A later note
+    /// stays: what it is about was replaced.
     pub(super) fn note_found(
         &mut self,
         writer: &mut Writer<'_>,
         dbi: &str,
         key: &[u8],
-        found: Header,
+        (found, was_ahead): (Header, u64),
     ) -> Result<(), LmdbError> {
         let Some(key) = note_key(dbi, key) else {
             return Ok(());
@@ -287,7 +299,11 @@ impl Notes<'_> {
             return Ok(());
         }
         self.any = true;
-        writer.put_header(&notes, &key, found)
+        let came = self
+            .ahead
+            .fleet
+            .now(found.timestamp.saturating_sub(was_ahead).min(self.now));
+        writer.put_under(&notes, &key, found, &came.to_be_bytes())
     }
 
     /// Removes notes that the clock has passed: some of those that come after a key, and of the first ones. What PowerDNS wrote
@@ -307,6 +323,11 @@ impl Notes<'_> {
         }
         Ok(())
     }
+}
+
+/// When a noted entry came, as its note says; `None` in a note of an older version.
+fn came_at(note: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(note.try_into().ok()?))
 }
 
 /// A later write of PowerDNS' has not got its time yet.

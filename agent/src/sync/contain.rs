@@ -9,9 +9,11 @@ use super::dump::TransferError;
 use super::fetch::merge_error;
 use super::fleet_time::{FAR, Source};
 use super::load::{Interrupted, Terms, merge_kept};
-use super::quarantine::{Guard, LeftOut, Summary, look, ripe, take_out};
+use super::quarantine::{Guard, Kept, LeftOut, Summary, look, ripe, take_out};
 use super::replica::Replica;
-use super::settle::settle_all;
+use super::settle::{Later, settle, settle_all};
+use crate::lmdb::Environment;
+use crate::powerdns::Touched;
 use crate::powerdns::keys::Subject;
 use crate::status::{Level, Quarantined, QuarantinedEntry};
 
@@ -47,6 +49,41 @@ impl Known {
         let shown = later.own_clock.abs_diff(self.own_clock.saturating_add(passed));
         shown <= FAR.unsigned_abs() && later.ahead.abs_diff(self.ahead) <= FAR.unsigned_abs()
     }
+}
+
+/// Merges what was kept and is not too far ahead any more, as changes of the own. What was written here since it had come stays, and is
+/// later for everybody. `txn_ids`: the transactions of that, also if it fails later on.
+fn let_go(
+    env: &Environment,
+    limit: u64,
+    terms: &Terms<'_>,
+    witness: &dyn Fn(Touched),
+    txn_ids: &mut Vec<u64>,
+) -> Result<u64, TransferError> {
+    let ripe = ripe(env, limit, BATCH_BYTES)?;
+    let outlived: Vec<_> = ripe.outlived.iter().filter_map(later_than).collect();
+    txn_ids.extend(settle(env, terms.ahead, &outlived)?.txn_ids);
+    let merged = match merge_kept(env, &ripe.merge, terms, witness) {
+        Ok(merged) => merged,
+        Err(Interrupted { error, txn_ids: some }) => {
+            txn_ids.extend(some);
+            return Err(error);
+        }
+    };
+    txn_ids.extend(merged.txn_ids);
+    txn_ids.extend(take_out(env, &ripe)?);
+    Ok(ripe.merge.len() as u64)
+}
+
+/// What is here in the place of a kept entry, which it is later than.
+fn later_than(kept: &Kept) -> Option<Later> {
+    let (dbi, entry) = kept.dbi_and_entry()?;
+    Some(Later {
+        dbi: dbi.to_owned(),
+        key: entry.key.to_vec(),
+        txn_id: 0,
+        floor: Some(kept.timestamp),
+    })
 }
 
 impl Replica {
@@ -121,32 +158,20 @@ impl Replica {
             let oldest_mark = self.oldest_mark();
             let turn = self.turn.lock().await;
             let (env, witness, ahead) = (self.env.clone(), self.witness.clone(), self.ahead());
-            let own = self.own.clone();
-            let released = spawn_blocking(move || -> Result<_, Interrupted> {
-                let ripe = ripe(&env, limit, &own, BATCH_BYTES)?;
+            let (released, txn_ids) = spawn_blocking(move || {
+                let mut txn_ids = Vec::new();
                 let terms = Terms {
                     oldest_mark,
                     ahead: &ahead,
                     confirm: None,
                 };
-                let merged = merge_kept(&env, &ripe.merge, &terms, witness.as_ref())?;
-                let mut txn_ids = merged.txn_ids;
-                match take_out(&env, &ripe) {
-                    Ok(taken_out) => txn_ids.extend(taken_out),
-                    Err(error) => {
-                        let error = error.into();
-                        return Err(Interrupted { error, txn_ids });
-                    }
-                }
-                Ok((ripe.merge.len() as u64, txn_ids))
+                let released = let_go(&env, limit, &terms, witness.as_ref(), &mut txn_ids);
+                (released, txn_ids)
             })
             .await
             .map_err(|_| SyncError::Crashed("merging"))?;
-            let (released, txn_ids) = match released {
-                Ok((released, txn_ids)) => (Ok(released), txn_ids),
-                Err(Interrupted { error, txn_ids }) => (Err(error), txn_ids),
-            };
-            Box::pin(self.absorb_merged(&txn_ids)).await;
+            // Others need not have kept it, so they are told: what each of them keeps of it, and when that ends, is all the same.
+            self.state().settled.extend(txn_ids);
             drop(turn);
             let released = released.map_err(|error| merge_error("what was kept", error))?;
             tracing::info!(
@@ -156,7 +181,7 @@ impl Replica {
         }
     }
 
-    /// Gives entries that are here with times that no right clock has the present one, once it is known what time it is and whenever
+    /// Gives entries that are here with times that no right clock has those of when they came, as far as that is known, once it is known what time it is and whenever
     /// a clock was set: they are of one that was wrong before that, or of an agent that did not look. They are changes of the own.
     ///
     /// # Errors
@@ -176,6 +201,8 @@ impl Replica {
             return Ok(());
         }
         let turn = self.turn.lock().await;
+        // It may have been the own one, and it is known since when.
+        self.look_if_behind().await;
         let (env, ahead) = (self.env.clone(), self.ahead());
         let settled = spawn_blocking(move || settle_all(&env, &ahead))
             .await
@@ -187,6 +214,12 @@ impl Replica {
             );
         }
         let mut state = self.state();
+        if !settled.is_empty() {
+            // What lost against such a time may win now.
+            let own = &self.own;
+            state.known.read.clear();
+            state.known.have.retain(|instance, _| instance == own);
+        }
         state.settled.extend(settled);
         state.recalled = Some(known);
         drop(state);
@@ -202,7 +235,7 @@ impl Replica {
         state.no_room.retain(|instance, newest| {
             let stays = *newest > limit;
             if !stays {
-                known.read.remove(instance);
+                known.forget(instance);
             }
             stays
         });

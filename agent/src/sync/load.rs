@@ -195,7 +195,9 @@ impl<'e> Merger<'e> {
         if !self.dbis.contains_key(dbi) {
             self.dbis.insert(dbi.to_owned(), reader.dbi(dbi)?);
         }
-        self.guard.look_for_withdrawn(reader, dbi, incoming)?;
+        if self.guard.has_kept(reader, dbi, incoming)? {
+            return Ok(());
+        }
         let local = match self.dbis.get(dbi) {
             Some(Some(handle)) => reader.get(handle, incoming.key)?,
             _ => None,
@@ -215,11 +217,16 @@ impl<'e> Merger<'e> {
         };
         if won {
             self.batch.push(dbi, incoming);
-            if self.batch.is_full() {
-                self.flush()?;
-                if !self.env.is_alone() {
-                    std::thread::sleep(PAUSE);
-                }
+            self.flush_if_full()?;
+        }
+        Ok(())
+    }
+
+    fn flush_if_full(&mut self) -> Result<(), TransferError> {
+        if self.batch.is_full() {
+            self.flush()?;
+            if !self.env.is_alone() {
+                std::thread::sleep(PAUSE);
             }
         }
         Ok(())
@@ -240,13 +247,19 @@ impl<'e> Merger<'e> {
                 if self.guard.is_ahead(local.timestamp) {
                     return Ok(false);
                 }
+                let txn_id = local.txn_id;
                 let local = to_entry(incoming.key, local, value);
+                // Others have something under this key, whatever of it is merged.
+                if self.terms.confirms(&local, &local, txn_id) {
+                    self.batch.push(dbi, &local);
+                }
                 if (local.deleted, local.value) == (incoming.deleted, incoming.value) {
                     self.guard.is_here(dbi, incoming);
                     return Ok(true);
                 }
             }
         }
+        self.flush_if_full()?;
         let held = self.guard.hold(dbi, incoming);
         if self.guard.is_full() {
             self.end_filling()?;

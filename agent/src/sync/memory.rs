@@ -143,6 +143,11 @@ impl Replica {
         // Of a state that was looked through: what is lost of it later is seen.
         let kept = state.kept().filter(|_| !state.removing);
         let entries = kept.and_then(|kept| count(&kept).ok()).unwrap_or_default();
+        // What there was no room for of theirs is not here.
+        let of_all = |mut states: BTreeMap<String, u64>| {
+            states.retain(|instance, _| !state.no_room.contains_key(instance));
+            states
+        };
         Some(Memory {
             version: VERSION,
             instance: self.own.clone(),
@@ -150,9 +155,9 @@ impl Replica {
             file,
             txn: state.stored.txn,
             time: state.stored.time,
-            have: state.known.have.clone(),
+            have: of_all(state.known.have.clone()),
             heard: state.heard.clone(),
-            read: state.known.read.clone(),
+            read: of_all(state.known.read.clone()),
             lightning_stream: state.lightning_stream.clone(),
             schemas: if self.schemas.main {
                 self.schemas.guard.judged()

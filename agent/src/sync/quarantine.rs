@@ -139,9 +139,9 @@ fn key_of(dbi: &str, key: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Guard {
-    /// Lets everything through.
+    /// Lets everything through, what is kept included.
     pub(super) fn open() -> Self {
-        Self::new(u64::MAX, 0, "", None)
+        Self::new(u64::MAX, 0, "", Some(&Summary::default()))
     }
 
     /// Leaves out what is later than `limit` in an object of `sender` that is merged at `now`. `summary`: what is kept already.
@@ -200,25 +200,30 @@ impl Guard {
         }
     }
 
-    /// Looks whether an entry that is merged was put by its writer in the place of one that is kept: then it is later than that,
-    /// for what is kept was written before it was kept; or it is the same with another time.
-    pub(super) fn look_for_withdrawn(
+    /// Looks whether an entry that is to be merged was put by its writer in the place of one that is kept: then it is later than that,
+    /// for what is kept was written before it was kept; or it is the same with another time. True if it is the kept one itself, of
+    /// which it is known when it came: it is not merged here.
+    pub(super) fn has_kept(
         &mut self,
         reader: &Reader<'_>,
         dbi: &str,
         entry: &Entry<'_>,
-    ) -> Result<(), LmdbError> {
+    ) -> Result<bool, LmdbError> {
         if !self.any {
-            return Ok(());
+            return Ok(false);
         }
         let (Some(quarantine), Some(key)) = (reader.dbi(QUARANTINE_DBI)?, key_of(dbi, entry.key)) else {
-            return Ok(());
+            return Ok(false);
         };
         let kept = reader.get(&quarantine, &key)?;
         let Some(kept) = kept.and_then(|(header, value)| Kept::read(&key, header, value)) else {
-            return Ok(());
+            return Ok(false);
         };
-        let by = if kept.deleted == entry.deleted && kept.value == entry.value {
+        let is_same = kept.deleted == entry.deleted && kept.value == entry.value;
+        if is_same && kept.timestamp == entry.timestamp {
+            return Ok(true);
+        }
+        let by = if is_same {
             Later::Than(kept.timestamp)
         } else {
             Later::At(entry.timestamp)
@@ -226,7 +231,7 @@ impl Guard {
         if self.is_withdrawn(&kept, by) {
             self.withdrawn.push((key, by));
         }
-        Ok(())
+        Ok(false)
     }
 
     fn is_withdrawn(&self, kept: &Kept, by: Later) -> bool {
@@ -354,12 +359,12 @@ pub(super) fn look(env: &Environment) -> Result<Summary, LmdbError> {
 #[derive(Default)]
 pub(super) struct Ripe {
     pub merge: Vec<Kept>,
-    /// What this server wrote itself and has something later of: it has its own objects of old from the store.
-    pub drop: Vec<Kept>,
+    /// What was written here after these had come is later.
+    pub outlived: Vec<Kept>,
 }
 
-/// Looks for what may be merged by the server `own` now, but for the rest of more than so many bytes.
-pub(super) fn ripe(env: &Environment, limit: u64, own: &str, most_bytes: usize) -> Result<Ripe, LmdbError> {
+/// Looks for what may be merged now, but for the rest of more than so many bytes.
+pub(super) fn ripe(env: &Environment, limit: u64, most_bytes: usize) -> Result<Ripe, LmdbError> {
     let (mut all, mut bytes) = (Vec::new(), 0);
     for_each(env, |kept| {
         if kept.timestamp <= limit && bytes < most_bytes {
@@ -370,8 +375,8 @@ pub(super) fn ripe(env: &Environment, limit: u64, own: &str, most_bytes: usize) 
     let mut ripe = Ripe::default();
     env.read::<_, LmdbError>(|reader| {
         for kept in all {
-            if kept.sender == own && has_later(reader, &kept)? {
-                ripe.drop.push(kept);
+            if has_later(reader, &kept)? {
+                ripe.outlived.push(kept);
             } else {
                 ripe.merge.push(kept);
             }
@@ -396,7 +401,7 @@ fn has_later(reader: &Reader<'_>, kept: &Kept) -> Result<bool, LmdbError> {
 pub(super) fn take_out(env: &Environment, done: &Ripe) -> Result<Option<u64>, LmdbError> {
     let mut writer = env.begin_write()?;
     if let Some(dbi) = writer.existing_dbi(QUARANTINE_DBI)? {
-        for kept in done.merge.iter().chain(&done.drop) {
+        for kept in done.merge.iter().chain(&done.outlived) {
             writer.delete(&dbi, &kept.key)?;
         }
     }

@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use super::ahead::Ahead;
 use super::replica::{Clock, Replica};
 use super::settle::PAUSE;
+use crate::clocks::Moment;
 use crate::lmdb::{Environment, LmdbError};
 use crate::snapshot::is_private_dbi;
 
@@ -21,17 +22,38 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a clock showed.
 pub(super) struct Shown {
     /// The latest time since the database was looked at. Locked while the clock is read, so that it is known which time is the later.
-    latest: Mutex<u64>,
+    latest: Mutex<Latest>,
     /// The clock may show an earlier time than the database has.
     behind: AtomicBool,
     /// Until when that is not looked at.
     rests_until: Mutex<Option<Instant>>,
 }
 
+#[derive(Default)]
+struct Latest {
+    /// ns since the epoch.
+    time: u64,
+    /// When that was, by the steady clock, ns.
+    steady: i64,
+    /// By how much the clock was set back since, ns.
+    set_back: u64,
+}
+
+impl Latest {
+    fn see(&mut self, time: u64, steady: i64) {
+        if self.time > time {
+            let passed = steady.saturating_sub(self.steady).max(0).unsigned_abs();
+            self.set_back = self.time.saturating_add(passed).saturating_sub(time);
+        } else {
+            (self.time, self.steady) = (time, steady);
+        }
+    }
+}
+
 impl Default for Shown {
     fn default() -> Self {
         Self {
-            latest: Mutex::new(0),
+            latest: Mutex::default(),
             behind: AtomicBool::new(true),
             rests_until: Mutex::new(None),
         }
@@ -45,10 +67,10 @@ impl Shown {
         Arc::new(move || {
             let mut latest = shown.latest.lock().unwrap_or_else(PoisonError::into_inner);
             let now = clock();
-            if *latest > now {
+            if latest.time > now {
                 shown.is_behind();
             }
-            *latest = now.max(*latest);
+            latest.see(now, Moment::now().steady);
             now
         })
     }
@@ -75,8 +97,26 @@ impl Shown {
         *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
-    fn forget(&self) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+    /// What it showed does not count any more. Returns up to which time it was ahead, as far as that is known, and by how much, ns.
+    fn forget(&self) -> WasAhead {
+        let latest = std::mem::take(&mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner));
+        WasAhead {
+            until: latest.time,
+            by: latest.set_back,
+        }
+    }
+}
+
+/// By how much a clock that was set back was ahead before, ns, of what it shows now, and the latest time that it showed then.
+#[derive(Clone, Copy)]
+struct WasAhead {
+    until: u64,
+    by: u64,
+}
+
+impl WasAhead {
+    fn at(self, time: u64) -> u64 {
+        if time <= self.until { self.by } else { 0 }
     }
 }
 
@@ -93,7 +133,7 @@ impl Replica {
         if !self.shown.takes_a_look() {
             return;
         }
-        self.shown.forget();
+        let was_ahead = self.shown.forget();
         if self.state().kept().is_none() {
             drop(self.keep_a_state().await);
         }
@@ -101,7 +141,7 @@ impl Replica {
         let earliest = ahead.earliest();
         let noted = spawn_blocking(move || {
             let mut txn_ids = Vec::new();
-            let noted = note_all(&env, &ahead, earliest, &mut txn_ids);
+            let noted = note_all(&env, &ahead, (earliest, was_ahead), &mut txn_ids);
             (noted, txn_ids)
         });
         let Ok((noted, txn_ids)) = noted.await else {
@@ -119,15 +159,20 @@ impl Replica {
 }
 
 /// Notes all entries with this time or a later one. `txn_ids`: the transactions of that, also if it fails later on.
-fn note_all(env: &Environment, ahead: &Ahead, now: u64, txn_ids: &mut Vec<u64>) -> Result<(), LmdbError> {
+fn note_all(
+    env: &Environment,
+    ahead: &Ahead,
+    (earliest, was_ahead): (u64, WasAhead),
+    txn_ids: &mut Vec<u64>,
+) -> Result<(), LmdbError> {
     let reader = env.begin_read()?;
     let dbis = reader.dbis()?;
     reader.finish()?;
     for dbi in dbis.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
         let mut from = Vec::new();
         loop {
-            let found =
-                env.read(|reader| reader.find_after(dbi, &from, BATCH, |header| header.timestamp >= now))?;
+            let found = env
+                .read(|reader| reader.find_after(dbi, &from, BATCH, |header| header.timestamp >= earliest))?;
             if found.is_empty() {
                 break;
             }
@@ -135,7 +180,8 @@ fn note_all(env: &Environment, ahead: &Ahead, now: u64, txn_ids: &mut Vec<u64>) 
             let mut notes = ahead.notes(&writer)?;
             for (key, header) in &found {
                 // PowerDNS may have put something over it since: that is later.
-                notes.note_found(&mut writer, &dbi.name, key, *header)?;
+                let was_ahead = was_ahead.at(header.timestamp);
+                notes.note_found(&mut writer, &dbi.name, key, (*header, was_ahead))?;
             }
             txn_ids.extend(writer.commit()?);
             if found.len() == BATCH {

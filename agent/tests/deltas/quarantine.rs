@@ -9,7 +9,7 @@ use zonetide_agent::sync::QUARANTINE_DBI;
 use zonetide_agent::sync::peer::Told;
 
 use crate::server::{Dated, SECOND, Server, Watched};
-use crate::support::spooled;
+use crate::support::{database_content, spooled};
 
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -86,7 +86,110 @@ async fn what_a_server_writes_an_hour_ahead_is_kept_shown_and_merged_when_it_is_
     assert_eq!(b.content(), a.content());
     assert!(!b.content().contains_key("deleted"));
     assert!(!b.status.state().conditions.contains_key("quarantine"));
-    assert!(!b.replica.has_changes(), "it is no change of the own");
+    // The others need not have kept it.
+    b.send().await;
+    let mut d = Server::new("d", &b.store);
+    let _dated = d.learn_the_time();
+    d.set_clock(b.now());
+    d.receive().await;
+    assert_eq!(d.content(), b.content());
+}
+
+#[tokio::test]
+async fn what_is_written_while_another_version_is_kept_is_the_later_one_when_the_time_of_that_comes() {
+    for deletes in [false, true] {
+        let (a, mut b, _dated) = pair().await;
+        a.write("kept", "too far ahead");
+        a.write("new", "too far ahead");
+        a.send().await;
+        b.receive().await;
+        assert_eq!(quarantined(&b), 2);
+        let mut c = Server::new("c", &b.store);
+        let _c = c.learn_the_time();
+        c.set_clock(b.now());
+        c.receive().await;
+        let writes = |server: &Server| match deletes {
+            true => server.delete("kept"),
+            false => server.write("kept", "later"),
+        };
+        writes(&b);
+        b.send().await;
+        c.pass(2 * SECOND);
+        c.receive().await;
+        assert_eq!(c.content().get("kept"), b.content().get("kept"));
+        // An agent that starts meanwhile knows what it kept, and what it has read before it does not take for new.
+        let _dated = b.learn_the_time();
+        for server in [&b, &c] {
+            server.pass(HOUR);
+        }
+        for server in [&b, &c, &a, &b, &c] {
+            server.receive().await;
+            server.send().await;
+            let kept = server.content().get("kept").cloned();
+            assert_eq!(kept, (!deletes).then(|| "later".to_owned()), "{}", server.name);
+            assert_eq!(server.content()["new"], "too far ahead");
+        }
+        let late = Server::new("late", &b.store);
+        late.receive().await;
+        assert_eq!(late.content(), b.content());
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_while_another_version_is_kept_is_the_later_one_when_that_ones_clock_is_set_right() {
+    let store = Watched::new();
+    let (mut a, mut b) = (Server::new("a", &store), Server::new("b", &store));
+    let (of_a, _of_b) = (a.learn_the_time(), b.learn_the_time());
+    for server in [&a, &b] {
+        server.begin().await;
+    }
+    b.write("key", "first");
+    b.send().await;
+    a.receive().await;
+    // The store's clock is as wrong as that of A.
+    a.pass(HOUR);
+    of_a.tell(0);
+    a.write("key", "too far ahead");
+    a.write("new", "too far ahead");
+    a.send().await;
+    b.receive().await;
+    assert_eq!(quarantined(&b), 2);
+    for _ in 0..10 {
+        b.pass(MINUTE);
+        a.pass(MINUTE);
+    }
+    b.write("key", "later");
+    b.send().await;
+    a.receive().await;
+    assert_eq!(a.content()["key"], "too far ahead");
+    b.pass(MINUTE);
+    a.pass(MINUTE);
+    a.receive().await;
+    // Both are set right.
+    a.set_clock(b.now());
+    for _ in 0..2 {
+        for server in [&a, &b] {
+            server.receive().await;
+            server.send().await;
+        }
+    }
+    for server in [&a, &b] {
+        assert_eq!(server.content()["key"], "later", "{}", server.name);
+        assert_eq!(server.content()["new"], "too far ahead");
+    }
+    // B does not know yet that A has given up what it had under the key: it stays so when the time of that comes.
+    for _ in 0..2 {
+        for server in [&a, &b] {
+            server.pass(HOUR);
+            server.receive().await;
+            server.send().await;
+        }
+    }
+    for server in [&a, &b] {
+        assert_eq!(server.content()["key"], "later", "{}", server.name);
+        assert_eq!(quarantined(server), 0);
+    }
+    assert_eq!(database_content(&a.env), database_content(&b.env));
 }
 
 #[tokio::test]

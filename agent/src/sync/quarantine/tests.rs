@@ -45,7 +45,7 @@ fn keep(env: &Environment, sender: &str, now: u64, entries: &[Entry<'_>]) -> Lef
 /// What comes of an entry of a sender that is merged.
 fn merge(env: &Environment, sender: &str, entry: &Entry<'_>) -> u64 {
     let mut guard = guard(env, sender, 0);
-    env.read::<_, LmdbError>(|reader| guard.look_for_withdrawn(reader, DBI, entry))
+    env.read::<_, LmdbError>(|reader| guard.has_kept(reader, DBI, entry))
         .unwrap();
     guard.write(env).unwrap();
     guard.left_out.withdrawn
@@ -76,11 +76,11 @@ fn the_newest_of_each_key_is_kept_with_who_sent_it_first() {
     let summary = look(&env).unwrap();
     assert_eq!((summary.entries, summary.earliest), (2, Some(2_001)));
     assert_eq!(summary.senders, [("b".to_owned(), 2)].into());
-    let all = ripe(&env, 2_500, "", usize::MAX).unwrap().merge;
+    let all = ripe(&env, 2_500, usize::MAX).unwrap().merge;
     assert_eq!(all.len(), 1);
     let (dbi, kept) = all[0].dbi_and_entry().unwrap();
     assert_eq!((dbi, kept), (DBI, entry(b"k", 2_001, b"3")));
-    take_out(&env, &ripe(&env, u64::MAX, "", usize::MAX).unwrap()).unwrap();
+    take_out(&env, &ripe(&env, u64::MAX, usize::MAX).unwrap()).unwrap();
     assert_eq!(look(&env).unwrap(), Summary::default());
 }
 
@@ -132,7 +132,7 @@ proptest! {
             kept.write(writer, &dbi)
         }).unwrap();
         kept.sender.truncate(255);
-        prop_assert_eq!(ripe(&env, u64::MAX, "", usize::MAX).unwrap().merge, [kept]);
+        prop_assert_eq!(ripe(&env, u64::MAX, usize::MAX).unwrap().merge, [kept]);
     }
 
     #[test]
