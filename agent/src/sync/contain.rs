@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::SyncError;
 use super::dump::TransferError;
@@ -19,6 +20,10 @@ use crate::status::{Level, Quarantined, QuarantinedEntry};
 
 /// How far ahead of the fleet's time an entry may be that is merged, unless it is configured.
 pub const MAX_AHEAD: Duration = Duration::from_secs(300);
+/// Time since the start that what peers tell waits for somebody who tells the time.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks at whether somebody has.
+const LOOK: Duration = Duration::from_millis(50);
 /// What is raised while something is kept.
 const CONDITION: &str = "quarantine";
 /// Bytes that are merged at once of what was kept.
@@ -99,6 +104,18 @@ impl Replica {
             // What was kept before is merged.
             (_, None | Some(u64::MAX)) => Some(u64::MAX),
             (latest, Some(max_ahead)) => Some(latest?.saturating_add(max_ahead)),
+        }
+    }
+
+    /// Nobody has told the fleet's time yet, and somebody may within moments.
+    pub(super) fn awaits_the_time(&self) -> bool {
+        self.limit().is_none() && self.started.elapsed() < PATIENCE
+    }
+
+    /// Waits for that.
+    pub(super) async fn learn_the_time(&self) {
+        while self.awaits_the_time() {
+            sleep(LOOK).await;
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::SyncError;
 use super::ahead::Ahead;
@@ -116,6 +117,7 @@ pub struct Replica {
     state: Mutex<State>,
     /// How far ahead of the fleet's time an entry may be that is merged, ns; `None`: the own clock counts, whatever others say.
     pub(super) max_ahead: Option<u64>,
+    pub(super) started: Instant,
     /// The database is known not to be empty.
     pub(super) has_content: AtomicBool,
     /// Is told of everything that is written.
@@ -152,6 +154,7 @@ impl Replica {
             turn: tokio::sync::Mutex::default(),
             state: Mutex::default(),
             max_ahead: None,
+            started: Instant::now(),
             has_content: AtomicBool::default(),
             witness: Arc::new(|_| {}),
             is_witnessed: false,

@@ -27,7 +27,7 @@ impl Replica {
         // Whoever only receives has no other occasion to.
         Box::pin(self.let_go_of_old_states(self.env.last_txn_id())).await;
         let Some(peers) = &self.peers else { return Ok(()) };
-        if !self.has_to_tell() {
+        if self.awaits_the_time() || !self.has_to_tell() {
             return Ok(());
         }
         // Perhaps only a merge is under way, and what it writes is known as not ours once it gives up its turn.
@@ -105,6 +105,7 @@ impl Replica {
         {
             return Ok(false);
         }
+        self.learn_the_time().await;
         let mut object = spool(self.env.folder());
         let spooled = object.write_all(&told.object).and_then(|()| object.rewind());
         spooled.map_err(|error| StoreError {

@@ -105,6 +105,14 @@ impl Clock {
         }
     }
 
+    /// How far it is ahead, ns.
+    pub(crate) fn ahead(&self) -> i64 {
+        let time = self.time.now();
+        let shown = self.state.lock().unwrap().at(time);
+        let least = self.least.as_ref().map_or(0, |least| *least.lock().unwrap());
+        shown.max(least).cast_signed() - time.cast_signed()
+    }
+
     pub(crate) fn turn(&self, turn: Turn) {
         let now = self.time.now();
         let mut state = self.state.lock().unwrap();

@@ -5,14 +5,15 @@ use std::io::{Read as _, Seek as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use proptest::prop_assert;
 use proptest::test_runner::TestCaseError;
 use zonetide_agent::lmdb::LmdbError;
 use zonetide_agent::snapshot::Snapshot;
-use zonetide_agent::sync::{Limits, Replica, SyncError};
+use zonetide_agent::sync::{Limits, MAX_AHEAD, Replica, SyncError};
 
 use super::history::show;
 use super::model::{Entries, Key, Model};
-use super::server::{Job, Op, Process, Progress, Server, Setup, Time};
+use super::server::{Job, Op, Process, Progress, SECOND, Server, Setup, Time};
 use super::steps::Clocks;
 use super::store::{Bucket, LANES};
 use super::support::{Content, Version, database_content, snapshot_content, spooled};
@@ -51,6 +52,7 @@ impl Fleet {
         names: &'static [&'static str],
     ) -> Self {
         let (servers, time) = (setups.iter().enumerate(), Time::default());
+        let corrected = setups.iter().any(|setup| setup.knows_the_time);
         Self {
             servers: servers
                 .map(|(i, setup)| Server::new(format!("server-{i}"), *setup, time.clone(), clocks, names))
@@ -64,7 +66,7 @@ impl Fleet {
             time,
             clocks,
             writes: 0,
-            models: names.iter().map(|_| Model::default()).collect(),
+            models: names.iter().map(|_| Model::new(corrected)).collect(),
             names,
             log: Vec::new(),
         }
@@ -104,7 +106,7 @@ impl Fleet {
         self.log
             .push(format!("  PowerDNS of {} writes {}", of.name, show(&new)));
         place.seen.insert(key.clone(), new.clone());
-        self.models[database].write(server, key, new);
+        self.models[database].write(server, &key, new, self.time.now());
     }
 
     /// Tells the model what an agent has made of a database, and what it showed others.
@@ -115,6 +117,9 @@ impl Fleet {
         let now = self.entries(server, database);
         let of = &mut self.servers[server];
         let place = &mut of.databases[database];
+        if of.setup.knows_the_time {
+            is_contained(self.time.now(), &place.seen, &now)?;
+        }
         let model = &mut self.models[database];
         let seen = model.see(server, &place.seen, &now, !of.setup.receive_only);
         place.seen = now;
@@ -387,6 +392,17 @@ impl Fleet {
             Process::Down => None,
         }
     }
+}
+
+/// Nothing has come from a time too far ahead, unless it took the place of something that was.
+fn is_contained(time: u64, before: &Entries, now: &Entries) -> Result<(), TestCaseError> {
+    // How well they know the time, and what was put over something of that time.
+    let most = time + u64::try_from(MAX_AHEAD.as_nanos()).unwrap() + 2 * SECOND;
+    for (key, version) in now.iter().filter(|(_, (time, ..))| *time > most) {
+        let was_ahead = before.get(key).is_some_and(|(before, ..)| *before > most);
+        prop_assert!(was_ahead, "{key:?} is from the future: {}", show(version));
+    }
+    Ok(())
 }
 
 fn flat(content: Content) -> Entries {

@@ -17,6 +17,7 @@ fn at_work(steps: Vec<Step>) -> Case {
         tells: true,
         remembers: true,
         retires: false,
+        knows_the_time: false,
     };
     Case {
         setups: vec![setup; 3],

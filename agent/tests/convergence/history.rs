@@ -6,7 +6,8 @@
 //!   lives. The outcome is a write that happened before none of those, and of the ones that neither happened before the other
 //!   the newest: a later time, then a deletion, then the lower value.
 //!
-//! An agent may give a write a later time than PowerDNS did, never an earlier one.
+//! An agent may give a write a later time than PowerDNS did, never an earlier one, unless some agents go by the fleet's time. Then a write
+//! counts with the earliest of the times that it had or should have had: which one exactly it gets is not for this to say.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,12 +28,16 @@ struct Write {
     server: usize,
     /// As PowerDNS wrote it.
     version: Version,
+    /// When that was.
+    time: u64,
     /// All that it happened after.
     after: BTreeSet<Id>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
+    /// Agents go by the fleet's time.
+    corrected: bool,
     writes: Vec<Write>,
     /// All that a version may be. More than one are alike to the last bit: marks or empty values of one time.
     known: BTreeMap<Version, BTreeSet<Id>>,
@@ -44,8 +49,15 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// PowerDNS of a server writes a version.
-    pub(crate) fn write(&mut self, server: usize, version: Version) {
+    pub(crate) fn new(corrected: bool) -> Self {
+        Self {
+            corrected,
+            ..Self::default()
+        }
+    }
+
+    /// PowerDNS of a server writes a version at this time.
+    pub(crate) fn write(&mut self, server: usize, version: Version, time: u64) {
         let replaced = self
             .held
             .get(&server)
@@ -64,6 +76,7 @@ impl History {
         self.writes.push(Write {
             server,
             version,
+            time,
             after,
         });
     }
@@ -121,7 +134,9 @@ impl History {
             return Ok(());
         }
         match self.held.get(&server) {
-            Some((own, ids)) if own.1 == version.1 && own.2 == version.2 && own.0 < version.0 => {
+            Some((own, ids))
+                if own.1 == version.1 && own.2 == version.2 && (own.0 < version.0 || self.corrected) =>
+            {
                 self.known.entry(version.clone()).or_default().extend(ids);
                 Ok(())
             }
@@ -200,7 +215,19 @@ impl History {
     fn beats(&self, id: Id, found: &Version, other: Id) -> bool {
         id == other
             || self.is_after(id, other)
-            || !self.is_after(other, id) && rank(found) >= rank(&self.writes[other].version)
+            || !self.is_after(other, id) && rank(found) >= self.least(other)
+    }
+
+    /// What a write counts with at least.
+    fn least(&self, id: Id) -> Rank<'_> {
+        let Write { version, time, .. } = &self.writes[id];
+        if !self.corrected {
+            return rank(version);
+        }
+        let given = self.known.iter().filter(|(_, ids)| ids.contains(&id));
+        let times = given.map(|((time, ..), _)| *time);
+        let least = times.min().unwrap_or(version.0).min(version.0).min(*time);
+        (least, version.1, Reverse(&version.2))
     }
 
     /// The latest time that a write was given.
@@ -219,7 +246,7 @@ impl History {
         (0..self.writes.len()).all(|id| {
             demanded.contains(&id)
                 || demanded.iter().any(|later| self.is_after(*later, id))
-                || Some(rank(self.newest(id))) < newest
+                || !self.corrected && Some(rank(self.newest(id))) < newest
         })
     }
 

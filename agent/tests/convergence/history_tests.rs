@@ -19,15 +19,15 @@ fn mark(time: u64) -> Version {
 #[test]
 fn what_was_put_over_a_newer_version_is_the_outcome_and_what_it_replaced_is_not() {
     let mut history = History::default();
-    history.write(0, value(100, 1));
+    history.write(0, value(100, 1), 100);
     history.see(1, Some(&value(100, 1)), true).unwrap();
-    history.write(1, value(50, 2));
+    history.write(1, value(50, 2), 50);
     let error = history.check(Some(&value(100, 1)), 0).unwrap_err();
     assert!(error.contains("happened after it"), "{error}");
     assert_eq!(history.check(Some(&value(50, 2)), 0), Ok(()));
     // The same for what happened after that in turn, and for a deletion.
     history.see(0, Some(&value(50, 2)), true).unwrap();
-    history.write(0, mark(10));
+    history.write(0, mark(10), 10);
     assert!(history.check(Some(&value(100, 1)), 0).is_err());
     assert!(history.check(Some(&value(50, 2)), 0).is_err());
     assert!(history.check(None, 5).is_err());
@@ -38,8 +38,8 @@ fn what_was_put_over_a_newer_version_is_the_outcome_and_what_it_replaced_is_not(
 #[test]
 fn of_two_that_did_not_know_each_other_the_newer_is_the_outcome() {
     let mut history = History::default();
-    history.write(0, value(100, 1));
-    history.write(1, value(99, 2));
+    history.write(0, value(100, 1), 100);
+    history.write(1, value(99, 2), 99);
     let error = history.check(Some(&value(99, 2)), 0).unwrap_err();
     assert!(error.contains("is newer"), "{error}");
     assert_eq!(history.check(Some(&value(100, 1)), 0), Ok(()));
@@ -49,22 +49,22 @@ fn of_two_that_did_not_know_each_other_the_newer_is_the_outcome() {
 #[test]
 fn a_database_that_goes_back_to_what_it_replaced_is_wrong_at_once_and_so_is_one_that_loses_a_value() {
     let mut history = History::default();
-    history.write(0, value(100, 1));
-    history.write(0, value(50, 2));
+    history.write(0, value(100, 1), 100);
+    history.write(0, value(50, 2), 50);
     let error = history.see(0, Some(&value(100, 1)), true).unwrap_err();
     assert!(error.contains("happened before it"), "{error}");
     assert!(history.see(0, None, true).unwrap_err().contains("without a mark"));
     // An older one from elsewhere is not before it.
-    history.write(1, value(60, 3));
+    history.write(1, value(60, 3), 60);
     history.see(0, Some(&value(60, 3)), true).unwrap();
 }
 
 #[test]
 fn a_version_with_a_later_time_is_what_it_was_and_another_value_is_nobodys() {
     let mut history = History::default();
-    history.write(0, value(100, 1));
+    history.write(0, value(100, 1), 100);
     history.see(1, Some(&value(100, 1)), true).unwrap();
-    history.write(1, mark(50));
+    history.write(1, mark(50), 50);
     history.see(1, Some(&mark(101)), true).unwrap();
     history.see(0, Some(&mark(101)), true).unwrap();
     assert_eq!(history.check(Some(&mark(101)), 0), Ok(()));
@@ -75,10 +75,10 @@ fn a_version_with_a_later_time_is_what_it_was_and_another_value_is_nobodys() {
 #[test]
 fn what_a_lost_database_alone_had_is_not_demanded_unless_it_was_stored_or_known_elsewhere() {
     let mut history = History::default();
-    history.write(0, value(1, 1));
+    history.write(0, value(1, 1), 1);
     history.stored(0, 0);
     history.see(1, Some(&value(1, 1)), true).unwrap();
-    history.write(0, value(2, 2));
+    history.write(0, value(2, 2), 2);
     let mut told = history.clone();
     history.lose(0);
     assert!(!history.is_certain());
@@ -137,7 +137,7 @@ fn play(rule: Rule, moves: &[Move]) -> Result<(), String> {
                 } else {
                     vec![time.cast_unsigned().to_le_bytes()[0]]
                 };
-                history.write(server, (stamp, deleted, content.clone()));
+                history.write(server, (stamp, deleted, content.clone()), stamp);
                 let stamp = match old {
                     Some((old, ..)) if rule == Rule::Right => stamp.max(old + 1),
                     _ => stamp,

@@ -18,13 +18,29 @@ pub(crate) type Entries = BTreeMap<Key, Version>;
 pub(crate) type Writes = BTreeMap<Key, Id>;
 
 /// One database, whatever the number of servers that have it.
-#[derive(Default)]
-pub(crate) struct Model(BTreeMap<Key, History>);
+pub(crate) struct Model {
+    corrected: bool,
+    keys: BTreeMap<Key, History>,
+}
 
 impl Model {
-    /// PowerDNS of a server writes a version.
-    pub(crate) fn write(&mut self, server: usize, key: Key, version: Version) {
-        self.0.entry(key).or_default().write(server, version);
+    /// `corrected`: agents go by the fleet's time.
+    pub(crate) fn new(corrected: bool) -> Self {
+        Self {
+            corrected,
+            keys: BTreeMap::new(),
+        }
+    }
+
+    fn of(&mut self, key: &Key) -> &mut History {
+        let corrected = self.corrected;
+        let history = self.keys.entry(key.clone());
+        history.or_insert_with(|| History::new(corrected))
+    }
+
+    /// PowerDNS of a server writes a version at this time.
+    pub(crate) fn write(&mut self, server: usize, key: &Key, version: Version, time: u64) {
+        self.of(key).write(server, version, time);
     }
 
     /// An agent has been at work, and its database went from `before` to `now`. Returns what changed, for people.
@@ -45,14 +61,14 @@ impl Model {
                 name(key),
                 show(version)
             ));
-            let history = self.0.entry(key.clone()).or_default();
+            let history = self.of(key);
             history
                 .see(server, Some(version), stores)
                 .map_err(|error| fail(key, &error))?;
         }
         for key in before.keys().filter(|key| !now.contains_key(*key)) {
             log.push(format!("server-{server} has nothing more in {}", name(key)));
-            let history = self.0.entry(key.clone()).or_default();
+            let history = self.of(key);
             history
                 .see(server, None, stores)
                 .map_err(|error| fail(key, &error))?;
@@ -63,7 +79,7 @@ impl Model {
     /// A server shows others what its database has, or had.
     pub(crate) fn tell(&mut self, server: usize, entries: &Entries) -> Result<(), TestCaseError> {
         for (key, version) in entries {
-            let history = self.0.entry(key.clone()).or_default();
+            let history = self.of(key);
             history.tell(server, version).map_err(|error| fail(key, &error))?;
         }
         Ok(())
@@ -72,13 +88,13 @@ impl Model {
     /// What PowerDNS of a server wrote and its database has.
     pub(crate) fn own(&self, server: usize) -> Writes {
         let own = |(key, history): (&Key, &History)| Some((key.clone(), history.own(server)?));
-        self.0.iter().filter_map(own).collect()
+        self.keys.iter().filter_map(own).collect()
     }
 
     /// The agent of a server reported that these are stored.
     pub(crate) fn stored(&mut self, server: usize, writes: &Writes) {
         for (key, id) in writes {
-            if let Some(history) = self.0.get_mut(key) {
+            if let Some(history) = self.keys.get_mut(key) {
                 history.stored(server, *id);
             }
         }
@@ -86,23 +102,23 @@ impl Model {
 
     /// The database of a server is lost.
     pub(crate) fn lose(&mut self, server: usize) {
-        for history in self.0.values_mut() {
+        for history in self.keys.values_mut() {
             history.lose(server);
         }
     }
 
     /// Without the keys of which more than one outcome is right.
     pub(crate) fn certain(&self, mut entries: Entries) -> Entries {
-        entries.retain(|key, _| self.0.get(key).is_none_or(History::is_certain));
+        entries.retain(|key, _| self.keys.get(key).is_none_or(History::is_certain));
         entries
     }
 
     /// Compares a database with what must be in it. Marks older than `forgotten` may be missing.
     pub(crate) fn check(&self, entries: &Entries, forgotten: u64) -> Result<(), TestCaseError> {
         for key in entries.keys() {
-            prop_assert!(self.0.contains_key(key), "nobody wrote {}", name(key));
+            prop_assert!(self.keys.contains_key(key), "nobody wrote {}", name(key));
         }
-        for (key, history) in &self.0 {
+        for (key, history) in &self.keys {
             let outcome = history.check(entries.get(key), forgotten);
             outcome.map_err(|error| fail(key, &error))?;
         }
@@ -111,7 +127,7 @@ impl Model {
 
     /// All servers that store have `entries`, and so has the bucket: a new beginning. What was not demanded may still be somewhere.
     pub(crate) fn agree(&mut self, entries: &Entries) {
-        for (key, history) in &mut self.0 {
+        for (key, history) in &mut self.keys {
             history.agree(entries.get(key));
         }
     }

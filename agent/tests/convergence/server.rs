@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use zonetide_agent::lmdb::Environment;
 use zonetide_agent::status::{DatabaseStatus, Metrics};
 use zonetide_agent::sync::{
-    Cleaner, Limits, Origin, Received, Replica, Retention, SchemaGuard, Schemas, Sweep, SyncError,
+    Cleaner, Limits, MAX_AHEAD, Origin, Received, Replica, Retention, SchemaGuard, Schemas, Sweep, SyncError,
 };
 
 use super::clock::Clock;
@@ -214,6 +214,8 @@ pub(crate) struct Setup {
     pub(crate) remembers: bool,
     /// Its cleaners are told that all others never come back.
     pub(crate) retires: bool,
+    /// It knows the fleet's time, and goes by it.
+    pub(crate) knows_the_time: bool,
 }
 
 pub(crate) struct Server {
@@ -278,6 +280,7 @@ impl Server {
                 cut: self.cut.clone(),
                 stored: database.stored.clone(),
                 said: database.said.clone(),
+                clock: self.clock.clone(),
             });
             let clock = self.clock.clone();
             let clock = Arc::new(move || clock.now());
@@ -286,6 +289,9 @@ impl Server {
                 guard: self.guard.clone(),
                 main: index == 0,
             });
+            if self.setup.knows_the_time {
+                replica.go_by_the_fleets_time(MAX_AHEAD);
+            }
             if self.setup.sweeps {
                 replica.set_sweep(SWEEP);
             }

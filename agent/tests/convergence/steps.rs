@@ -122,14 +122,17 @@ impl fmt::Debug for Case {
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
-    let odds = [0.2, 0.6, 0.7, 0.7, 0.3].map(prop::bool::weighted);
-    odds.prop_map(|[receive_only, sweeps, tells, remembers, retires]| Setup {
-        receive_only,
-        sweeps,
-        tells,
-        remembers,
-        retires,
-    })
+    let odds = [0.2, 0.6, 0.7, 0.7, 0.3, 0.8].map(prop::bool::weighted);
+    odds.prop_map(
+        |[receive_only, sweeps, tells, remembers, retires, knows_the_time]| Setup {
+            receive_only,
+            sweeps,
+            tells,
+            remembers,
+            retires,
+            knows_the_time,
+        },
+    )
 }
 
 /// Small ones, so that few steps reach them.
@@ -233,17 +236,30 @@ pub(crate) fn case(only: Option<String>) -> impl Strategy<Value = Case> {
     let databases = prop_oneof![3 => Just(1), 1 => Just(2_usize)];
     let introduced = prop::bool::weighted(0.7);
     let steps = prop::collection::vec(step(), 1..80);
-    (setups, limits(), databases, introduced, clocks(only), steps).prop_map(
-        |(mut setups, limits, databases, introduced, clocks, steps)| {
-            setups[0].receive_only = false;
-            Case {
-                setups,
-                limits,
-                databases,
-                introduced,
-                clocks,
-                steps,
-            }
-        },
+    // Nobody goes by the fleet's time, most do, or all.
+    let knowing = prop_oneof![1 => Just(Some(false)), 1 => Just(None), 1 => Just(Some(true))];
+    (
+        setups,
+        limits(),
+        databases,
+        introduced,
+        (clocks(only), knowing),
+        steps,
     )
+        .prop_map(
+            |(mut setups, limits, databases, introduced, (clocks, knowing), steps)| {
+                setups[0].receive_only = false;
+                for setup in &mut setups {
+                    setup.knows_the_time = knowing.unwrap_or(setup.knows_the_time);
+                }
+                Case {
+                    setups,
+                    limits,
+                    databases,
+                    introduced,
+                    clocks,
+                    steps,
+                }
+            },
+        )
 }

@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use tempfile::SpooledTempFile;
 use tokio::sync::{Notify, Semaphore};
 use zonetide_agent::snapshot::{Snapshot, SnapshotName};
-use zonetide_agent::store::{Listed, Store, StoreError, StoreErrorReason};
+use zonetide_agent::store::{Listed, Skew, Store, StoreError, StoreErrorReason};
 
+use super::clock::Clock;
 use super::server::Said;
 use super::support::spooled;
 
@@ -154,6 +155,9 @@ impl Gate {
     }
 }
 
+/// How well the store's answers tell the time, ns.
+const UNSURE: i64 = 100_000_000;
+
 /// The bucket as one agent reaches it.
 pub(crate) struct Line {
     pub(crate) bucket: Arc<Bucket>,
@@ -165,6 +169,8 @@ pub(crate) struct Line {
     /// Uploads that the agent knows to have succeeded.
     pub(crate) stored: Arc<AtomicU64>,
     pub(crate) said: Said,
+    /// What the store's answers are compared with.
+    pub(crate) clock: Clock,
 }
 
 impl Line {
@@ -256,5 +262,10 @@ impl Store for Line {
         self.pass("remove", name).await?;
         self.bucket.with(|state| state.objects.remove(name));
         Ok(())
+    }
+
+    fn skew(&self) -> Option<Skew> {
+        let ahead = self.clock.ahead();
+        Some(Skew::between(ahead - UNSURE, ahead + UNSURE))
     }
 }
