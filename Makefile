@@ -56,11 +56,6 @@ unit: ## All tests but the cluster's
 	@$(TOOLS) nextest garage minio powerdns faketime emulators
 	@$(STEP) "unit tests" cargo nextest run --workspace --exclude zonetide-e2e
 
-.PHONY: fleet-time
-fleet-time: ## The tests with real servers of `clocks.fleet_time`, which is off unless it is set
-	@$(TOOLS) nextest garage powerdns faketime
-	@$(STEP) "fleet time" cargo nextest run --locked --package zonetide-agent --ignore-default-filter -E 'test(/^wrong_clock::/)'
-
 .PHONY: e2e
 e2e: e2e-tools install test-images run-e2e ## The tests on the cluster, which is brought up and given this checkout's images
 

@@ -23,7 +23,7 @@ pub struct Clocks {
 impl Default for Clocks {
     fn default() -> Self {
         Self {
-            fleet_time: false,
+            fleet_time: true,
             max_ahead: Span::seconds(crate::sync::MAX_AHEAD.as_secs()),
         }
     }
@@ -51,13 +51,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn five_minutes_where_the_fleets_time_counts_and_nothing_that_keeps_out_what_is_right() {
+    fn five_minutes_unless_the_fleets_time_does_not_count_and_nothing_that_keeps_out_what_is_right() {
         let clocks = |text: &str| serde_saphyr::from_str::<Clocks>(text).unwrap();
-        assert_eq!(clocks("{}").max_ahead(), None);
-        let five_minutes = Some(Duration::from_secs(300));
-        assert_eq!(clocks("{fleet_time: true}").max_ahead(), five_minutes);
-        let any = Some(Duration::MAX);
-        assert_eq!(clocks("{fleet_time: true, max_ahead: 0s}").max_ahead(), any);
+        assert_eq!(clocks("{}").max_ahead(), Some(Duration::from_secs(300)));
+        assert_eq!(clocks("{fleet_time: false}").max_ahead(), None);
+        assert_eq!(clocks("{max_ahead: 0s}").max_ahead(), Some(Duration::MAX));
         clocks("{max_ahead: 0s}").check().unwrap();
         clocks("{max_ahead: 10s}").check().unwrap();
         let error = clocks("{max_ahead: 1s}").check().unwrap_err().to_string();

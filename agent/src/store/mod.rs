@@ -141,6 +141,8 @@ pub struct Listed {
     pub name: String,
     /// Bytes.
     pub size: u64,
+    /// When it was stored, by the store's clock in ns since the epoch, if it says so.
+    pub modified: Option<u64>,
 }
 
 /// What an agent needs of a store. Names are relative to the configured prefix.

@@ -222,6 +222,10 @@ impl ObjectBackend {
         belongs.then(|| Listed {
             name: name.to_owned(),
             size: object.size,
+            modified: object
+                .last_modified
+                .timestamp_nanos_opt()
+                .and_then(|modified| u64::try_from(modified).ok()),
         })
     }
 

@@ -36,10 +36,28 @@ pub struct Ahead {
     /// How far the clock is from the fleet's time, the latest time that is believed, and the transactions that have given times
     /// by that already.
     fleet: FleetTime,
-    limit: u64,
+    believed: Believed,
     settled: BTreeSet<u64>,
     /// Entries that were looked at, and have the times that they should have.
     stay: BTreeSet<Stay>,
+}
+
+/// Up to which time entries that are here are believed, ns since the epoch. Others are of no clock that is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Believed {
+    /// Of those that others may have.
+    pub(super) latest: u64,
+    /// Of those that nobody else has, which are of later transactions than `told`.
+    pub(super) latest_untold: u64,
+    pub(super) told: u64,
+}
+
+impl Believed {
+    pub(super) const ALL: Self = Self {
+        latest: u64::MAX,
+        latest_untold: u64::MAX,
+        told: u64::MAX,
+    };
 }
 
 /// An entry by its DBI, key, and the transaction that wrote it.
@@ -52,7 +70,7 @@ impl Ahead {
             kept: None,
             foreign: BTreeSet::new(),
             fleet: FleetTime::UNKNOWN,
-            limit: u64::MAX,
+            believed: Believed::ALL,
             settled: BTreeSet::new(),
             stay: BTreeSet::new(),
         }
@@ -72,12 +90,11 @@ impl Ahead {
         }
     }
 
-    /// The same where the fleet's time is known. What is later than `limit` is of no clock that is right; `settled` are the
-    /// transactions that have given times by it.
-    pub(super) fn by(self, fleet: FleetTime, limit: Option<u64>, settled: BTreeSet<u64>) -> Self {
+    /// The same where the fleet's time is known. `settled` are the transactions that have given times by it.
+    pub(super) fn by(self, fleet: FleetTime, believed: Believed, settled: BTreeSet<u64>) -> Self {
         Self {
             fleet,
-            limit: limit.unwrap_or(u64::MAX),
+            believed,
             settled,
             ..self
         }
@@ -105,7 +122,7 @@ impl Ahead {
 
     /// Times may have to be corrected that no state from before shows.
     pub(super) fn knows_a_limit(&self) -> bool {
-        self.limit != u64::MAX
+        self.believed != Believed::ALL
     }
 
     /// PowerDNS wrote it by a clock that is wrong, and it has not got its time yet.
@@ -129,7 +146,7 @@ impl Ahead {
         match header.timestamp {
             raw if self.is_new(header) => self.fleet.stamp(raw, now),
             // Not later than now. When it came only a note tells.
-            raw if raw > self.limit => self.fleet.now(now),
+            _ if self.is_beyond(header) => self.fleet.now(now),
             raw => raw,
         }
     }
@@ -144,7 +161,13 @@ impl Ahead {
 
     /// It has a time that no right clock has.
     pub(super) fn is_beyond(&self, header: Header) -> bool {
-        header.timestamp > self.limit && !self.is_new(header)
+        let is_known_elsewhere = header.txn_id <= self.believed.told || self.is_ours(header);
+        let latest = if is_known_elsewhere {
+            self.believed.latest
+        } else {
+            self.believed.latest_untold
+        };
+        header.timestamp > latest && !self.is_new(header)
     }
 
     /// It was looked at, and has the time that it should have.
@@ -157,14 +180,15 @@ impl Ahead {
         self.stay.extend(stay);
     }
 
-    /// A time above which an entry counts, unless it is of a clock that was wrong.
-    pub(super) fn believed(&self, floor: Option<u64>) -> Option<u64> {
-        floor.filter(|floor| *floor <= self.limit)
+    /// The time above which an entry counts that replaced another, unless that is of a clock that was wrong.
+    pub(super) fn floor(&self, replaced: Option<Header>) -> Option<u64> {
+        let replaced = replaced.filter(|replaced| !self.is_beyond(*replaced));
+        replaced.map(|replaced| replaced.timestamp)
     }
 
     /// What an entry replaced had a time that is believed.
     pub(super) fn believes(&self, change: &Change<'_>) -> bool {
-        change.old.is_none_or(|old| old.header.timestamp <= self.limit)
+        change.old.is_none_or(|old| !self.is_beyond(old.header))
     }
 
     /// The notes as a write transaction sees them.
@@ -185,17 +209,16 @@ impl Ahead {
         })
     }
 
-    /// The time of what PowerDNS replaced since the last collection.
-    fn replaced(&self, dbi: &str, key: &[u8], header: Header) -> Option<u64> {
+    /// What PowerDNS replaced since the last collection.
+    fn replaced(&self, dbi: &str, key: &[u8], header: Header) -> Option<Header> {
         let kept = self.kept.as_ref()?;
         if header.txn_id <= kept.txn_id() || self.foreign.contains(&header.txn_id) {
             return None;
         }
-        let before = kept.header(dbi, key).unwrap_or_else(|error| {
+        kept.header(dbi, key).unwrap_or_else(|error| {
             tracing::debug!(%error, "what an entry replaced is not known");
             None
-        });
-        Some(before?.timestamp)
+        })
     }
 }
 
@@ -230,12 +253,13 @@ impl Notes<'_> {
         let came = noted.filter(|(note, _)| note.txn_id == header.txn_id);
         let came = came.and_then(|(_, came)| came);
         let noted = noted.map(|(note, _)| note);
-        let floor = floor(noted, header).max(self.ahead.replaced(dbi, key, header));
+        let floor = [replaced(noted, header), self.ahead.replaced(dbi, key, header)];
+        let floor = floor.map(|replaced| self.ahead.floor(replaced)).into_iter().max();
         let corrected = match (self.ahead.corrected(header, self.now), came) {
             (corrected, Some(came)) if self.ahead.is_beyond(header) => corrected.min(came),
             (corrected, _) => corrected,
         };
-        Ok(after(corrected, self.ahead.believed(floor)))
+        Ok(after(corrected, floor.flatten()))
     }
 
     /// Writes an entry as one of ours.
@@ -339,16 +363,14 @@ fn is_pending(writer: &Writer<'_>, key: &[u8], note: Header) -> Result<bool, Lmd
         return Ok(false);
     };
     let entry = writer.get(&dbi, key)?;
-    Ok(
-        entry
-            .is_some_and(|(entry, _)| floor(Some(note), entry).is_some_and(|floor| entry.timestamp <= floor)),
-    )
+    Ok(entry.is_some_and(|(entry, _)| {
+        replaced(Some(note), entry).is_some_and(|old| entry.timestamp <= old.timestamp)
+    }))
 }
 
-/// The time above which an entry counts, by the note under its key.
-pub(super) fn floor(note: Option<Header>, entry: Header) -> Option<u64> {
+/// What an entry replaced, by the note under its key.
+pub(super) fn replaced(note: Option<Header>, entry: Header) -> Option<Header> {
     note.filter(|note| note.txn_id != entry.txn_id)
-        .map(|note| note.timestamp)
 }
 
 /// A time above the floor.
@@ -370,10 +392,10 @@ fn noted(key: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 /// Calls `visit` with every noted entry that has not got its time yet: its DBI, its key, the transaction
-/// that wrote it, and the time above which it counts.
+/// that wrote it, and what it replaced.
 pub(super) fn pending(
     reader: &Reader<'_>,
-    mut visit: impl FnMut(&str, &[u8], u64, u64),
+    mut visit: impl FnMut(&str, &[u8], u64, Header),
 ) -> Result<(), LmdbError> {
     let Some(notes) = reader.dbi(AHEAD_DBI)? else {
         return Ok(());
@@ -388,10 +410,10 @@ pub(super) fn pending(
         }
         let Some(open) = &open else { return Ok(()) };
         if let Some((entry, _)) = reader.get(open, key)?
-            && let Some(floor) = floor(Some(note), entry)
-            && entry.timestamp <= floor
+            && let Some(old) = replaced(Some(note), entry)
+            && entry.timestamp <= old.timestamp
         {
-            visit(dbi, key, entry.txn_id, floor);
+            visit(dbi, key, entry.txn_id, old);
         }
         Ok(())
     })

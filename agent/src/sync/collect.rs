@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tempfile::SpooledTempFile;
 
-use super::ahead::{AHEAD_DBI, Ahead, after, floor, note_key};
+use super::ahead::{AHEAD_DBI, Ahead, after, note_key, replaced};
 use super::dump::{TransferError, to_entry};
 use super::loss::Lost;
 use super::reach::Written;
@@ -157,8 +157,12 @@ impl<'f> Collector<'f> {
             Some(key) => note(&key)?,
             None => None,
         };
-        let replaced = change.old.map(|old| old.header.timestamp);
-        let floor = self.ahead.believed(replaced.max(floor(note, new.header)));
+        let floor = [change.old.map(|old| old.header), replaced(note, new.header)];
+        let floor = floor
+            .map(|replaced| self.ahead.floor(replaced))
+            .into_iter()
+            .max()
+            .flatten();
         let time = after(self.ahead.corrected(new.header, self.now), floor);
         if time != new.header.timestamp && !self.ahead.stays(change.dbi, change.key, new.header) {
             self.later.push(Later::of(change, new.header, floor));

@@ -6,6 +6,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::SyncError;
+use super::ahead::Believed;
 use super::dump::TransferError;
 use super::fetch::merge_error;
 use super::fleet_time::{FAR, Source};
@@ -100,10 +101,33 @@ impl Replica {
 
     /// The latest time of an entry that is merged, ns since the epoch; `None`: nobody has told the fleet's time.
     pub(super) fn limit(&self) -> Option<u64> {
-        match (self.fleet_time().latest(self.own_clock()), self.max_ahead) {
+        match (self.fleet_time().believable(self.own_clock()), self.max_ahead) {
             // What was kept before is merged.
             (_, None | Some(u64::MAX)) => Some(u64::MAX),
             (latest, Some(max_ahead)) => Some(latest?.saturating_add(max_ahead)),
+        }
+    }
+
+    /// Up to which time entries that are here are believed. Of what nobody else has, nobody else can say that it is right.
+    pub(super) fn believed(&self) -> Believed {
+        let (own, most) = (self.own_clock(), self.max_ahead.unwrap_or(u64::MAX));
+        let fleet = self.fleet_time();
+        let (Some(latest), Some(believable), false) =
+            (fleet.latest(own), fleet.believable(own), most == u64::MAX)
+        else {
+            return Believed::ALL;
+        };
+        let state = self.state();
+        let told = match state.stored.txn.max(state.told.txn) {
+            // Nothing that is here was ever stored, or it is not known what.
+            0 if state.own_merged && state.known.have(&self.own) == 0 => 0,
+            0 => u64::MAX,
+            told => told,
+        };
+        Believed {
+            latest: believable.saturating_add(most),
+            latest_untold: latest.saturating_add(most),
+            told,
         }
     }
 
@@ -120,10 +144,14 @@ impl Replica {
     }
 
     /// What an object of an instance is merged with.
-    pub(super) fn guard(&self, sender: &str) -> Guard {
+    pub(super) fn guard(&self, sender: &str, object: &str) -> Guard {
         // What cannot be told from the right is merged.
         let (limit, now) = (self.limit().unwrap_or(u64::MAX), self.now_ns());
-        Guard::new(limit, now, sender, self.state().quarantine.as_ref())
+        let state = self.state();
+        // What is in it was written before it was stored.
+        let stored_at = state.stored_at.get(object).copied();
+        let came = stored_at.map_or(now, |stored_at| stored_at.min(now));
+        Guard::new(limit, came, sender, state.quarantine.as_ref())
     }
 
     /// Notes what a merge left out of an object.

@@ -18,7 +18,7 @@ impl Deltas {
     /// Sorts the names of a listing; what is not a delta of `database` is left out.
     pub fn sort(database: &str, objects: &[Listed]) -> Self {
         let mut deltas = Self::default();
-        for Listed { name, size } in objects {
+        for Listed { name, size, .. } in objects {
             match DeltaName::parse(database, name) {
                 Ok(name) => deltas.insert(name, *size),
                 Err(error) => tracing::debug!(%name, %error, "not a delta"),
@@ -184,6 +184,7 @@ mod tests {
         let listed = |name: &str| Listed {
             name: name.to_owned(),
             size: 7,
+            modified: None,
         };
         let name = DeltaName::new("main", "a", 1, 2).unwrap();
         let sorted = Deltas::sort("main", &[listed(name.as_str()), listed("zonetide/delta/main/x")]);

@@ -19,17 +19,25 @@ const OVERLAP: u64 = 15_000_000_000;
 /// Time for which whole looks follow short ones because of a gap, ns.
 const HOPE: u64 = 120_000_000_000;
 
+/// By name, when objects were stored, ns since the epoch.
+fn stored_at<'l>(listed: impl IntoIterator<Item = &'l Listed>) -> BTreeMap<String, u64> {
+    let stored = |listed: &Listed| Some((listed.name.clone(), listed.modified?));
+    listed.into_iter().filter_map(stored).collect()
+}
+
 impl Replica {
     /// Lists the whole store and takes in what that says, but merges nothing yet.
     pub(super) async fn look_at_everything(&self) -> Result<(), SyncError> {
         // In this order, so that a delta that a snapshot made superfluous meanwhile is not missed without the snapshot.
         let deltas = self.store.list(&DeltaName::folder(self.database())).await?;
         let snapshots = self.store.list(&format!("{}__", self.database())).await?;
+        let modified = stored_at(deltas.iter().chain(&snapshots));
         let listing = sort_listing(self.database(), &snapshots);
         let deltas = Deltas::sort(self.database(), &deltas);
         let now = self.now_ns();
         {
             let mut state = self.state();
+            state.stored_at = modified;
             if state.awaited.is_none() {
                 // However long the merge takes, the store answers; whether all of it can be had shows at the end.
                 state.silent_since = None;
@@ -56,9 +64,11 @@ impl Replica {
         let newest = self.state().newest_seen.min(now);
         let after = DeltaName::before(self.database(), newest.saturating_sub(OVERLAP))?;
         let folder = DeltaName::folder(self.database());
-        let deltas = Deltas::sort(self.database(), &self.store.list_after(&folder, &after).await?);
+        let listed = self.store.list_after(&folder, &after).await?;
+        let deltas = Deltas::sort(self.database(), &listed);
         {
             let mut state = self.state();
+            state.stored_at.extend(stored_at(&listed));
             state.saw(deltas.times(), now);
             state.known.listed(&deltas);
             state.deltas.extend(deltas);

@@ -49,7 +49,10 @@ impl Replica {
             refused.all(|refused| refused.instance() != name.instance() || refused < name)
         };
         let turn = self.turn.lock().await;
-        let loaded = match self.load(name.instance(), object, newest).await? {
+        let loaded = match self
+            .load((name.instance(), name.as_str()), object, newest)
+            .await?
+        {
             Ok(loaded) => loaded,
             Err(TransferError::Decode(error)) if !matches!(error, DecodeError::Spool(_)) => {
                 tracing::error!(
@@ -103,7 +106,7 @@ impl Replica {
     ) -> Result<bool, SyncError> {
         let started = std::time::Instant::now();
         let turn = self.turn.lock().await;
-        let loaded = match self.load(name.instance(), object, true).await? {
+        let loaded = match self.load((name.instance(), name.as_str()), object, true).await? {
             Ok(loaded) => loaded,
             Err(TransferError::Decode(error))
                 if !matches!(error, DecodeError::Spool(_)) && way == Way::Store =>
@@ -152,10 +155,10 @@ impl Replica {
         Ok(joins)
     }
 
-    /// Opens an object and merges it unless its schema forbids that. `newest`: it shows the instance's schema of today.
+    /// Opens an object of an instance and merges it unless its schema forbids that. `newest`: it shows the instance's schema of today.
     pub(super) async fn load(
         &self,
-        instance: &str,
+        (instance, name): (&str, &str),
         object: SpooledTempFile,
         newest: bool,
     ) -> Result<Result<Loaded, TransferError>, SyncError> {
@@ -165,7 +168,7 @@ impl Replica {
         let schemas = self.schemas.clone();
         let witness = self.witness.clone();
         Box::pin(self.look_if_behind()).await;
-        let (ahead, barrier) = (self.ahead(), self.guard(instance));
+        let (ahead, barrier) = (self.ahead(), self.guard(instance, name));
         let instance = instance.to_owned();
         let loaded = spawn_blocking(move || -> Result<Loaded, Interrupted> {
             let mut snapshot = Snapshot::open(object)?;

@@ -34,6 +34,8 @@ pub struct FleetTime {
     pub source: Source,
     /// The median clock of the servers is certainly not that of the own one, or two of them certainly differ.
     servers_differ: bool,
+    /// More than one clock says so, the own one not among them.
+    confirmed: bool,
 }
 
 impl FleetTime {
@@ -43,6 +45,7 @@ impl FleetTime {
         high: 0,
         source: Source::Nobody,
         servers_differ: false,
+        confirmed: false,
     };
 
     /// By how far the own clock is ahead of the store's, and of each peer's, as far as that is sure.
@@ -54,6 +57,7 @@ impl FleetTime {
             high,
             source: Source::Servers,
             servers_differ: peers.iter().any(|peer| peer.at_least() > FAR),
+            confirmed: false,
         };
         let by_store = store.filter(|store| store.sure).map(|store| Self {
             low: store.low(),
@@ -61,8 +65,8 @@ impl FleetTime {
             source: Source::Store,
             ..servers
         });
-        match by_store {
-            None if peers.is_empty() => Self::UNKNOWN,
+        let fleet = match by_store {
+            None if peers.is_empty() => return Self::UNKNOWN,
             None => servers,
             Some(store) if peers.is_empty() => store,
             Some(store) => {
@@ -85,6 +89,11 @@ impl FleetTime {
                     store
                 }
             }
+        };
+        let others = agreeing(&peers, &fleet) + usize::from(by_store.is_some());
+        Self {
+            confirmed: others > 1 && fleet.source != Source::Disputed,
+            ..fleet
         }
     }
 
@@ -128,6 +137,13 @@ impl FleetTime {
     /// The latest that the fleet's time can be when the own clock says `own`; `None`: nobody knows.
     pub fn latest(&self, own: u64) -> Option<u64> {
         (self.source != Source::Nobody).then(|| own.saturating_add_signed(self.low.saturating_neg()))
+    }
+
+    /// The latest time that somebody else's write can have who is right, when the own clock says `own`; `None`: nobody knows. Where a
+    /// single other clock says that the own one is ahead, a writer that agrees with the own one makes two against it.
+    pub fn believable(&self, own: u64) -> Option<u64> {
+        let latest = self.latest(own)?;
+        Some(if self.confirmed { latest } else { latest.max(own) })
     }
 
     /// What a write of this server should have as its time that has `raw`, when the own clock says `own`. It must be given what

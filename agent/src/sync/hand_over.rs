@@ -89,7 +89,7 @@ impl Replica {
         let name = format!("the database of {peer}");
         let started = Instant::now();
         let turn = self.turn.lock().await;
-        let loaded = self.load(peer, object, true).await?;
+        let loaded = self.load((peer, ""), object, true).await?;
         let merged = match loaded.map_err(|error| merge_error(&name, error))?.outcome {
             Ok(merged) => merged,
             Err(schema) => {

@@ -241,6 +241,7 @@ mod tests {
         Listed {
             name: name.to_owned(),
             size: 1,
+            modified: None,
         }
     }
 

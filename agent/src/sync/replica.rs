@@ -230,14 +230,14 @@ impl Replica {
 
     /// What tells which of two writes here is the later one. Good for whoever has the turn.
     pub(super) fn ahead(&self) -> Ahead {
-        let (fleet, limit) = (self.fleet_time(), self.limit());
+        let (fleet, believed) = (self.fleet_time(), self.believed());
         let state = self.state();
         let newest = state.kept();
         let since = newest.as_ref().map_or(u64::MAX, |reader| reader.txn_id());
         let foreign = state.foreign.iter().rev().take_while(|txn| **txn > since);
         Ahead::new(self.clock.clone())
             .since(newest, foreign.copied().collect())
-            .by(fleet, limit, state.settled.clone())
+            .by(fleet, believed, state.settled.clone())
     }
 
     /// All instances seen at the first listing are merged, or have nothing that could be.

@@ -98,12 +98,12 @@ pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Resul
 pub(super) fn settle_all(env: &Environment, ahead: &Ahead) -> Result<Vec<u64>, LmdbError> {
     let mut later = Vec::new();
     env.read(|reader| {
-        pending(reader, |dbi, key, txn_id, floor| {
+        pending(reader, |dbi, key, txn_id, replaced| {
             later.push(Later {
                 dbi: dbi.to_owned(),
                 key: key.to_vec(),
                 txn_id,
-                floor: ahead.believed(Some(floor)),
+                floor: ahead.floor(Some(replaced)),
             });
         })?;
         if ahead.knows_a_limit() {
@@ -159,7 +159,7 @@ pub(super) fn settle_since(
             return Ok(());
         }
         if let Some(new) = change.new.filter(|_| !is_ours) {
-            let floor = ahead.believed(change.old.map(|old| old.header.timestamp));
+            let floor = ahead.floor(change.old.map(|old| old.header));
             if after(ahead.corrected(new.header, now), floor) != new.header.timestamp {
                 later.push(Later::of(&change, new.header, floor));
             }

@@ -51,6 +51,8 @@ pub(super) struct State {
     /// What the last look at the store showed.
     pub(super) listing: Listing,
     pub(super) deltas: Deltas,
+    /// By name, when the objects in it were stored, by the store's clock in ns since the epoch.
+    pub(super) stored_at: BTreeMap<String, u64>,
     /// The transaction up to which the store has everything that was written here; 0 when that is not known.
     pub(super) synced_txn: u64,
     /// The transaction that the last stored snapshot shows.

@@ -105,6 +105,11 @@ impl Clock {
         }
     }
 
+    /// What it should show.
+    pub(crate) fn time(&self) -> u64 {
+        self.time.now()
+    }
+
     /// How far it is ahead, ns.
     pub(crate) fn ahead(&self) -> i64 {
         let time = self.time.now();

@@ -118,7 +118,9 @@ impl Fleet {
         let of = &mut self.servers[server];
         let place = &mut of.databases[database];
         if of.setup.knows_the_time {
-            is_contained(self.time.now(), &place.seen, &now)?;
+            // The own clock counts as well as the store's.
+            let time = of.clock.now().max(self.time.now());
+            is_contained(time, &place.seen, &now)?;
         }
         let model = &mut self.models[database];
         let seen = model.see(server, &place.seen, &now, !of.setup.receive_only);

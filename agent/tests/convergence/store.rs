@@ -42,6 +42,8 @@ struct Object {
     content: Vec<u8>,
     /// The number of the request that brought it.
     request: u64,
+    /// ns since the epoch.
+    stored: u64,
 }
 
 impl Bucket {
@@ -207,6 +209,7 @@ impl Store for Line {
                 .map(|(name, object)| Listed {
                     name: name.clone(),
                     size: object.content.len() as u64,
+                    modified: Some(object.stored),
                 })
                 .collect();
             // Another order each time.
@@ -238,7 +241,12 @@ impl Store for Line {
                 content.truncate(content.len() * usize::from(quarters % 4) / 4);
             }
             let request = state.requests;
-            let object = Object { content, request };
+            let stored = self.clock.time();
+            let object = Object {
+                content,
+                request,
+                stored,
+            };
             match fault {
                 Some(PutFault::Lost) => {}
                 Some(PutFault::Slow) => state.slow.push((name.to_owned(), object)),

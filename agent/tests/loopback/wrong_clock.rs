@@ -1,4 +1,4 @@
-//! A server whose clock is an hour off, in a fleet that goes by its own time: what it does to the others, and what becomes of it when the
+//! A server whose clock is an hour off: what it does to the others, and what becomes of it when the
 //! clock is set right.
 
 use serde_json::Value;
@@ -42,9 +42,6 @@ async fn what_a_server_writes_that_takes_its_wrong_clock_for_right_is_kept_from_
     let proxy = FaultProxy::start(&bucket);
     let (mut a, mut b) = (Node::of(version, "a", &bucket), Node::of(version, "b", &bucket));
     let mut c = Node::of(version, "c", &proxy.bucket(&bucket));
-    for node in [&mut a, &mut b, &mut c] {
-        node.agent.go_by_the_fleets_time();
-    }
     for node in [&mut a, &mut b] {
         node.start().await;
     }
@@ -127,7 +124,6 @@ async fn a_server_that_knows_that_its_clock_is_wrong_disturbs_nobody(version: Ve
         clock.set(ahead);
         b.live_by(&clock);
         for node in [&mut a, &mut b] {
-            node.agent.go_by_the_fleets_time();
             node.agent.tell(&urls);
             node.start().await;
         }
@@ -164,7 +160,6 @@ async fn of_three_servers_without_a_store_that_tells_the_time_the_one_whose_cloc
     let urls = nodes.each_ref().map(|node| node.agent.url());
     nodes[2].live_by(&clock);
     for node in &mut nodes {
-        node.agent.go_by_the_fleets_time();
         node.agent.tell(&urls);
         node.start().await;
     }

@@ -90,9 +90,8 @@ pub struct Agent {
     /// Longest object that they are told, where it is not the usual.
     told: Option<&'static str>,
     storage_poll: Duration,
-    /// The sections `serving` and `clocks` of the configuration.
+    /// The section `serving` of the configuration.
     serving: Value,
-    clocks: Value,
 }
 
 impl Agent {
@@ -129,7 +128,6 @@ impl Agent {
             told: None,
             storage_poll: Duration::from_millis(200),
             serving: json!({}),
-            clocks: json!({}),
             process: None,
         }
     }
@@ -147,11 +145,6 @@ impl Agent {
     /// How old its data may be and how long it waits for the store, such as `168h` and `10s`, from the next `launch` on.
     pub fn serve_without_the_store(&mut self, stale_for: &str, store_patience: &str) {
         self.serving = json!({"stale_for": stale_for, "store_patience": store_patience});
-    }
-
-    /// Has it go by the time that the store and its peers tell, from the next `launch` on.
-    pub fn go_by_the_fleets_time(&mut self) {
-        self.clocks = json!({"fleet_time": true});
     }
 
     /// Where its endpoints are, and its peers reach it.
@@ -414,7 +407,7 @@ impl Agent {
             }
             format!("peers: {peers}\n")
         };
-        let (serving, clocks) = (&self.serving, &self.clocks);
+        let serving = &self.serving;
         let powerdns = json!({"control_socket": self.control_socket.as_deref().unwrap_or(Path::new(""))});
         format!(
             "instance: ${{ZONETIDE_INSTANCE}}
@@ -427,7 +420,6 @@ storage_retry_interval: 500ms
 storage: {storage}
 powerdns: {powerdns}
 serving: {serving}
-clocks: {clocks}
 {peers}http: {{address: \"127.0.0.1:{http_port}\"}}
 log: {{level: debug, format: human}}
 "

@@ -150,3 +150,18 @@ proptest! {
         prop_assert!(fleet.stamp(a, OWN) <= fleet.now(OWN).max(OWN));
     }
 }
+
+#[test]
+fn a_single_clock_that_says_the_own_one_is_ahead_does_not_make_a_writer_wrong_that_agrees_with_the_own() {
+    let (hour, second) = (HOUR.unsigned_abs(), SECOND.unsigned_abs());
+    let believable = |store: Option<i64>, peers: &[i64]| {
+        let peers: Vec<_> = peers.iter().map(|peer| ahead(*peer)).collect();
+        let fleet = FleetTime::of(store.map(ahead).as_ref(), &peers);
+        fleet.believable(OWN).unwrap()
+    };
+    assert_eq!(believable(Some(HOUR), &[]), OWN);
+    assert_eq!(believable(Some(HOUR), &[0]), OWN, "two against one");
+    assert!(believable(Some(HOUR), &[HOUR]) <= OWN - hour + second);
+    assert!(believable(None, &[HOUR, HOUR]) <= OWN - hour + second);
+    assert!(believable(Some(-HOUR), &[]) >= OWN + hour);
+}
