@@ -19,6 +19,9 @@ use super::store::{Bucket, LANES};
 use super::support::{Content, Version, database_content, snapshot_content, spooled};
 use super::wire::Wire;
 
+/// Writes of one PowerDNS while no time passes, ns: a clock that shows less was set back.
+const MOST_AT_A_TIME: u64 = 1000;
+
 pub(crate) struct Fleet {
     pub(crate) bucket: Arc<Bucket>,
     pub(crate) wire: Arc<Wire>,
@@ -27,6 +30,7 @@ pub(crate) struct Fleet {
     /// - An agent that told of a state began anew when its clock had not come to the time of that state yet, and may give
     ///   the time to another state.
     /// - A server was lost that had heard of a change, and maybe alone: only its last snapshot may have that.
+    /// - An agent whose clock is far off began anew and did not know what of its database it had told or stored.
     /// - A server was lost that had told of a change of which a torn object is in the store: who heard it does not read that.
     pub(crate) waits_for_hours: bool,
     /// An upload was torn since the last calm.
@@ -94,6 +98,12 @@ impl Fleet {
                 .push("  a PowerDNS with a clock that was set back waits for its agent".into());
             return;
         }
+        // A write takes time, also by a clock that stands.
+        let now = match of.written.checked_sub(now) {
+            Some(since) if since < MOST_AT_A_TIME => of.written + 1,
+            _ => now,
+        };
+        of.written = now;
         of.shown = of.shown.max(now);
         let new: Version = (now, value.is_none(), value.unwrap_or_default());
         place
@@ -192,6 +202,7 @@ impl Fleet {
             self.pass(1);
             let clock = self.servers[server].clock.now();
             self.waits_for_hours |= clock <= self.wire.newest(&self.servers[server].name);
+            self.waits_for_hours |= self.has_forgotten(server, database);
             self.servers[server]
                 .start(&self.bucket, &self.wire, &others, self.limits)
                 .await;
@@ -210,6 +221,18 @@ impl Fleet {
             });
         }
         self.drive(server, database, lane).await
+    }
+
+    /// A server goes by the fleet's time, and does not know what it told by a clock that may be wrong.
+    fn has_forgotten(&self, server: usize, database: usize) -> bool {
+        let of = &self.servers[server];
+        let is_known = self
+            .bucket
+            .names()
+            .iter()
+            .any(|name| name.contains(&format!("__{}__", of.name)));
+        let remembers = of.setup.remembers && of.databases[database].has_memory();
+        of.setup.knows_the_time && is_known && !remembers && self.clocks.most > MAX_AHEAD.as_nanos() as i64
     }
 
     /// Lets one request through, up to the next one.

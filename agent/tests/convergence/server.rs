@@ -154,6 +154,10 @@ impl Database {
         matches!(&self.process, Process::Running(_, jobs) if jobs[lane].is_some())
     }
 
+    pub(crate) fn has_memory(&self) -> bool {
+        self.memory().exists()
+    }
+
     fn memory(&self) -> PathBuf {
         self.dir.path().join("lmdb.zonetide-state.json")
     }
@@ -228,6 +232,8 @@ pub(crate) struct Server {
     pub(crate) clock: Clock,
     /// The latest that it showed since the agents started.
     pub(crate) shown: u64,
+    /// The time of PowerDNS' last write.
+    pub(crate) written: u64,
     guard: Arc<SchemaGuard>,
     /// None while the server is gone.
     pub(crate) databases: Vec<Database>,
@@ -249,6 +255,7 @@ impl Server {
             hushed: Arc::default(),
             clock: Clock::new(time, clocks.go_back),
             shown: 0,
+            written: 0,
             guard: Arc::default(),
             databases: databases.iter().copied().map(Database::new).collect(),
             memories: Vec::new(),
