@@ -63,6 +63,10 @@ pub struct Skew {
     pub measured: u64,
     /// More than one answer says so, or there is no difference to speak of.
     pub sure: bool,
+    /// The own clock was set since the last answer.
+    pub was_set: bool,
+    /// The least that it may be by answers that are not believed yet.
+    least: i64,
 }
 
 impl Skew {
@@ -73,7 +77,14 @@ impl Skew {
             high,
             measured: 0,
             sure: true,
+            was_set: false,
+            least: low,
         }
+    }
+
+    /// The least that it may be, also by answers that are not believed yet.
+    pub(crate) fn least(&self) -> i64 {
+        self.least
     }
 
     pub fn low(&self) -> i64 {
@@ -126,7 +137,8 @@ impl fmt::Display for Skew {
     }
 }
 
-/// What the answers so far say. It goes by the steady clock: when the own one is set, by how much is known at once.
+/// What the answers so far say. When the own clock is set, nobody knows at first whether it was right before that or is now, as where a
+/// machine was frozen: by the steady clock it is known what it can be.
 #[derive(Debug, Default)]
 pub(crate) struct Estimator {
     known: Option<Estimate>,
@@ -140,12 +152,14 @@ struct Estimate {
     when: Moment,
 }
 
-/// Answers that agree with each other and not with what is known.
+/// Answers that do not agree with what is known.
 #[derive(Debug, Clone, Copy)]
 struct Doubt {
+    /// What the last of them say, which agree with each other, and how many those are.
     says: Estimate,
+    agreeing: u32,
+    /// All of them, and since when, by the steady clock, ns.
     answers: u32,
-    /// By the steady clock, ns.
     since: i64,
 }
 
@@ -164,24 +178,32 @@ impl Estimator {
         let doubt = match before.and_then(|doubt| Some((doubt, doubt.says.narrowed(&new)?))) {
             Some((doubt, says)) => Doubt {
                 says,
-                answers: doubt.answers.saturating_add(1),
+                agreeing: doubt.agreeing.saturating_add(1),
                 ..doubt
             },
             None => Doubt {
                 says: new,
-                answers: 1,
-                since: steady,
+                agreeing: 1,
+                answers: before.map_or(0, |doubt| doubt.answers),
+                since: before.map_or(steady, |doubt| doubt.since),
             },
         };
-        let is_believed = match known {
-            true => doubt.answers >= ANSWERS && steady.saturating_sub(doubt.since) >= SPREAD,
-            false => doubt.answers > 1 || doubt.says.low.max(doubt.says.high.saturating_neg()) <= NEAR,
+        let doubt = Doubt {
+            answers: doubt.answers.saturating_add(1),
+            ..doubt
         };
-        if is_believed {
+        let has_waited = doubt.answers >= ANSWERS && steady.saturating_sub(doubt.since) >= SPREAD;
+        let agree = doubt.agreeing >= if known { ANSWERS } else { 2 };
+        let is_near = !known && doubt.says.low.max(doubt.says.high.saturating_neg()) <= NEAR;
+        if is_near || agree && (has_waited || !known) {
             self.known = Some(doubt.says);
-        } else {
-            self.doubt = Some(doubt);
+            return;
         }
+        if has_waited {
+            // What was known is certainly not so any more, and what is, they do not agree on.
+            self.known = None;
+        }
+        self.doubt = Some(doubt);
     }
 
     /// How far the own clock is ahead at a moment; `None` before the first answer.
@@ -194,25 +216,39 @@ impl Estimator {
             high,
             measured: u64::try_from(estimate.when.wall).unwrap_or(0),
             sure: self.known.is_some(),
+            was_set: estimate.was_set(now) != 0,
+            least: doubt.map_or(low, |doubt| doubt.at(now).low.min(low)),
         })
     }
 }
 
 impl Estimate {
+    /// By how much the own clock was set until a later moment, ns; 0 where it has drifted at most.
+    fn was_set(&self, now: Moment) -> i64 {
+        let apart = self.apart(now);
+        if apart.saturating_abs() <= STEP { 0 } else { apart }
+    }
+
+    /// How much further the one own clock has gone than the other.
+    fn apart(&self, now: Moment) -> i64 {
+        let shown = now.wall.saturating_sub(self.when.wall);
+        shown.saturating_sub(self.elapsed(now))
+    }
+
+    fn elapsed(&self, now: Moment) -> i64 {
+        now.steady.saturating_sub(self.when.steady).max(0)
+    }
+
     /// What is left of it at a later moment: the clocks drift apart, and the own one may be set.
     fn at(&self, now: Moment) -> Self {
-        let elapsed = now.steady.saturating_sub(self.when.steady).max(0);
-        let shown = now.wall.saturating_sub(self.when.wall);
-        let apart = shown.saturating_sub(elapsed);
-        let drift = elapsed / 1_000_000 * DRIFT_PPM;
-        let (set, drift) = if apart.saturating_abs() <= STEP {
-            (0, drift.saturating_add(apart.saturating_abs()))
-        } else {
-            (apart, drift)
+        let drift = self.elapsed(now) / 1_000_000 * DRIFT_PPM;
+        let (set, drift) = match self.was_set(now) {
+            0 => (0, drift.saturating_add(self.apart(now).saturating_abs())),
+            set => (set, drift),
         };
         Self {
-            low: self.low.saturating_add(set).saturating_sub(drift),
-            high: self.high.saturating_add(set).saturating_add(drift),
+            low: self.low.saturating_add(set.min(0)).saturating_sub(drift),
+            high: self.high.saturating_add(set.max(0)).saturating_add(drift),
             when: now,
         }
     }

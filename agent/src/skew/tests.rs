@@ -180,7 +180,8 @@ fn wrong_answers_now_and_then_change_nothing_and_the_first_that_finds_a_differen
 }
 
 #[test]
-fn what_was_measured_holds_for_less_and_less_and_a_step_of_the_own_clock_is_known_without_another_answer() {
+fn what_was_measured_holds_for_less_and_less_and_after_a_step_of_the_own_clock_it_may_be_right_or_have_been()
+{
     let mut clocks = Clocks::new(0);
     let measured = clocks.ask(0, 2 * MS, 2 * MS, 0);
     let at = |steady: i64, step: i64| {
@@ -197,6 +198,58 @@ fn what_was_measured_holds_for_less_and_less_and_a_step_of_the_own_clock_is_know
     assert_eq!(later.measured, measured.measured);
     for step in [3_600 * SECOND, -SECOND, 11 * MS] {
         let set = at(clocks.now, step);
-        assert_eq!((set.low, set.high), (measured.low + step, measured.high + step));
+        let (low, high) = (measured.low + step.min(0), measured.high + step.max(0));
+        assert_eq!((set.low, set.high, set.was_set), (low, high, true));
+        assert_eq!(set.at_least(), 0);
     }
+    // The next answer tells.
+    for step in [3_600 * SECOND, -20 * SECOND] {
+        clocks.ahead += step;
+        let skew = clocks.ask(SECOND, 2 * MS, 2 * MS, 0);
+        assert!(
+            skew.sure && !skew.was_set && (skew.ahead() - clocks.ahead).abs() < SECOND,
+            "{skew}"
+        );
+    }
+}
+
+#[test]
+fn a_machine_that_was_frozen_is_behind_until_its_clock_is_set_and_nothing_is_certain_meanwhile() {
+    let mut clocks = Clocks::new(0);
+    clocks.ask(0, 2 * MS, 2 * MS, 0);
+    // Neither of its clocks has gone on.
+    clocks.store += 600 * SECOND;
+    let frozen = clocks.ask(SECOND, 2 * MS, 2 * MS, 0);
+    assert!(frozen.least() < -590 * SECOND, "the time may be later");
+    assert!(frozen.at_least() < SECOND);
+    clocks.ahead += 600 * SECOND;
+    let set = clocks.ask(SECOND, 2 * MS, 2 * MS, 0);
+    assert!(set.at_least() == 0 && set.uncertainty() <= SECOND, "{set}");
+}
+
+#[test]
+fn a_clock_that_is_slewed_by_a_twelfth_is_followed() {
+    let mut clocks = Clocks::new(3_600 * SECOND);
+    clocks.ask(0, 2 * MS, 2 * MS, 0);
+    for pause in [SECOND, 2 * SECOND, 30 * SECOND].repeat(20) {
+        clocks.ahead -= pause / 12;
+        let skew = clocks.ask(pause, 2 * MS, 2 * MS, 0);
+        assert!(
+            skew.sure && (skew.low..=skew.high).contains(&clocks.ahead),
+            "{skew}"
+        );
+        assert!(skew.uncertainty() <= SECOND, "{skew}");
+    }
+}
+
+#[test]
+fn answers_that_do_not_agree_with_each_other_make_nobody_sure() {
+    let mut clocks = Clocks::new(0);
+    clocks.ask(0, 2 * MS, 2 * MS, 0);
+    let mut sure = true;
+    for round in 1..9_i64 {
+        clocks.store = round * 20 * SECOND;
+        sure = clocks.ask(2 * SECOND, 2 * MS, 2 * MS, 0).sure;
+    }
+    assert!(!sure);
 }

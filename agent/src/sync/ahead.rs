@@ -43,21 +43,25 @@ pub struct Ahead {
 }
 
 /// Up to which time entries that are here are believed, ns since the epoch. Others are of no clock that is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Believed {
     /// Of those that others may have.
     pub(super) latest: u64,
-    /// Of those that nobody else has, which are of later transactions than `told`.
+    /// Of those that nobody else has, which are of later transactions than `told`, but not of `merged`.
     pub(super) latest_untold: u64,
     pub(super) told: u64,
+    pub(super) merged: BTreeSet<u64>,
 }
 
 impl Believed {
-    pub(super) const ALL: Self = Self {
-        latest: u64::MAX,
-        latest_untold: u64::MAX,
-        told: u64::MAX,
-    };
+    pub(super) fn all() -> Self {
+        Self {
+            latest: u64::MAX,
+            latest_untold: u64::MAX,
+            told: u64::MAX,
+            merged: BTreeSet::new(),
+        }
+    }
 }
 
 /// An entry by its DBI, key, and the transaction that wrote it.
@@ -70,7 +74,7 @@ impl Ahead {
             kept: None,
             foreign: BTreeSet::new(),
             fleet: FleetTime::UNKNOWN,
-            believed: Believed::ALL,
+            believed: Believed::all(),
             settled: BTreeSet::new(),
             stay: BTreeSet::new(),
         }
@@ -122,7 +126,7 @@ impl Ahead {
 
     /// Times may have to be corrected that no state from before shows.
     pub(super) fn knows_a_limit(&self) -> bool {
-        self.believed != Believed::ALL
+        self.believed.latest != u64::MAX
     }
 
     /// PowerDNS wrote it by a clock that is wrong, and it has not got its time yet.
@@ -161,7 +165,9 @@ impl Ahead {
 
     /// It has a time that no right clock has.
     pub(super) fn is_beyond(&self, header: Header) -> bool {
-        let is_known_elsewhere = header.txn_id <= self.believed.told || self.is_ours(header);
+        let Believed { told, merged, .. } = &self.believed;
+        let txn_id = header.txn_id;
+        let is_known_elsewhere = txn_id <= *told || merged.contains(&txn_id) || self.is_ours(header);
         let latest = if is_known_elsewhere {
             self.believed.latest
         } else {

@@ -157,7 +157,8 @@ impl Cleaner {
                 .max(newest_delta);
             let has_ended =
                 is_retired && !contacts.contains_key(instance) && now_ns.abs_diff(last_sign) >= QUIET;
-            let is_merged = state.known.has_all_readable_of(instance, listing, deltas);
+            let is_merged =
+                state.known.has_all_readable_of(instance, listing, deltas) && !state.is_kept_from(instance);
             if !is_merged || !(has_ended || now_ns.saturating_sub(last_sign) >= max_age) {
                 continue;
             }

@@ -1,5 +1,7 @@
 //! Containing a wrong clock: what is too far ahead of the fleet's time is kept out of the zones until that time is near.
 
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
@@ -9,7 +11,7 @@ use super::SyncError;
 use super::ahead::Believed;
 use super::dump::TransferError;
 use super::fetch::merge_error;
-use super::fleet_time::{FAR, Source};
+use super::fleet_time::{FAR, FleetTime, Source};
 use super::load::{Interrupted, Terms, merge_kept};
 use super::quarantine::{Guard, Kept, LeftOut, Summary, look, ripe, take_out};
 use super::replica::Replica;
@@ -21,7 +23,7 @@ use crate::status::{Level, Quarantined, QuarantinedEntry};
 
 /// How far ahead of the fleet's time an entry may be that is merged, unless it is configured.
 pub const MAX_AHEAD: Duration = Duration::from_secs(300);
-/// Time since the start that what peers tell waits for somebody who tells the time.
+/// Time that what peers tell, and what they are told, waits for somebody who tells the time.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks at whether somebody has.
 const LOOK: Duration = Duration::from_millis(50);
@@ -37,14 +39,18 @@ pub(super) struct Known {
     when: Instant,
     /// How far the own clock is ahead of the fleet's time, ns.
     ahead: i64,
+    /// How far the latest time that is believed is ahead of the own clock, ns.
+    believes: i64,
 }
 
 impl Known {
-    fn now(own_clock: u64, ahead: i64) -> Self {
+    fn now(own_clock: u64, fleet: &FleetTime) -> Self {
+        let latest = fleet.believable(own_clock).unwrap_or(own_clock);
         Self {
             own_clock,
             when: Instant::now(),
-            ahead,
+            ahead: fleet.ahead(),
+            believes: latest.cast_signed().saturating_sub(own_clock.cast_signed()),
         }
     }
 
@@ -53,7 +59,10 @@ impl Known {
         let passed = later.when.saturating_duration_since(self.when);
         let passed = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
         let shown = later.own_clock.abs_diff(self.own_clock.saturating_add(passed));
-        shown <= FAR.unsigned_abs() && later.ahead.abs_diff(self.ahead) <= FAR.unsigned_abs()
+        let is_like = |one: i64, other: i64| one.abs_diff(other) <= FAR.unsigned_abs();
+        shown <= FAR.unsigned_abs()
+            && is_like(later.ahead, self.ahead)
+            && is_like(later.believes, self.believes)
     }
 }
 
@@ -68,7 +77,7 @@ fn let_go(
 ) -> Result<u64, TransferError> {
     let ripe = ripe(env, limit, BATCH_BYTES)?;
     let outlived: Vec<_> = ripe.outlived.iter().filter_map(later_than).collect();
-    txn_ids.extend(settle(env, terms.ahead, &outlived)?.txn_ids);
+    settle(env, terms.ahead, &outlived, txn_ids)?;
     let merged = match merge_kept(env, &ripe.merge, terms, witness) {
         Ok(merged) => merged,
         Err(Interrupted { error, txn_ids: some }) => {
@@ -115,25 +124,36 @@ impl Replica {
         let (Some(latest), Some(believable), false) =
             (fleet.latest(own), fleet.believable(own), most == u64::MAX)
         else {
-            return Believed::ALL;
+            return Believed::all();
         };
         let state = self.state();
-        let told = match state.stored.txn.max(state.told.txn) {
+        let told = match state.stored.txn.max(state.told.txn).max(state.synced_txn) {
+            _ if latest >= believable => u64::MAX,
             // Nothing that is here was ever stored, or it is not known what.
             0 if state.own_merged && state.known.have(&self.own) == 0 => 0,
             0 => u64::MAX,
             told => told,
         };
+        let merged = match told {
+            u64::MAX => BTreeSet::new(),
+            told => state.foreign.range(told + 1..).copied().collect(),
+        };
         Believed {
             latest: believable.saturating_add(most),
             latest_untold: latest.saturating_add(most),
             told,
+            merged,
         }
     }
 
-    /// Nobody has told the fleet's time yet, and somebody may within moments.
+    /// Nobody has told the fleet's time since the start, or since the own clock was set, and somebody may within moments.
     pub(super) fn awaits_the_time(&self) -> bool {
-        self.limit().is_none() && self.started.elapsed() < PATIENCE
+        let is_known = self.limit().is_some() && !self.fleet_time().was_set();
+        let mut waits_since = self.waits_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_known {
+            *waits_since = None;
+        }
+        !is_known && waits_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE
     }
 
     /// Waits for that.
@@ -151,7 +171,7 @@ impl Replica {
         // What is in it was written before it was stored.
         let stored_at = state.stored_at.get(object).copied();
         let came = stored_at.map_or(now, |stored_at| stored_at.min(now));
-        Guard::new(limit, came, sender, state.quarantine.as_ref())
+        Guard::new(limit, (now, came), sender, state.quarantine.as_ref())
     }
 
     /// Notes what a merge left out of an object.
@@ -217,12 +237,12 @@ impl Replica {
             .map_err(|_| SyncError::Crashed("merging"))?;
             // Others need not have kept it, so they are told: what each of them keeps of it, and when that ends, is all the same.
             self.state().settled.extend(txn_ids);
-            drop(turn);
             let released = released.map_err(|error| merge_error("what was kept", error))?;
             tracing::info!(
                 database = %self.database(), released, "entries that were too far ahead of the time are merged"
             );
             self.look_at_quarantine(0, released).await?;
+            drop(turn);
         }
     }
 
@@ -241,33 +261,40 @@ impl Replica {
             self.state().recalled = None;
             return Ok(());
         }
-        let known = Known::now(self.own_clock(), fleet.ahead());
+        let known = Known::now(self.own_clock(), &fleet);
         if self.state().recalled.is_some_and(|before| before.is_like(&known)) {
             return Ok(());
         }
         let turn = self.turn.lock().await;
         // It may have been the own one, and it is known since when.
         self.look_if_behind().await;
+        // What was put over entries has its time before the state from before is let go of.
+        drop(self.keep_a_state().await);
         let (env, ahead) = (self.env.clone(), self.ahead());
-        let settled = spawn_blocking(move || settle_all(&env, &ahead))
+        let settling = spawn_blocking(move || {
+            let mut txn_ids = Vec::new();
+            let settled = settle_all(&env, &ahead, &mut txn_ids);
+            (settled, txn_ids)
+        });
+        let (settled, txn_ids) = settling
             .await
-            .map_err(|_| SyncError::Crashed("looking at the times of entries"))?
-            .map_err(|error| SyncError::Dump(error.into()))?;
-        if !settled.is_empty() {
+            .map_err(|_| SyncError::Crashed("looking at the times of entries"))?;
+        let has_settled = !txn_ids.is_empty();
+        self.state().settled.extend(txn_ids);
+        let any_beyond = settled.map_err(|error| SyncError::Dump(error.into()))?;
+        if any_beyond && has_settled {
             tracing::warn!(
-                database = %self.database(), "entries had times to come and got the present one: a clock was wrong here"
+                database = %self.database(), "entries had times to come and got those of when they came: a clock was wrong here"
             );
+            {
+                let mut state = self.state();
+                // What lost against such a time may win now, and what was put over it is not to be compared with it.
+                state.known.forget_all_but(&self.own);
+                state.let_go_of_all_states();
+            }
+            drop(self.keep_a_state().await);
         }
-        let mut state = self.state();
-        if !settled.is_empty() {
-            // What lost against such a time may win now.
-            let own = &self.own;
-            state.known.read.clear();
-            state.known.have.retain(|instance, _| instance == own);
-        }
-        state.settled.extend(settled);
-        state.recalled = Some(known);
-        drop(state);
+        self.state().recalled = Some(known);
         drop(turn);
         Ok(())
     }

@@ -214,7 +214,8 @@ impl Replica {
         match loaded {
             Ok(loaded) => Ok(Ok(loaded)),
             Err(Interrupted { error, txn_ids }) => {
-                // What was written before stays, and is none of PowerDNS'.
+                // What was written before stays, and is none of PowerDNS'; some of it may be kept for when it is time.
+                self.state().quarantine = None;
                 Box::pin(self.absorb_merged(&txn_ids)).await;
                 Ok(Err(error))
             }

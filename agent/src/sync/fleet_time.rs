@@ -11,8 +11,8 @@ use crate::skew::Skew;
 /// A certain difference from which on it matters, ns. NTP keeps clocks to a few hundredths of a second even over bad lines, and
 /// nobody changes one record on two servers within a second by hand.
 pub(super) const FAR: i64 = 1_000_000_000;
-/// Servers that agree with each other are believed more than a store that contradicts them, from this number on.
-const MANY: usize = 3;
+/// Servers that agree with each other are believed as much as a store that contradicts them, from this number on.
+const MANY: usize = 2;
 
 /// By whom the fleet's time is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub struct FleetTime {
     servers_differ: bool,
     /// More than one clock says so, the own one not among them.
     confirmed: bool,
+    /// The least that it may be by answers that are not believed yet.
+    least: i64,
+    /// The own clock was set since anybody told the time.
+    was_set: bool,
 }
 
 impl FleetTime {
@@ -46,20 +50,38 @@ impl FleetTime {
         source: Source::Nobody,
         servers_differ: false,
         confirmed: false,
+        least: 0,
+        was_set: false,
     };
 
     /// By how far the own clock is ahead of the store's, and of each peer's, as far as that is sure.
     pub fn of(store: Option<&Skew>, peers: &[Skew]) -> Self {
         let peers: Vec<_> = peers.iter().filter(|peer| peer.sure).copied().collect();
-        let (low, high) = median(&peers);
+        let store = store.filter(|store| store.sure);
+        let fleet = Self::by(store, &peers);
+        let doubted = |skew: &Skew| Skew::between(skew.least(), skew.high());
+        let with_doubts = Self::by(
+            store.map(doubted).as_ref(),
+            &peers.iter().map(doubted).collect::<Vec<_>>(),
+        );
+        Self {
+            least: fleet.low.min(with_doubts.low),
+            was_set: fleet.source != Source::Nobody
+                && store.iter().copied().chain(&peers).all(|skew| skew.was_set),
+            ..fleet
+        }
+    }
+
+    fn by(store: Option<&Skew>, peers: &[Skew]) -> Self {
+        let (low, high) = median(peers);
         let servers = Self {
             low,
             high,
             source: Source::Servers,
             servers_differ: peers.iter().any(|peer| peer.at_least() > FAR),
-            confirmed: false,
+            ..Self::UNKNOWN
         };
-        let by_store = store.filter(|store| store.sure).map(|store| Self {
+        let by_store = store.map(|store| Self {
             low: store.low(),
             high: store.high(),
             source: Source::Store,
@@ -78,7 +100,9 @@ impl FleetTime {
                         high: store.high.min(high),
                         ..store
                     }
-                } else if agreeing(&peers, &servers) + usize::from(servers.agrees_with(0, 0)) >= MANY {
+                } else if servers.is_known_well()
+                    && agreeing(peers, &servers) + usize::from(servers.agrees_with(0, 0)) >= MANY
+                {
                     Self {
                         low: store.low.min(servers.low),
                         high: store.high.max(servers.high),
@@ -90,7 +114,7 @@ impl FleetTime {
                 }
             }
         };
-        let others = agreeing(&peers, &fleet) + usize::from(by_store.is_some());
+        let others = agreeing(peers, &fleet) + usize::from(by_store.is_some());
         Self {
             confirmed: others > 1 && fleet.source != Source::Disputed,
             ..fleet
@@ -112,10 +136,24 @@ impl FleetTime {
         self.low + (self.high - self.low) / 2
     }
 
-    /// How far the own clock is ahead, if it is certain that it is wrong: the middle of what is possible.
+    /// How far the own clock is ahead, if it is certain that it is wrong: the middle of what is possible, or the least where that is
+    /// not known well.
     pub fn off(&self) -> Option<i64> {
         let at_least = self.low.max(-self.high);
-        (at_least > FAR).then(|| self.ahead())
+        (at_least > FAR).then(|| match (self.is_known_well(), self.low > 0) {
+            (true, _) => self.ahead(),
+            (false, true) => self.low,
+            (false, false) => self.high,
+        })
+    }
+
+    fn is_known_well(&self) -> bool {
+        self.high.saturating_sub(self.low) <= 2 * FAR
+    }
+
+    /// The own clock was set, and nobody has told the time since.
+    pub fn was_set(&self) -> bool {
+        self.was_set
     }
 
     /// The fleet's time when the own clock says `own`, ns since the epoch: the own one unless that is certainly wrong.
@@ -126,7 +164,10 @@ impl FleetTime {
     /// The earliest time that a write of this server can come to have, now that the own clock says `own`: an earlier one than that if it
     /// may become certain that the own clock is ahead.
     pub fn earliest(&self, own: u64) -> u64 {
-        let most = if self.high > FAR {
+        // Where nobody knows, nothing is corrected.
+        let is_undecided = self.source == Source::Disputed || self.is_undecided();
+        let may_be_ahead = self.high > 2 * FAR || self.low > FAR;
+        let most = if may_be_ahead && !is_undecided {
             self.high.saturating_add(FAR)
         } else {
             0
@@ -136,7 +177,7 @@ impl FleetTime {
 
     /// The latest that the fleet's time can be when the own clock says `own`; `None`: nobody knows.
     pub fn latest(&self, own: u64) -> Option<u64> {
-        (self.source != Source::Nobody).then(|| own.saturating_add_signed(self.low.saturating_neg()))
+        (self.source != Source::Nobody).then(|| own.saturating_add_signed(self.least.saturating_neg()))
     }
 
     /// The latest time that somebody else's write can have who is right, when the own clock says `own`; `None`: nobody knows. Where a

@@ -232,9 +232,10 @@ impl<'e> Merger<'e> {
         Ok(())
     }
 
-    /// Leaves out an entry that is too far ahead of the time, and keeps it unless the same is here already; false if it is merged all
-    /// the same: where it replaces one that is as far ahead.
+    /// Leaves out an entry that is too far ahead of the time, and keeps it, also if there is no other difference to what is here: its
+    /// writer has it with that time. False if it is merged all the same: where it replaces one that is as far ahead.
     fn keep_out(&mut self, dbi: &str, incoming: &Entry<'_>) -> Result<bool, TransferError> {
+        let mut found = None;
         // What is being filled was empty.
         if self.current.filled.is_none() {
             let reader = match &mut self.reader {
@@ -249,18 +250,15 @@ impl<'e> Merger<'e> {
                 }
                 let txn_id = local.txn_id;
                 let local = to_entry(incoming.key, local, value);
+                found = Some(local.timestamp);
                 // Others have something under this key, whatever of it is merged.
                 if self.terms.confirms(&local, &local, txn_id) {
                     self.batch.push(dbi, &local);
                 }
-                if (local.deleted, local.value) == (incoming.deleted, incoming.value) {
-                    self.guard.is_here(dbi, incoming);
-                    return Ok(true);
-                }
             }
         }
         self.flush_if_full()?;
-        let held = self.guard.hold(dbi, incoming);
+        let held = self.guard.hold(dbi, incoming, found);
         if self.guard.is_full() {
             self.end_filling()?;
             self.current.filled = None;

@@ -110,6 +110,12 @@ impl Knowledge {
         self.merged.remove(instance)
     }
 
+    /// All objects of the other instances are to be looked at anew.
+    pub fn forget_all_but(&mut self, own: &str) {
+        self.have.retain(|instance, _| instance == own);
+        self.read.retain(|instance, _| instance == own);
+    }
+
     /// A listing: what was stored anew under a name is to be looked at anew.
     pub fn listed(&mut self, deltas: &Deltas) {
         self.corrupt_deltas

@@ -35,26 +35,35 @@ pub(super) struct Guard {
     limit: u64,
     /// The fleet's time.
     now: u64,
+    /// When what is in the object came at the latest.
+    came: u64,
     sender: String,
     room: Room,
     /// Something is kept.
     any: bool,
     held: Vec<Kept>,
     bytes: usize,
-    /// Keys whose kept entries their writer has replaced since.
-    withdrawn: Vec<(Vec<u8>, Later)>,
+    /// Keys of kept entries under which something else is merged.
+    others: Vec<(Vec<u8>, Other)>,
     pub(super) left_out: LeftOut,
 }
 
-/// What its writer put in the place of a kept entry.
+/// What is merged under the key of a kept entry.
 #[derive(Debug, Clone, Copy)]
-enum Later {
-    /// Something of this time.
+enum Other {
+    /// Its writer put something of this time in its place.
     At(u64),
-    /// The same as was kept with this time.
+    /// Its writer gave the same, which was kept with this time, another.
     Than(u64),
-    /// Something that is still later.
-    Whatever,
+    /// Something of this time, which is itself yet to come: that does not show that it is the later one.
+    Ahead(u64),
+}
+
+impl Other {
+    /// It may be older than the kept entry, though it is later than that came.
+    fn is_before(self, kept: &Kept) -> bool {
+        matches!(self, Self::Ahead(time) if time > kept.since && time < kept.timestamp)
+    }
 }
 
 /// What there is room for.
@@ -141,15 +150,17 @@ fn key_of(dbi: &str, key: &[u8]) -> Option<Vec<u8>> {
 impl Guard {
     /// Lets everything through, what is kept included.
     pub(super) fn open() -> Self {
-        Self::new(u64::MAX, 0, "", Some(&Summary::default()))
+        Self::new(u64::MAX, (0, 0), "", Some(&Summary::default()))
     }
 
-    /// Leaves out what is later than `limit` in an object of `sender` that is merged at `now`. `summary`: what is kept already.
-    pub(super) fn new(limit: u64, now: u64, sender: &str, summary: Option<&Summary>) -> Self {
+    /// Leaves out what is later than `limit` in an object of `sender` that is merged at `now` and had `came` by then. `summary`: what is
+    /// kept already.
+    pub(super) fn new(limit: u64, (now, came): (u64, u64), sender: &str, summary: Option<&Summary>) -> Self {
         let (entries, bytes) = summary.map_or((0, 0), |summary| (summary.entries, summary.bytes));
         Self {
             limit,
             now,
+            came,
             sender: sender.to_owned(),
             room: Room {
                 entries: MOST.saturating_sub(entries),
@@ -159,7 +170,7 @@ impl Guard {
             any: summary.is_none_or(|summary| summary.entries > 0),
             held: Vec::new(),
             bytes: 0,
-            withdrawn: Vec::new(),
+            others: Vec::new(),
             left_out: LeftOut::default(),
         }
     }
@@ -169,8 +180,9 @@ impl Guard {
         timestamp > self.limit
     }
 
-    /// Keeps an entry. False for one whose key is too long for that, which none of PowerDNS' is.
-    pub(super) fn hold(&mut self, dbi: &str, entry: &Entry<'_>) -> bool {
+    /// Keeps an entry. `local`: the time of what is here instead. False for one whose key is too long for that, which none of
+    /// PowerDNS' is.
+    pub(super) fn hold(&mut self, dbi: &str, entry: &Entry<'_>, local: Option<u64>) -> bool {
         let Some(key) = key_of(dbi, entry.key) else {
             return false;
         };
@@ -181,7 +193,11 @@ impl Guard {
             deleted: entry.deleted,
             value: entry.value.to_vec(),
             sender: self.sender.clone(),
-            since: self.now,
+            // What is here may itself have a time to come, and is older all the same.
+            since: local
+                .filter(|local| *local > self.now)
+                .max(Some(self.came))
+                .unwrap_or(0),
         });
         true
     }
@@ -189,15 +205,6 @@ impl Guard {
     /// So much is held in memory that it has to be written.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= BATCH_BYTES
-    }
-
-    /// Nothing need be kept of an entry that is here already, with a time of today, nor of what its writer had in its place.
-    pub(super) fn is_here(&mut self, dbi: &str, entry: &Entry<'_>) {
-        if self.any
-            && let Some(key) = key_of(dbi, entry.key)
-        {
-            self.withdrawn.push((key, Later::Whatever));
-        }
     }
 
     /// Looks whether an entry that is to be merged was put by its writer in the place of one that is kept: then it is later than that,
@@ -223,39 +230,41 @@ impl Guard {
         if is_same && kept.timestamp == entry.timestamp {
             return Ok(true);
         }
-        let by = if is_same {
-            Later::Than(kept.timestamp)
+        let other = if is_same {
+            Other::Than(kept.timestamp)
+        } else if entry.timestamp > self.now {
+            Other::Ahead(entry.timestamp)
         } else {
-            Later::At(entry.timestamp)
+            Other::At(entry.timestamp)
         };
-        if self.is_withdrawn(&kept, by) {
-            self.withdrawn.push((key, by));
+        if self.is_withdrawn(&kept, other) || other.is_before(&kept) {
+            self.others.push((key, other));
         }
         Ok(false)
     }
 
-    fn is_withdrawn(&self, kept: &Kept, by: Later) -> bool {
+    fn is_withdrawn(&self, kept: &Kept, by: Other) -> bool {
         kept.sender == self.sender
             && match by {
-                Later::At(time) => time > kept.since,
-                Later::Than(time) => time == kept.timestamp,
-                Later::Whatever => true,
+                Other::At(time) => time > kept.since,
+                Other::Than(time) => time == kept.timestamp,
+                Other::Ahead(_) => false,
             }
     }
 
     /// Writes what is held. What there is no room for is left out and counted: its writer has it.
     pub(super) fn write(&mut self, env: &Environment) -> Result<Option<u64>, TransferError> {
-        if self.held.is_empty() && self.withdrawn.is_empty() {
+        if self.held.is_empty() && self.others.is_empty() {
             return Ok(None);
         }
         self.bytes = 0;
         let held = std::mem::take(&mut self.held);
-        let withdrawn = std::mem::take(&mut self.withdrawn);
+        let others = std::mem::take(&mut self.others);
         let usage = env.usage()?;
         let map_has_room = usage.used / QUARTERS < usage.map_size / 4;
         self.room.bytes = self.room.bytes.min(usage.map_size / OF_THE_MAP);
         let before = (self.room, self.left_out);
-        let written = self.try_to_write(env, &held, &withdrawn, map_has_room);
+        let written = self.try_to_write(env, &held, &others, map_has_room);
         match written {
             Err(LmdbError {
                 kind: LmdbErrorKind::MapFull,
@@ -275,17 +284,24 @@ impl Guard {
         &mut self,
         env: &Environment,
         held: &[Kept],
-        withdrawn: &[(Vec<u8>, Later)],
+        others: &[(Vec<u8>, Other)],
         map_has_room: bool,
     ) -> Result<Option<u64>, LmdbError> {
         let mut writer = env.begin_write()?;
         let dbi = writer.dbi(QUARANTINE_DBI)?;
-        for (key, by) in withdrawn {
+        for (key, other) in others {
             let kept = writer.get(&dbi, key)?;
-            let kept = kept.and_then(|(header, value)| Kept::read(key, header, value));
-            if kept.is_some_and(|kept| self.is_withdrawn(&kept, *by)) {
+            let Some(mut kept) = kept.and_then(|(header, value)| Kept::read(key, header, value)) else {
+                continue;
+            };
+            if self.is_withdrawn(&kept, *other) {
                 writer.delete(&dbi, key)?;
                 self.left_out.withdrawn += 1;
+            } else if let Other::Ahead(time) = *other
+                && other.is_before(&kept)
+            {
+                kept.since = time;
+                kept.write(&mut writer, &dbi)?;
             }
         }
         for kept in held {
@@ -384,6 +400,19 @@ pub(super) fn ripe(env: &Environment, limit: u64, most_bytes: usize) -> Result<R
         Ok(())
     })?;
     Ok(ripe)
+}
+
+/// Something is kept for when its time comes that is under this key.
+pub(super) fn is_kept(
+    writer: &Writer<'_>,
+    quarantine: Option<&Dbi>,
+    dbi: &str,
+    key: &[u8],
+) -> Result<bool, LmdbError> {
+    match (quarantine, key_of(dbi, key)) {
+        (Some(quarantine), Some(key)) => Ok(writer.get(quarantine, &key)?.is_some()),
+        _ => Ok(false),
+    }
 }
 
 fn has_later(reader: &Reader<'_>, kept: &Kept) -> Result<bool, LmdbError> {

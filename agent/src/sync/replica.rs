@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
 
 use super::SyncError;
 use super::ahead::Ahead;
@@ -117,7 +116,8 @@ pub struct Replica {
     state: Mutex<State>,
     /// How far ahead of the fleet's time an entry may be that is merged, ns; `None`: the own clock counts, whatever others say.
     pub(super) max_ahead: Option<u64>,
-    pub(super) started: Instant,
+    /// Since when nobody has told the time.
+    pub(super) waits_since: Mutex<Option<Instant>>,
     /// The database is known not to be empty.
     pub(super) has_content: AtomicBool,
     /// Is told of everything that is written.
@@ -154,7 +154,7 @@ impl Replica {
             turn: tokio::sync::Mutex::default(),
             state: Mutex::default(),
             max_ahead: None,
-            started: Instant::now(),
+            waits_since: Mutex::default(),
             has_content: AtomicBool::default(),
             witness: Arc::new(|_| {}),
             is_witnessed: false,

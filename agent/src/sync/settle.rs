@@ -36,23 +36,22 @@ impl Later {
     }
 }
 
-/// What became of entries.
-#[derive(Default)]
-pub(super) struct Settled {
-    /// The transactions that gave times.
-    pub(super) txn_ids: Vec<u64>,
-    /// Entries that have theirs already. What was written in the place of one since it was looked at is not among them: it is in a
-    /// later state.
-    pub(super) stay: Vec<Stay>,
-}
-
 /// Gives these entries times above those of what they replaced, in transactions that have something new for all others. PowerDNS
-/// may have written to them once more since they were looked at: that is later still.
+/// may have written to them once more since they were looked at: that is later still. `txn_ids`: those transactions, also if it fails
+/// later on.
+///
+/// Returns entries that have their times already. What was written in the place of one since it was looked at is not among them: it is
+/// in a later state.
 ///
 /// # Errors
 /// Those of LMDB.
-pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Result<Settled, LmdbError> {
-    let mut settled = Settled::default();
+pub(super) fn settle(
+    env: &Environment,
+    ahead: &Ahead,
+    later: &[Later],
+    txn_ids: &mut Vec<u64>,
+) -> Result<Vec<Stay>, LmdbError> {
+    let mut stay = Vec::new();
     for batch in later.chunks(BATCH) {
         let mut writer = env.begin_write()?;
         let mut notes = ahead.notes(&writer)?;
@@ -72,7 +71,7 @@ pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Resul
             let timestamp = after(notes.time_of(&writer, dbi, key, header)?, *floor);
             if timestamp == header.timestamp {
                 if header.txn_id == *txn_id {
-                    settled.stay.push((dbi.clone(), key.clone(), header.txn_id));
+                    stay.push((dbi.clone(), key.clone(), header.txn_id));
                 }
                 continue;
             }
@@ -83,20 +82,25 @@ pub(super) fn settle(env: &Environment, ahead: &Ahead, later: &[Later]) -> Resul
             };
             notes.put(&mut writer, &handle, &entry)?;
         }
-        settled.txn_ids.extend(writer.commit()?);
+        txn_ids.extend(writer.commit()?);
         if batch.len() == BATCH {
             std::thread::sleep(PAUSE);
         }
     }
-    Ok(settled)
+    Ok(stay)
 }
 
-/// The same for all that is noted or of no clock that is right, for when it is not known what was written since which state.
+/// The same for all that is noted or of no clock that is right, for when it is not known what was written since which state. Returns
+/// whether there were any of the latter.
 ///
 /// # Errors
 /// Those of LMDB.
-pub(super) fn settle_all(env: &Environment, ahead: &Ahead) -> Result<Vec<u64>, LmdbError> {
-    let mut later = Vec::new();
+pub(super) fn settle_all(
+    env: &Environment,
+    ahead: &Ahead,
+    txn_ids: &mut Vec<u64>,
+) -> Result<bool, LmdbError> {
+    let (mut later, mut any_beyond) = (Vec::new(), false);
     env.read(|reader| {
         pending(reader, |dbi, key, txn_id, replaced| {
             later.push(Later {
@@ -107,17 +111,23 @@ pub(super) fn settle_all(env: &Environment, ahead: &Ahead) -> Result<Vec<u64>, L
             });
         })?;
         if ahead.knows_a_limit() {
-            look_for_wrong_times(reader, ahead, &mut later)?;
+            any_beyond = look_for_wrong_times(reader, ahead, &mut later)?;
         }
         Ok::<(), LmdbError>(())
     })?;
-    Ok(settle(env, ahead, &later)?.txn_ids)
+    settle(env, ahead, &later, txn_ids)?;
+    Ok(any_beyond)
 }
 
-fn look_for_wrong_times(reader: &Reader<'_>, ahead: &Ahead, later: &mut Vec<Later>) -> Result<(), LmdbError> {
-    let now = ahead.now();
+fn look_for_wrong_times(
+    reader: &Reader<'_>,
+    ahead: &Ahead,
+    later: &mut Vec<Later>,
+) -> Result<bool, LmdbError> {
+    let (now, mut any_beyond) = (ahead.now(), false);
     for dbi in reader.dbis()?.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
         reader.for_each(dbi, |key, header, _| {
+            any_beyond |= ahead.is_beyond(header);
             if ahead.corrected(header, now) != header.timestamp {
                 later.push(Later {
                     dbi: dbi.name.clone(),
@@ -129,20 +139,11 @@ fn look_for_wrong_times(reader: &Reader<'_>, ahead: &Ahead, later: &mut Vec<Late
             Ok::<(), LmdbError>(())
         })?;
     }
-    Ok(())
+    Ok(any_beyond)
 }
 
-/// What became of a state.
-pub(super) struct Since {
-    /// A later one, after which nothing was looked at.
-    pub(super) to: KeptReader,
-    /// The transactions that gave times.
-    pub(super) settled: Vec<u64>,
-    /// What is to be put back.
-    pub(super) lost: Lost,
-}
-
-/// The same for what was put over entries of a state, or written since by a clock that is wrong.
+/// The same for what was put over entries of a state, or written since by a clock that is wrong. Returns a later state, after which
+/// nothing was looked at, and what is to be put back.
 ///
 /// # Errors
 /// Those of LMDB.
@@ -150,7 +151,8 @@ pub(super) fn settle_since(
     env: &Arc<Environment>,
     ahead: &Ahead,
     kept: &KeptReader,
-) -> Result<Since, TransferError> {
+    txn_ids: &mut Vec<u64>,
+) -> Result<(KeptReader, Lost), TransferError> {
     let (to, now) = (env.keep_newest()?, ahead.now());
     let (mut later, mut lost) = (Vec::new(), Lost::default());
     let walked = to.changes_since::<TransferError>(kept, |change| {
@@ -166,23 +168,23 @@ pub(super) fn settle_since(
         }
         Ok(())
     });
-    let settled = match walked {
-        Ok(_) => settle(env, ahead, &later)?.txn_ids,
+    match walked {
+        Ok(_) => {
+            settle(env, ahead, &later, txn_ids)?;
+        }
         Err(TransferError::Lmdb(LmdbError {
             kind: LmdbErrorKind::Disorder { dbi },
             ..
         })) => {
             lost.damaged.insert(dbi);
-            Vec::new()
         }
         Err(TransferError::Lmdb(LmdbError {
             kind: kind @ LmdbErrorKind::Page { .. },
             ..
         })) => {
             tracing::warn!(path = %env.path().display(), error = %kind, "cannot compare pages");
-            Vec::new()
         }
         Err(error) => return Err(error),
-    };
-    Ok(Since { to, settled, lost })
+    }
+    Ok((to, lost))
 }

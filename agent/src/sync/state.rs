@@ -156,6 +156,12 @@ impl State {
         self.advance(0);
     }
 
+    /// Something of an instance is not merged before its time comes: its objects may be all that have it.
+    pub(super) fn is_kept_from(&self, instance: &str) -> bool {
+        let kept = self.quarantine.as_ref();
+        self.no_room.contains_key(instance) || kept.is_some_and(|kept| kept.senders.contains_key(instance))
+    }
+
     /// What is merged is not known any more: all that the store has is compared, the own objects first, and nothing is stored
     /// before that.
     pub(super) fn compare_everything(&mut self) {

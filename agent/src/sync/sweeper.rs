@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::quarantine::{QUARANTINE_DBI, is_kept};
 use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, Environment, LmdbError, LmdbErrorKind};
 use crate::snapshot::is_private_dbi;
@@ -106,10 +107,13 @@ fn remove<'k>(
     swept: &mut Swept,
 ) -> Result<&'k [Vec<u8>], LmdbError> {
     let mut writer = env.begin_write()?;
+    let quarantine = writer.existing_dbi(QUARANTINE_DBI)?;
     let started = Instant::now();
     let mut done = 0;
     for key in keys {
-        if writer.get(dbi, key)?.is_some_and(|(header, _)| goes(&header)) {
+        let goes = writer.get(dbi, key)?.is_some_and(|(header, _)| goes(&header));
+        // A mark tells that what is kept was deleted meanwhile.
+        if goes && !is_kept(&writer, quarantine.as_ref(), &dbi.name, key)? {
             match writer.delete(dbi, key) {
                 Ok(()) => swept.removed += 1,
                 // Even removing needs new pages.

@@ -99,9 +99,16 @@ impl Fleet {
             return;
         }
         // A write takes time, also by a clock that stands.
-        let now = match of.written.checked_sub(now) {
-            Some(since) if since < MOST_AT_A_TIME => of.written + 1,
-            _ => now,
+        let takes = of
+            .written
+            .checked_sub(now)
+            .filter(|since| *since < MOST_AT_A_TIME);
+        let now = match takes {
+            Some(since) => {
+                self.time.pass(since + 1);
+                of.clock.now().max(of.written + 1)
+            }
+            None => now,
         };
         of.written = now;
         of.shown = of.shown.max(now);

@@ -18,7 +18,7 @@ use super::ahead::Ahead;
 use super::collect::{Collected, Synced, collect};
 use super::dump::TransferError;
 use super::loss::Lost;
-use super::settle::{Settled, Since, settle, settle_all, settle_since};
+use super::settle::{settle, settle_all, settle_since};
 use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind, scan_since};
 use crate::snapshot::{Meta, is_private_dbi};
 pub(super) use report::{Losses, Mended};
@@ -39,9 +39,9 @@ pub(super) fn follow(
 ) -> Result<KeptReader, TransferError> {
     let mut rounds = 0;
     loop {
-        let Since { to, settled, lost } = settle_since(env, ahead, kept)?;
-        ahead.has_settled(&settled);
-        mended.settled.extend(settled);
+        let before = mended.settled.len();
+        let (to, lost) = settle_since(env, ahead, kept, &mut mended.settled)?;
+        ahead.has_settled(mended.settled.get(before..).unwrap_or_default());
         let before = mended.txn_ids.len();
         if rounds < MOST_ROUNDS {
             mend(env, &lost, Some(kept), ahead, mended)?;
@@ -99,7 +99,7 @@ pub(super) fn collect_sound(
     mended: &mut Mended,
 ) -> Result<Sound, TransferError> {
     if from.reader.is_none() {
-        mended.settled.extend(settle_all(env, &ahead)?);
+        settle_all(env, &ahead, &mut mended.settled)?;
         ahead.has_settled(&mended.settled);
     }
     // A later state has merged entries that may have been replaced.
@@ -137,10 +137,11 @@ pub(super) fn collect_sound(
         let is_over = known || done.is_empty();
         match looked {
             Ok(collected) if is_over => {
-                let Settled { txn_ids, stay } = settle(env, &ahead, &collected.later)?;
+                let before = mended.settled.len();
+                let stay = settle(env, &ahead, &collected.later, &mut mended.settled)?;
+                let txn_ids = mended.settled.get(before..).unwrap_or_default();
                 let is_settled = known || settled || txn_ids.is_empty();
-                ahead.has_settled(&txn_ids);
-                mended.settled.extend(txn_ids);
+                ahead.has_settled(txn_ids);
                 // What has its time now, or was written meanwhile, is in a later state.
                 if is_settled && stay.is_empty() {
                     return Ok(Sound { to, collected });

@@ -28,7 +28,7 @@ fn entry<'a>(key: &'a [u8], timestamp: u64, value: &'a [u8]) -> Entry<'a> {
 }
 
 fn guard(env: &Environment, sender: &str, now: u64) -> Guard {
-    Guard::new(LIMIT, now, sender, Some(&look(env).unwrap()))
+    Guard::new(LIMIT, (now, now), sender, Some(&look(env).unwrap()))
 }
 
 /// Keeps entries of a sender, and returns what came of it.
@@ -36,7 +36,7 @@ fn keep(env: &Environment, sender: &str, now: u64, entries: &[Entry<'_>]) -> Lef
     let mut guard = guard(env, sender, now);
     for entry in entries {
         assert!(guard.is_ahead(entry.timestamp));
-        assert!(guard.hold(DBI, entry));
+        assert!(guard.hold(DBI, entry, None));
     }
     guard.write(env).unwrap();
     guard.left_out
@@ -44,7 +44,7 @@ fn keep(env: &Environment, sender: &str, now: u64, entries: &[Entry<'_>]) -> Lef
 
 /// What comes of an entry of a sender that is merged.
 fn merge(env: &Environment, sender: &str, entry: &Entry<'_>) -> u64 {
-    let mut guard = guard(env, sender, 0);
+    let mut guard = guard(env, sender, LIMIT);
     env.read::<_, LmdbError>(|reader| guard.has_kept(reader, DBI, entry))
         .unwrap();
     guard.write(env).unwrap();
@@ -111,8 +111,8 @@ fn a_database_that_knows_no_quarantine_gets_none_and_one_byte_too_many_is_not_ke
     assert_eq!(env.last_txn_id(), 0);
     let mut guard = guard(&env, "a", 0);
     let longest = MAX_KEY_LEN - DBI.len() - 1;
-    assert!(guard.hold(DBI, &entry(&vec![1; longest], 2_000, b"")));
-    assert!(!guard.hold(DBI, &entry(&vec![1; longest + 1], 2_000, b"")));
+    assert!(guard.hold(DBI, &entry(&vec![1; longest], 2_000, b""), None));
+    assert!(!guard.hold(DBI, &entry(&vec![1; longest + 1], 2_000, b""), None));
 }
 
 proptest! {
