@@ -51,6 +51,8 @@ pub(super) struct Believed {
     pub(super) latest_untold: u64,
     pub(super) told: u64,
     pub(super) merged: BTreeSet<u64>,
+    /// The transaction up to which all was stored, and when that was, ns since the epoch.
+    pub(super) stored: (u64, u64),
 }
 
 impl Believed {
@@ -60,6 +62,7 @@ impl Believed {
             latest_untold: u64::MAX,
             told: u64::MAX,
             merged: BTreeSet::new(),
+            stored: (0, 0),
         }
     }
 }
@@ -149,8 +152,11 @@ impl Ahead {
     pub(super) fn corrected(&self, header: Header, now: u64) -> u64 {
         match header.timestamp {
             raw if self.is_new(header) => self.fleet.stamp(raw, now),
-            // Not later than now. When it came only a note tells.
-            _ if self.is_beyond(header) => self.fleet.now(now),
+            // Not later than now, nor than it was stored. When it came only a note tells.
+            _ if self.is_beyond(header) => match self.believed.stored {
+                (txn_id, time) if header.txn_id <= txn_id => self.fleet.now(now).min(time),
+                _ => self.fleet.now(now),
+            },
             raw => raw,
         }
     }
@@ -218,7 +224,8 @@ impl Ahead {
     /// What PowerDNS replaced since the last collection.
     fn replaced(&self, dbi: &str, key: &[u8], header: Header) -> Option<Header> {
         let kept = self.kept.as_ref()?;
-        if header.txn_id <= kept.txn_id() || self.foreign.contains(&header.txn_id) {
+        // What has its time already is later than what it replaced.
+        if header.txn_id <= kept.txn_id() || self.is_ours(header) {
             return None;
         }
         kept.header(dbi, key).unwrap_or_else(|error| {

@@ -143,6 +143,7 @@ impl Replica {
             latest_untold: latest.saturating_add(most),
             told,
             merged,
+            stored: (state.stored.txn, state.stored.time),
         }
     }
 

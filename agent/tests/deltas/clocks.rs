@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use zonetide_agent::lmdb::{LmdbError, Writer};
 use zonetide_agent::snapshot::DeltaName;
 use zonetide_agent::store::Store as _;
+use zonetide_agent::sync::AHEAD_DBI;
 
 use crate::server::{DBI, Dated, SECOND, Server, Watched};
 use crate::support::{database_content, spooled};
@@ -200,4 +202,56 @@ async fn what_is_written_over_a_merged_entry_at_once_is_later_though_the_fleets_
             assert_eq!(server.content()["key"], "later", "{error}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_fleet_whose_agents_learn_the_time_one_after_the_other_keeps_what_is_written_over_a_time_to_come() {
+    let store = Watched::new();
+    let (mut a, mut b) = (Server::new("a", &store), Server::new("b", &store));
+    a.begin().await;
+    b.begin().await;
+    a.set_clock(b.now() + 365 * 24 * HOUR);
+    a.write("key", "a");
+    a.send().await;
+    b.receive().await;
+    b.write("other", "b");
+    b.send().await;
+    a.set_clock(b.now() + SECOND);
+    let _time = a.learn_the_time();
+    a.receive().await;
+    a.send().await;
+    a.pass(60 * SECOND);
+    a.write("key", "later");
+    a.send().await;
+    b.set_clock(a.now() + 60 * SECOND);
+    b.receive().await;
+    assert_eq!(b.content()["key"], "a", "it does not know the time yet");
+    replicates_from_its_memory(&mut b).await;
+    for _ in 0..2 {
+        for server in [&a, &b] {
+            server.set_clock(b.now() + 60 * SECOND);
+            server.receive().await;
+            server.send().await;
+        }
+    }
+    for server in [&a, &b] {
+        assert_eq!(server.content()["key"], "later", "{}", server.name);
+    }
+}
+
+/// A new agent that goes by the fleet's time knows what the last one knew, which noted nothing.
+async fn replicates_from_its_memory(server: &mut Server) {
+    const STORE: &str = "here";
+    server.replica.remember(STORE);
+    let no_notes = |writer: &mut Writer<'_>| {
+        let notes = writer.dbi(AHEAD_DBI)?;
+        for (key, _) in writer.keys_after(&notes, &[], 100)? {
+            writer.delete(&notes, &key)?;
+        }
+        Ok(())
+    };
+    server.env.write::<(), LmdbError>(no_notes).unwrap();
+    let _time = server.learn_the_time();
+    server.replica.resume(STORE);
+    server.replica.look_at_the_clock().await;
 }
