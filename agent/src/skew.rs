@@ -63,7 +63,7 @@ pub struct Skew {
     pub measured: u64,
     /// More than one answer says so, or there is no difference to speak of.
     pub sure: bool,
-    /// The own clock was set since the last answer.
+    /// The own clock was set since the last answer, by so much that it matters.
     pub was_set: bool,
     /// The least that it may be by answers that are not believed yet.
     least: i64,
@@ -216,7 +216,7 @@ impl Estimator {
             high,
             measured: u64::try_from(estimate.when.wall).unwrap_or(0),
             sure: self.known.is_some(),
-            was_set: estimate.was_set(now) != 0,
+            was_set: estimate.apart(now).saturating_abs() > NEAR,
             least: doubt.map_or(low, |doubt| doubt.at(now).low.min(low)),
         })
     }

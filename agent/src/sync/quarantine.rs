@@ -4,17 +4,16 @@
 //! is lost, and merged by the usual rule later; unless its writer, whose clock is right by then, puts something else in
 //! its place.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod kept;
+mod release;
 
 use super::dump::TransferError;
-use crate::lmdb::header::Header;
-use crate::lmdb::{Dbi, Environment, LmdbError, LmdbErrorKind, Reader, Writer};
-use crate::merge::replaces;
-use crate::snapshot::{Entry, MAX_KEY_LEN};
-
-/// What is kept: under the DBI's name, a zero byte and the key an entry with the header's time of who wrote it, whose value is
-/// when it was kept (8 bytes), whether it is a deletion (1), the length of the sender's name (1), that name, and the value.
-pub const QUARANTINE_DBI: &str = "_sync_quarantine";
+use crate::lmdb::{Environment, LmdbError, LmdbErrorKind, Reader};
+use crate::snapshot::Entry;
+pub use kept::QUARANTINE_DBI;
+use kept::key_of;
+pub(super) use kept::{Kept, is_kept};
+pub(super) use release::{Summary, look, ripe, take_out};
 
 /// Most entries that are kept, and most bytes of them, of which a map has room for so many.
 const MOST: u64 = 100_000;
@@ -24,11 +23,6 @@ const OF_THE_MAP: u64 = 16;
 const QUARTERS: u64 = 3;
 /// Bytes in memory before they are written.
 const BATCH_BYTES: usize = 2 << 20;
-/// Bytes of a value before the name of the sender.
-const FIXED: usize = 10;
-/// Entries that are shown.
-const SHOWN: usize = 5;
-
 /// Which entries a merge must leave out, and those that it has left out.
 pub(super) struct Guard {
     /// The latest time that is merged, ns since the epoch.
@@ -83,68 +77,6 @@ pub struct LeftOut {
     /// Entries for which there was no room, and the newest of their times, ns since the epoch.
     pub no_room: u64,
     pub newest: u64,
-}
-
-/// A kept entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
-    /// With the DBI's name before it.
-    pub key: Vec<u8>,
-    pub timestamp: u64,
-    pub deleted: bool,
-    pub value: Vec<u8>,
-    pub sender: String,
-    /// When it was kept, ns since the epoch: it was written before that.
-    pub since: u64,
-}
-
-impl Kept {
-    pub(super) fn dbi_and_entry(&self) -> Option<(&str, Entry<'_>)> {
-        let end = self.key.iter().position(|byte| *byte == 0)?;
-        let (dbi, key) = self.key.split_at_checked(end)?;
-        let entry = Entry {
-            key: key.get(1..)?,
-            value: &self.value,
-            timestamp: self.timestamp,
-            deleted: self.deleted,
-        };
-        Some((std::str::from_utf8(dbi).ok()?, entry))
-    }
-
-    fn read(key: &[u8], header: Header, value: &[u8]) -> Option<Self> {
-        let (fixed, rest) = value.split_first_chunk::<FIXED>()?;
-        let [since @ .., deleted, len] = *fixed;
-        let (sender, value) = rest.split_at_checked(len.into())?;
-        Some(Self {
-            key: key.to_vec(),
-            timestamp: header.timestamp,
-            deleted: deleted != 0,
-            value: value.to_vec(),
-            sender: std::str::from_utf8(sender).ok()?.to_owned(),
-            since: u64::from_be_bytes(since),
-        })
-    }
-
-    fn write(&self, writer: &mut Writer<'_>, dbi: &Dbi) -> Result<(), LmdbError> {
-        let sender = self.sender.get(..255).unwrap_or(&self.sender);
-        let len = u8::try_from(sender.len()).unwrap_or(u8::MAX);
-        let since = self.since.to_be_bytes();
-        let fixed = [&since[..], &[u8::from(self.deleted), len]];
-        let value = [&fixed.concat(), sender.as_bytes(), &self.value].concat();
-        writer.put(dbi, &self.key, self.timestamp, false, &value)
-    }
-
-    fn replaces(&self, other: &Self) -> bool {
-        match (self.dbi_and_entry(), other.dbi_and_entry()) {
-            (Some((_, new)), Some((_, old))) => replaces(&new, &old),
-            _ => true,
-        }
-    }
-}
-
-fn key_of(dbi: &str, key: &[u8]) -> Option<Vec<u8>> {
-    let key = [dbi.as_bytes(), b"\0", key].concat();
-    (key.len() <= MAX_KEY_LEN).then_some(key)
 }
 
 impl Guard {
@@ -330,133 +262,6 @@ impl Guard {
         self.left_out.no_room += 1;
         self.left_out.newest = self.left_out.newest.max(kept.timestamp);
     }
-}
-
-/// What is kept, for people and for the decision when to look again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Summary {
-    pub entries: u64,
-    pub bytes: u64,
-    /// The earliest time of an entry, ns since the epoch; `None`: nothing is kept.
-    pub earliest: Option<u64>,
-    pub senders: BTreeMap<String, u64>,
-    /// Some of them: DBI and key, the sender, the time.
-    pub some: Vec<(String, Vec<u8>, String, u64)>,
-}
-
-/// Looks at all that is kept.
-pub(super) fn look(env: &Environment) -> Result<Summary, LmdbError> {
-    let mut summary = Summary::default();
-    for_each(env, |kept| {
-        summary.entries += 1;
-        summary.bytes += (kept.key.len() + kept.value.len()) as u64;
-        summary.earliest = Some(
-            summary
-                .earliest
-                .map_or(kept.timestamp, |time| time.min(kept.timestamp)),
-        );
-        if summary.some.len() < SHOWN
-            && let Some((dbi, entry)) = kept.dbi_and_entry()
-        {
-            let shown = (
-                dbi.to_owned(),
-                entry.key.to_vec(),
-                kept.sender.clone(),
-                kept.timestamp,
-            );
-            summary.some.push(shown);
-        }
-        *summary.senders.entry(kept.sender).or_default() += 1;
-    })?;
-    Ok(summary)
-}
-
-/// What is kept and is not too far ahead any more.
-#[derive(Default)]
-pub(super) struct Ripe {
-    pub merge: Vec<Kept>,
-    /// What was written here after these had come is later.
-    pub outlived: Vec<Kept>,
-}
-
-/// Looks for what may be merged now, but for the rest of more than so many bytes.
-pub(super) fn ripe(env: &Environment, limit: u64, most_bytes: usize) -> Result<Ripe, LmdbError> {
-    let (mut all, mut bytes) = (Vec::new(), 0);
-    for_each(env, |kept| {
-        if kept.timestamp <= limit && bytes < most_bytes {
-            bytes += kept.key.len() + kept.value.len();
-            all.push(kept);
-        }
-    })?;
-    let mut ripe = Ripe::default();
-    env.read::<_, LmdbError>(|reader| {
-        for kept in all {
-            if has_later(reader, &kept)? {
-                ripe.outlived.push(kept);
-            } else {
-                ripe.merge.push(kept);
-            }
-        }
-        Ok(())
-    })?;
-    Ok(ripe)
-}
-
-/// Something is kept for when its time comes that is under this key.
-pub(super) fn is_kept(
-    writer: &Writer<'_>,
-    quarantine: Option<&Dbi>,
-    dbi: &str,
-    key: &[u8],
-) -> Result<bool, LmdbError> {
-    match (quarantine, key_of(dbi, key)) {
-        (Some(quarantine), Some(key)) => Ok(writer.get(quarantine, &key)?.is_some()),
-        _ => Ok(false),
-    }
-}
-
-fn has_later(reader: &Reader<'_>, kept: &Kept) -> Result<bool, LmdbError> {
-    let Some((dbi, entry)) = kept.dbi_and_entry() else {
-        return Ok(false);
-    };
-    let Some(dbi) = reader.dbi(dbi)? else {
-        return Ok(false);
-    };
-    let local = reader.get(&dbi, entry.key)?;
-    Ok(local.is_some_and(|(local, _)| local.timestamp > kept.since))
-}
-
-/// Takes out what need not be kept any more.
-pub(super) fn take_out(env: &Environment, done: &Ripe) -> Result<Option<u64>, LmdbError> {
-    let mut writer = env.begin_write()?;
-    if let Some(dbi) = writer.existing_dbi(QUARANTINE_DBI)? {
-        for kept in done.merge.iter().chain(&done.outlived) {
-            writer.delete(&dbi, &kept.key)?;
-        }
-    }
-    writer.commit()
-}
-
-fn for_each(env: &Environment, mut visit: impl FnMut(Kept)) -> Result<(), LmdbError> {
-    let mut damaged = BTreeSet::new();
-    env.read(|reader| {
-        let Some(dbi) = reader.dbi(QUARANTINE_DBI)? else {
-            return Ok(());
-        };
-        reader.for_each(&dbi, |key, header, value| {
-            match Kept::read(key, header, value) {
-                Some(kept) => visit(kept),
-                None => {
-                    damaged.insert(key.to_vec());
-                }
-            }
-            Ok::<(), LmdbError>(())
-        })
-    })?;
-    if !damaged.is_empty() {
-        tracing::warn!(path = %env.path().display(), entries = damaged.len(), "cannot read what is kept in quarantine");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

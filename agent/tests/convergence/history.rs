@@ -7,11 +7,12 @@
 //!   the newest: a later time, then a deletion, then the lower value.
 //!
 //! An agent may give a write a later time than PowerDNS did, never an earlier one, unless some agents go by the fleet's time. Then a write
-//! counts with the earliest of the times that it had or should have had: which one exactly it gets is not for this to say.
+//! counts with the earliest of the times that it had or should have had, as far as a server knows the time: which one exactly it gets is not for this to say.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::server::SECOND;
 use super::support::Version;
 
 pub(crate) type Id = usize;
@@ -226,7 +227,8 @@ impl History {
         }
         let given = self.known.iter().filter(|(_, ids)| ids.contains(&id));
         let times = given.map(|((time, ..), _)| *time);
-        let least = times.min().unwrap_or(version.0).min(version.0).min(*time);
+        let known_to = time.saturating_sub(SECOND);
+        let least = times.min().unwrap_or(version.0).min(version.0).min(known_to);
         (least, version.1, Reverse(&version.2))
     }
 

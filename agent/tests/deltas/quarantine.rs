@@ -108,11 +108,11 @@ async fn what_is_written_while_another_version_is_kept_is_the_later_one_when_the
         let _c = c.learn_the_time();
         c.set_clock(b.now());
         c.receive().await;
-        let writes = |server: &Server| match deletes {
-            true => server.delete("kept"),
-            false => server.write("kept", "later"),
-        };
-        writes(&b);
+        if deletes {
+            b.delete("kept");
+        } else {
+            b.write("kept", "later");
+        }
         b.send().await;
         c.pass(2 * SECOND);
         c.receive().await;

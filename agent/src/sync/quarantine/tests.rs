@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::lmdb::OpenOptions;
+use crate::lmdb::header::Header;
+use crate::snapshot::MAX_KEY_LEN;
 
 const DBI: &str = "records_v5";
 const LIMIT: u64 = 1_000;
