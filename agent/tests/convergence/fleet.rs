@@ -81,13 +81,13 @@ impl Fleet {
     }
 
     /// PowerDNS writes one entry in one transaction, with its own clock; `None` is a deletion, of what is there.
-    pub(crate) fn write(&mut self, server: usize, database: usize, key: Key, value: Option<Vec<u8>>) {
+    pub(crate) fn write(&mut self, server: usize, database: usize, key: &Key, value: Option<Vec<u8>>) {
         let of = &mut self.servers[server];
         if of.is_gone() || of.setup.receive_only {
             return;
         }
         let place = &mut of.databases[database];
-        let is_there = place.seen.get(&key).is_some_and(|(_, deleted, _)| !deleted);
+        let is_there = place.seen.get(key).is_some_and(|(_, deleted, _)| !deleted);
         if value.is_none() && !is_there {
             self.log.push("  there is nothing to delete".into());
             return;
@@ -123,7 +123,7 @@ impl Fleet {
         self.log
             .push(format!("  PowerDNS of {} writes {}", of.name, show(&new)));
         place.seen.insert(key.clone(), new.clone());
-        self.models[database].write(server, &key, new, self.time.now());
+        self.models[database].write(server, key, new, self.time.now());
     }
 
     /// Tells the model what an agent has made of a database, and what it showed others.
@@ -239,7 +239,10 @@ impl Fleet {
             .iter()
             .any(|name| name.contains(&format!("__{}__", of.name)));
         let remembers = of.setup.remembers && of.databases[database].has_memory();
-        of.setup.knows_the_time && is_known && !remembers && self.clocks.most > MAX_AHEAD.as_nanos() as i64
+        of.setup.knows_the_time
+            && is_known
+            && !remembers
+            && self.clocks.most.unsigned_abs() > u64::try_from(MAX_AHEAD.as_nanos()).unwrap()
     }
 
     /// Lets one request through, up to the next one.

@@ -40,7 +40,7 @@ impl Fleet {
             } => {
                 let (server, database) = place(server, database);
                 let value = written.map(|value| self.value(value));
-                self.write(server, database, key(dbi, number), value);
+                self.write(server, database, &key(dbi, number), value);
             }
             Step::Run(server, database, op) => {
                 let (server, database) = place(server, database);
@@ -122,7 +122,7 @@ impl Fleet {
         self.introduce().await?;
         for database in 0..databases {
             let value = self.value(2);
-            self.write(server, database, key(1, 2), Some(value));
+            self.write(server, database, &key(1, 2), Some(value));
             self.run(server, database, Op::Tell).await?;
         }
         for other in (0..servers).filter(|other| *other != server) {
@@ -149,7 +149,7 @@ impl Fleet {
     async fn introduce(&mut self) -> Result<(), TestCaseError> {
         for (server, database) in self.places() {
             let value = self.value(1);
-            self.write(server, database, key(1, 3), Some(value));
+            self.write(server, database, &key(1, 3), Some(value));
         }
         for op in [Op::Receive, Op::Send, Op::Receive] {
             for (server, database) in self.places() {
