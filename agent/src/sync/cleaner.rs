@@ -187,7 +187,10 @@ impl Cleaner {
         self.gone = gone;
         // Without any snapshot nobody can begin to use them: Lightning Stream's cleaner removes no deltas.
         let is_orphan = |instance: &&String| {
-            **instance != replica.own && !listing.contains_key(*instance) && !self.retired.contains(*instance)
+            **instance != replica.own
+                && !listing.contains_key(*instance)
+                && !self.retired.contains(*instance)
+                && !state.is_kept_from(instance)
         };
         for instance in deltas.instances().filter(is_orphan) {
             let last = deltas.of(instance).next_back().map_or(0, |(name, _)| name.time());

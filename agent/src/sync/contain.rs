@@ -32,6 +32,14 @@ const CONDITION: &str = "quarantine";
 /// Bytes that are merged at once of what was kept.
 const BATCH_BYTES: usize = 2 << 20;
 
+/// Since when somebody is to tell the time.
+#[derive(Default)]
+pub(super) struct Waits {
+    since: Option<Instant>,
+    /// Somebody has, in this run.
+    was_told: bool,
+}
+
 /// What is known of the time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
@@ -54,7 +62,7 @@ impl Known {
         }
     }
 
-    /// Neither the own clock was set since nor one that it is compared with.
+    /// Neither the own clock was set since nor one that it is compared with, and no less is believed.
     fn is_like(&self, later: &Self) -> bool {
         let passed = later.when.saturating_duration_since(self.when);
         let passed = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
@@ -110,7 +118,11 @@ impl Replica {
 
     /// The latest time of an entry that is merged, ns since the epoch; `None`: nobody has told the fleet's time.
     pub(super) fn limit(&self) -> Option<u64> {
-        match (self.fleet_time().believable(self.own_clock()), self.max_ahead) {
+        self.with_most_ahead(FleetTime::believable)
+    }
+
+    fn with_most_ahead(&self, latest: impl Fn(&FleetTime, u64) -> Option<u64>) -> Option<u64> {
+        match (latest(&self.fleet_time(), self.own_clock()), self.max_ahead) {
             // What was kept before is merged.
             (_, None | Some(u64::MAX)) => Some(u64::MAX),
             (latest, Some(max_ahead)) => Some(latest?.saturating_add(max_ahead)),
@@ -143,18 +155,20 @@ impl Replica {
             latest_untold: latest.saturating_add(most),
             told,
             merged,
-            stored: (state.stored.txn, state.stored.time),
+            stored: state.stored_by,
         }
     }
 
     /// Nobody has told the fleet's time since the start, or since the own clock was set, and somebody may within moments.
     pub(super) fn awaits_the_time(&self) -> bool {
-        let is_known = self.limit().is_some() && !self.fleet_time().was_set();
-        let mut waits_since = self.waits_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_known {
-            *waits_since = None;
+        let is_told = self.limit().is_some();
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.was_told |= is_told;
+        if waits.was_told && !self.fleet_time().was_set() {
+            waits.since = None;
+            return false;
         }
-        !is_known && waits_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE
+        waits.since.get_or_insert_with(Instant::now).elapsed() < PATIENCE
     }
 
     /// Waits for that.
@@ -212,7 +226,7 @@ impl Replica {
             return Ok(());
         }
         // Without knowing the time nothing is known to be near.
-        let Some(limit) = self.limit() else {
+        let Some(limit) = self.with_most_ahead(FleetTime::certainly_believable) else {
             return Ok(());
         };
         self.read_again(limit);
@@ -259,14 +273,17 @@ impl Replica {
         }
         let fleet = self.fleet_time();
         if fleet.source == Source::Nobody || self.max_ahead == Some(u64::MAX) {
-            self.state().recalled = None;
             return Ok(());
         }
         let known = Known::now(self.own_clock(), &fleet);
-        if self.state().recalled.is_some_and(|before| before.is_like(&known)) {
+        let is_done = || self.state().recalled.is_some_and(|before| before.is_like(&known));
+        if is_done() {
             return Ok(());
         }
         let turn = self.turn.lock().await;
+        if is_done() {
+            return Ok(());
+        }
         // It may have been the own one, and it is known since when.
         self.look_if_behind().await;
         // What was put over entries has its time before the state from before is let go of.
@@ -315,7 +332,7 @@ impl Replica {
     }
 
     /// Counts and shows what is kept.
-    async fn look_at_quarantine(&self, kept: u64, released: u64) -> Result<(), SyncError> {
+    pub(super) async fn look_at_quarantine(&self, kept: u64, released: u64) -> Result<(), SyncError> {
         let env = self.env.clone();
         let guard = self.schemas.guard.clone();
         let (summary, some) = spawn_blocking(move || -> Result<_, TransferError> {

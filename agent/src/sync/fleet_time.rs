@@ -38,7 +38,7 @@ pub struct FleetTime {
     confirmed: bool,
     /// The least that it may be by answers that are not believed yet.
     least: i64,
-    /// The own clock was set since anybody told the time.
+    /// The own clock was set, and too few have told the time since.
     was_set: bool,
 }
 
@@ -66,8 +66,7 @@ impl FleetTime {
         );
         Self {
             least: fleet.low.min(with_doubts.low),
-            was_set: fleet.source != Source::Nobody
-                && store.iter().copied().chain(&peers).all(|skew| skew.was_set),
+            was_set: !fleet.is_known_well() && store.into_iter().chain(&peers).any(|skew| skew.was_set),
             ..fleet
         }
     }
@@ -151,7 +150,7 @@ impl FleetTime {
         self.high.saturating_sub(self.low) <= 2 * FAR
     }
 
-    /// The own clock was set, and nobody has told the time since.
+    /// The own clock was set, and too few have told the time since to know what it is.
     pub fn was_set(&self) -> bool {
         self.was_set
     }
@@ -185,6 +184,15 @@ impl FleetTime {
     pub fn believable(&self, own: u64) -> Option<u64> {
         let latest = self.latest(own)?;
         Some(if self.confirmed { latest } else { latest.max(own) })
+    }
+
+    /// The same without what answers say that are not believed yet.
+    pub fn certainly_believable(&self, own: u64) -> Option<u64> {
+        let without_doubts = Self {
+            least: self.low,
+            ..*self
+        };
+        without_doubts.believable(own)
     }
 
     /// What a write of this server should have as its time that has `raw`, when the own clock says `own`. It must be given what

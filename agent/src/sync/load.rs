@@ -13,7 +13,7 @@ use self::batch::Batch;
 use super::ahead::Ahead;
 use super::dump::{TransferError, to_entry};
 use super::fill::{Filled, Filler};
-use super::quarantine::{Guard, Kept, LeftOut};
+use super::quarantine::{Guard, Kept, LeftOut, key_of};
 use super::schema::lowers;
 use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, Environment, Reader};
@@ -103,6 +103,7 @@ pub(super) fn merge_kept(
     touch: &dyn Fn(Touched),
 ) -> Result<Merged, Interrupted> {
     let mut merger = Merger::new(env, touch, terms, Guard::open());
+    merger.came = kept.iter().map(|kept| (&kept.key[..], kept.since)).collect();
     let mut entries = kept.iter().filter_map(Kept::dbi_and_entry);
     let taken = entries.try_for_each(|(dbi, entry)| merger.take(dbi, &entry));
     merger.end(taken)
@@ -129,6 +130,8 @@ struct Merger<'e> {
     touch: &'e dyn Fn(Touched),
     terms: &'e Terms<'e>,
     guard: Guard,
+    /// When what was kept until now came, by its key there.
+    came: HashMap<&'e [u8], u64>,
     /// What the own clock said when this began.
     now: u64,
     /// DBIs opened so far; `None` for those that do not exist yet.
@@ -158,6 +161,7 @@ impl<'e> Merger<'e> {
             now: terms.ahead.now(),
             terms,
             guard,
+            came: HashMap::new(),
             dbis: HashMap::new(),
             missing: Vec::new(),
             reader: None,
@@ -344,7 +348,17 @@ impl<'e> Merger<'e> {
                 notes.put(&mut writer, &handle, &entry)?;
                 continue;
             }
-            if old.as_ref().is_none_or(|old| wins(dbi, &entry, old)) {
+            // PowerDNS may have written something since it was looked at what came after what was kept.
+            let came = if self.came.is_empty() {
+                None
+            } else {
+                key_of(dbi, entry.key).and_then(|key| self.came.get(&key[..]))
+            };
+            let is_later = |old: &Entry<'_>| came.is_some_and(|came| old.timestamp > *came);
+            if old
+                .as_ref()
+                .is_none_or(|old| wins(dbi, &entry, old) && !is_later(old))
+            {
                 touched.note(&Change {
                     dbi,
                     key: entry.key,

@@ -8,11 +8,11 @@ mod kept;
 mod release;
 
 use super::dump::TransferError;
+use super::fleet_time::FAR;
 use crate::lmdb::{Environment, LmdbError, LmdbErrorKind, Reader};
 use crate::snapshot::Entry;
 pub use kept::QUARANTINE_DBI;
-use kept::key_of;
-pub(super) use kept::{Kept, is_kept};
+pub(super) use kept::{Kept, is_kept, key_of};
 pub(super) use release::{Summary, look, ripe, take_out};
 
 /// Most entries that are kept, and most bytes of them, of which a map has room for so many.
@@ -47,8 +47,8 @@ pub(super) struct Guard {
 enum Other {
     /// Its writer put something of this time in its place.
     At(u64),
-    /// Its writer gave the same, which was kept with this time, another.
-    Than(u64),
+    /// Its writer gave the same, which was kept with the one time, the other.
+    Than(u64, u64),
     /// Something of this time, which is itself yet to come: that does not show that it is the later one.
     Ahead(u64),
 }
@@ -73,7 +73,7 @@ pub struct LeftOut {
     /// Entries that are kept now and were not before.
     pub kept: u64,
     /// Kept entries that something else of the same writer took the place of.
-    pub withdrawn: u64,
+    pub given_up: u64,
     /// Entries for which there was no room, and the newest of their times, ns since the epoch.
     pub no_room: u64,
     pub newest: u64,
@@ -88,7 +88,9 @@ impl Guard {
     /// Leaves out what is later than `limit` in an object of `sender` that is merged at `now` and had `came` by then. `summary`: what is
     /// kept already.
     pub(super) fn new(limit: u64, (now, came): (u64, u64), sender: &str, summary: Option<&Summary>) -> Self {
-        let (entries, bytes) = summary.map_or((0, 0), |summary| (summary.entries, summary.bytes));
+        let (entries, bytes) = summary.map_or((0, 0), |summary| {
+            (summary.entries + summary.given_up, summary.bytes)
+        });
         Self {
             limit,
             now,
@@ -99,7 +101,7 @@ impl Guard {
                 bytes: MOST_BYTES.saturating_sub(bytes),
             },
             // Until it was looked at, something may be.
-            any: summary.is_none_or(|summary| summary.entries > 0),
+            any: summary.is_none_or(|_| entries > 0),
             held: Vec::new(),
             bytes: 0,
             others: Vec::new(),
@@ -127,9 +129,10 @@ impl Guard {
             sender: self.sender.clone(),
             // What is here may itself have a time to come, and is older all the same.
             since: local
-                .filter(|local| *local > self.now)
+                .filter(|local| *local > self.now.saturating_add(FAR.unsigned_abs()))
                 .max(Some(self.came))
                 .unwrap_or(0),
+            is_given_up: false,
         });
         true
     }
@@ -163,23 +166,24 @@ impl Guard {
             return Ok(true);
         }
         let other = if is_same {
-            Other::Than(kept.timestamp)
-        } else if entry.timestamp > self.now {
+            Other::Than(kept.timestamp, entry.timestamp)
+        } else if entry.timestamp > self.now.saturating_add(FAR.unsigned_abs()) {
             Other::Ahead(entry.timestamp)
         } else {
             Other::At(entry.timestamp)
         };
-        if self.is_withdrawn(&kept, other) || other.is_before(&kept) {
+        if self.is_given_up(&kept, other) || other.is_before(&kept) {
             self.others.push((key, other));
         }
         Ok(false)
     }
 
-    fn is_withdrawn(&self, kept: &Kept, by: Other) -> bool {
+    fn is_given_up(&self, kept: &Kept, by: Other) -> bool {
         kept.sender == self.sender
+            && !kept.is_given_up
             && match by {
                 Other::At(time) => time > kept.since,
-                Other::Than(time) => time == kept.timestamp,
+                Other::Than(time, _) => time == kept.timestamp,
                 Other::Ahead(_) => false,
             }
     }
@@ -226,9 +230,13 @@ impl Guard {
             let Some(mut kept) = kept.and_then(|(header, value)| Kept::read(key, header, value)) else {
                 continue;
             };
-            if self.is_withdrawn(&kept, *other) {
-                writer.delete(&dbi, key)?;
-                self.left_out.withdrawn += 1;
+            if self.is_given_up(&kept, *other) {
+                kept.is_given_up = true;
+                if let Other::Than(_, time) = other {
+                    kept.since = kept.since.min(*time);
+                }
+                kept.write(&mut writer, &dbi)?;
+                self.left_out.given_up += 1;
             } else if let Other::Ahead(time) = *other
                 && other.is_before(&kept)
             {

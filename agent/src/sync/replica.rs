@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::ahead::Ahead;
+use super::contain::Waits;
 use super::fleet_time::FleetTime;
 use super::limits::Limits;
 use super::peer::Peers;
@@ -116,8 +117,7 @@ pub struct Replica {
     state: Mutex<State>,
     /// How far ahead of the fleet's time an entry may be that is merged, ns; `None`: the own clock counts, whatever others say.
     pub(super) max_ahead: Option<u64>,
-    /// Since when nobody has told the time.
-    pub(super) waits_since: Mutex<Option<Instant>>,
+    pub(super) waits: Mutex<Waits>,
     /// The database is known not to be empty.
     pub(super) has_content: AtomicBool,
     /// Is told of everything that is written.
@@ -154,7 +154,7 @@ impl Replica {
             turn: tokio::sync::Mutex::default(),
             state: Mutex::default(),
             max_ahead: None,
-            waits_since: Mutex::default(),
+            waits: Mutex::default(),
             has_content: AtomicBool::default(),
             witness: Arc::new(|_| {}),
             is_witnessed: false,

@@ -76,6 +76,7 @@ impl Replica {
             state.begin_anew();
             state.reasons
         };
+        self.learn_the_time().await;
         // The store gets the states that peers know, so that both mean the same by a time.
         self.tell().await?;
         let whom = Whom::Store {
@@ -313,6 +314,7 @@ impl Replica {
             txn,
             reader: Some(to),
         };
+        state.stored_by = (txn, time);
         state.advance(txn);
         if time != 0 {
             state.known.reached(&self.own, time);

@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) recalled: Option<Known>,
     /// The state that the store has, by a snapshot and deltas in a row.
     pub(super) stored: Synced,
+    /// A transaction up to which all was stored, and when that was, ns since the epoch.
+    pub(super) stored_by: (u64, u64),
     /// The state that the peers were told of.
     pub(super) told: Synced,
     /// The one that they were told of before they were told nothing any more, until the next snapshot is stored.
@@ -159,7 +161,8 @@ impl State {
     /// Something of an instance is not merged before its time comes: its objects may be all that have it.
     pub(super) fn is_kept_from(&self, instance: &str) -> bool {
         let kept = self.quarantine.as_ref();
-        self.no_room.contains_key(instance) || kept.is_some_and(|kept| kept.senders.contains_key(instance))
+        // Until it was looked at, something may be.
+        self.no_room.contains_key(instance) || kept.is_none_or(|kept| kept.senders.contains_key(instance))
     }
 
     /// What is merged is not known any more: all that the store has is compared, the own objects first, and nothing is stored
@@ -339,6 +342,7 @@ impl State {
         self.watched = self.kept();
         self.synced_txn = 0;
         self.stored = Synced::default();
+        self.stored_by = (0, 0);
         self.since_snapshot = SinceSnapshot::default();
         // What peers are told from now on must not join to what they know, or they would take the next snapshot for known.
         let told = std::mem::take(&mut self.told);

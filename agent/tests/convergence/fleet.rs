@@ -233,16 +233,13 @@ impl Fleet {
     /// A server goes by the fleet's time, and does not know what it told by a clock that may be wrong.
     fn has_forgotten(&self, server: usize, database: usize) -> bool {
         let of = &self.servers[server];
-        let is_known = self
-            .bucket
-            .names()
-            .iter()
-            .any(|name| name.contains(&format!("__{}__", of.name)));
-        let remembers = of.setup.remembers && of.databases[database].has_memory();
+        let place = &of.databases[database];
+        let remembers = of.setup.remembers && place.has_memory();
+        let most = u64::try_from(MAX_AHEAD.as_nanos()).unwrap();
         of.setup.knows_the_time
-            && is_known
+            && !place.seen.is_empty()
             && !remembers
-            && self.clocks.most.unsigned_abs() > u64::try_from(MAX_AHEAD.as_nanos()).unwrap()
+            && self.clocks.most.unsigned_abs() > most
     }
 
     /// Lets one request through, up to the next one.

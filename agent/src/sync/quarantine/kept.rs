@@ -8,11 +8,13 @@ use crate::merge::replaces;
 use crate::snapshot::{Entry, MAX_KEY_LEN};
 
 /// What is kept: under the DBI's name, a zero byte and the key an entry with the header's time of who wrote it, whose value is
-/// when it was kept (8 bytes), whether it is a deletion (1), the length of the sender's name (1), that name, and the value.
+/// when it was kept (8 bytes), flags (1), the length of the sender's name (1), that name, and the value.
 pub const QUARANTINE_DBI: &str = "_sync_quarantine";
 
 /// Bytes of a value before the name of the sender.
 const FIXED: usize = 10;
+const DELETED: u8 = 1;
+const GIVEN_UP: u8 = 2;
 /// A kept entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::sync) struct Kept {
@@ -24,6 +26,9 @@ pub(in crate::sync) struct Kept {
     pub sender: String,
     /// When it was kept, ns since the epoch: it was written before that.
     pub since: u64,
+    /// Its writer has put something else in its place, but others may have it yet: it is not merged, and what took its place is made later
+    /// than it when its time comes.
+    pub is_given_up: bool,
 }
 
 impl Kept {
@@ -41,12 +46,13 @@ impl Kept {
 
     pub(super) fn read(key: &[u8], header: Header, value: &[u8]) -> Option<Self> {
         let (fixed, rest) = value.split_first_chunk::<FIXED>()?;
-        let [since @ .., deleted, len] = *fixed;
+        let [since @ .., flags, len] = *fixed;
         let (sender, value) = rest.split_at_checked(len.into())?;
         Some(Self {
             key: key.to_vec(),
             timestamp: header.timestamp,
-            deleted: deleted != 0,
+            deleted: flags & DELETED != 0,
+            is_given_up: flags & GIVEN_UP != 0,
             value: value.to_vec(),
             sender: std::str::from_utf8(sender).ok()?.to_owned(),
             since: u64::from_be_bytes(since),
@@ -57,7 +63,9 @@ impl Kept {
         let sender = self.sender.get(..255).unwrap_or(&self.sender);
         let len = u8::try_from(sender.len()).unwrap_or(u8::MAX);
         let since = self.since.to_be_bytes();
-        let fixed = [&since[..], &[u8::from(self.deleted), len]];
+        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+        let flags = flag(self.deleted, DELETED) | flag(self.is_given_up, GIVEN_UP);
+        let fixed = [&since[..], &[flags, len]];
         let value = [&fixed.concat(), sender.as_bytes(), &self.value].concat();
         writer.put(dbi, &self.key, self.timestamp, false, &value)
     }
@@ -71,7 +79,7 @@ impl Kept {
 }
 
 /// Where an entry is kept; `None` for a key that is too long, which none of PowerDNS' is.
-pub(super) fn key_of(dbi: &str, key: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::sync) fn key_of(dbi: &str, key: &[u8]) -> Option<Vec<u8>> {
     let key = [dbi.as_bytes(), b"\0", key].concat();
     (key.len() <= MAX_KEY_LEN).then_some(key)
 }

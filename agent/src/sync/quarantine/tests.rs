@@ -50,7 +50,7 @@ fn merge(env: &Environment, sender: &str, entry: &Entry<'_>) -> u64 {
     env.read::<_, LmdbError>(|reader| guard.has_kept(reader, DBI, entry))
         .unwrap();
     guard.write(env).unwrap();
-    guard.left_out.withdrawn
+    guard.left_out.given_up
 }
 
 #[test]
@@ -96,13 +96,19 @@ fn only_what_the_same_writer_wrote_later_or_gave_another_time_takes_its_place() 
     assert_eq!(merge(&env, "a", &entry(b"k", 500, b"2")), 0, "it may be older");
     assert_eq!(merge(&env, "a", &entry(b"l", 600, b"2")), 0, "another key");
     assert_eq!(merge(&env, "a", &entry(b"k", 501, b"2")), 1);
-    keep(&env, "a", 500, &[kept]);
+    keep(&env, "a", 500, &[entry(b"same", 2_000, b"1")]);
     assert_eq!(
-        merge(&env, "a", &entry(b"k", 400, b"1")),
+        merge(&env, "a", &entry(b"same", 400, b"1")),
         1,
         "the same, at another time"
     );
-    assert_eq!(look(&env).unwrap(), Summary::default());
+    let summary = look(&env).unwrap();
+    assert_eq!((summary.entries, summary.given_up), (0, 2));
+    // Whoever has them yet shows them once more.
+    assert_eq!(keep(&env, "b", 900, &[kept]).kept, 0);
+    let ripe = ripe(&env, u64::MAX, usize::MAX).unwrap();
+    assert_eq!(ripe.given_up.len(), 2);
+    assert_eq!(ripe.given_up[1].since, 400, "it was written by then");
 }
 
 #[test]
@@ -128,7 +134,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let env = open(dir.path());
         let value = if deleted { Vec::new() } else { value };
-        let mut kept = Kept { key: key_of(DBI, &key).unwrap(), timestamp, deleted, value, sender, since };
+        let mut kept = Kept { key: key_of(DBI, &key).unwrap(), timestamp, deleted, value, sender, since, is_given_up: false };
         env.write::<(), LmdbError>(|writer| {
             let dbi = writer.dbi(QUARANTINE_DBI)?;
             kept.write(writer, &dbi)
