@@ -110,6 +110,9 @@ impl Fleet {
             }
             None => now,
         };
+        if matches!(place.process, Process::Running(..)) && now <= of.shown {
+            of.set_back.insert(database);
+        }
         of.written = now;
         of.shown = of.shown.max(now);
         let new: Version = (now, value.is_none(), value.unwrap_or_default());
@@ -154,8 +157,13 @@ impl Fleet {
         flat(database_content(&self.servers[server].databases[database].env))
     }
 
-    /// The agents of a server are killed, in the middle of what they do.
+    /// The agents of a server are killed, in the middle of what they do. They have looked at what PowerDNS wrote after its clock was
+    /// set back, which takes them milliseconds.
     pub(crate) fn kill(&mut self, server: usize) {
+        if !self.servers[server].set_back.is_empty() {
+            self.log.push("  its agents have not looked yet".into());
+            return;
+        }
         for database in &mut self.servers[server].databases {
             database.process = Process::Down;
         }
@@ -175,6 +183,7 @@ impl Fleet {
             self.waits_for_hours = true;
         }
         self.servers[server].lose_databases();
+        self.servers[server].set_back.clear();
         for model in &mut self.models {
             model.lose(server);
         }
@@ -394,6 +403,9 @@ impl Fleet {
             return Ok(Progress::None);
         };
         let is_send = matches!(job.op, Op::Send | Op::ForcedSend);
+        if outcome.is_ok() && is_send {
+            of.set_back.remove(&database);
+        }
         let has_stored = place.stored.load(Ordering::Relaxed) > job.stored;
         self.log
             .push(format!("  {} {} {:?}: {outcome:?}", of.name, place.name, job.op));

@@ -1,5 +1,6 @@
 //! A server: PowerDNS' databases, the agents beside them, and the clocks of both.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -234,6 +235,8 @@ pub(crate) struct Server {
     pub(crate) shown: u64,
     /// The time of PowerDNS' last write.
     pub(crate) written: u64,
+    /// Databases that it wrote to after its clock was set back, and whose agents have not looked since.
+    pub(crate) set_back: BTreeSet<usize>,
     guard: Arc<SchemaGuard>,
     /// None while the server is gone.
     pub(crate) databases: Vec<Database>,
@@ -256,6 +259,7 @@ impl Server {
             clock: Clock::new(time, clocks.go_back),
             shown: 0,
             written: 0,
+            set_back: BTreeSet::new(),
             guard: Arc::default(),
             databases: databases.iter().copied().map(Database::new).collect(),
             memories: Vec::new(),
