@@ -161,6 +161,10 @@ impl Replica {
 
     /// Nobody has told the fleet's time since the start, or since the own clock was set, and somebody may within moments.
     pub(super) fn awaits_the_time(&self) -> bool {
+        if self.peers.is_none() && self.store.skew().is_none() {
+            // Nobody can.
+            return false;
+        }
         let is_told = self.limit().is_some();
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         waits.was_told |= is_told;
