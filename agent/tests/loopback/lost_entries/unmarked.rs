@@ -1,9 +1,9 @@
 //! A `pdnsutil` that was started without `lmdb-lightning-stream` removes entries and leaves no mark.
 
-use zonetide_testbed::Version;
+use zonetide_testbed::{Version, eventually};
 
 use super::{Entries, RECORDS, Servers, comes_to_tell_of, entries, metric};
-use crate::node::{Node, ZONE};
+use crate::node::{Node, SOON, ZONE};
 
 const WITHOUT_MARKS: &[&str] = &["lmdb-lightning-stream=no"];
 
@@ -31,6 +31,18 @@ async fn with_www(version: Version) -> Servers {
     servers.a.api().create_zone(ZONE).await.unwrap();
     servers.a.write("www", "192.0.2.1").await;
     servers.b.comes_to_say("www", "192.0.2.1").await;
+    // Its first snapshot would bring back at once what is gone.
+    eventually(SOON, "A has merged the first snapshot of B", async || {
+        let status = servers.a.agent.status().await;
+        let merged =
+            ["main", "shard"].map(|database| &status["databases"][database]["instances"]["b"]["merged"]);
+        if merged.iter().all(|merged| merged.is_string()) {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    })
+    .await;
     servers
 }
 
