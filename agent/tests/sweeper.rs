@@ -8,7 +8,7 @@ use std::time::Duration;
 use support::{database_content, open};
 use zonetide_agent::lmdb::{Environment, LmdbError};
 use zonetide_agent::snapshot::{Meta, Snapshot};
-use zonetide_agent::sync::{Sweep, dump, merge, sweep};
+use zonetide_agent::sync::{QUARANTINE_DBI, Sweep, dump, merge, sweep};
 
 const DAY: u64 = 86_400_000_000_000;
 const NOW: u64 = 1_000 * DAY;
@@ -64,6 +64,22 @@ fn only_old_marks_go() {
         Vec::<u64>::new()
     );
     assert_eq!(env.last_txn_id(), last);
+}
+
+#[test]
+fn a_mark_stays_under_whose_key_something_is_kept_for_when_its_time_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = open(&dir.path().join("lmdb"));
+    let marks = ["kept", "other"].map(|key| (key.into(), NOW - 101 * DAY, true));
+    put(&env, marks.into_iter());
+    env.write::<(), LmdbError>(|writer| {
+        let quarantine = writer.dbi(QUARANTINE_DBI)?;
+        writer.put(&quarantine, b"records\0kept", NOW + DAY, false, b"")
+    })
+    .unwrap();
+    let swept = sweep(&env, &RULES, RULES.cutoff(NOW), u64::MAX).unwrap();
+    assert_eq!(swept.removed, 1);
+    assert_eq!(keys(&env), [b"kept"]);
 }
 
 #[test]

@@ -47,8 +47,8 @@ pub(super) struct Believed {
     pub(super) latest_untold: u64,
     pub(super) told: u64,
     pub(super) merged: BTreeSet<u64>,
-    /// The transaction up to which all was stored, and when that was, ns since the epoch.
-    pub(super) stored: (u64, u64),
+    /// The transaction up to which the last run had stored all, and the time of that state, ns since the epoch.
+    pub(super) stored_before: (u64, u64),
 }
 
 impl Believed {
@@ -58,7 +58,7 @@ impl Believed {
             latest_untold: u64::MAX,
             told: u64::MAX,
             merged: BTreeSet::new(),
-            stored: (0, 0),
+            stored_before: (0, 0),
         }
     }
 }
@@ -148,8 +148,9 @@ impl Ahead {
     pub(super) fn corrected(&self, header: Header, now: u64) -> u64 {
         match header.timestamp {
             raw if self.is_new(header) => self.fleet.stamp(raw, now),
-            // Not later than now, nor than it was stored. When it came only a note tells.
-            _ if self.is_beyond(header) => match self.believed.stored {
+            // Not later than now. When it came only a note tells; of what is from before the last run's last state, that time is nearer to
+            // it than the present one, and what others wrote over it is later.
+            _ if self.is_beyond(header) => match self.believed.stored_before {
                 (txn_id, time) if header.txn_id <= txn_id => self.fleet.now(now).min(time),
                 _ => self.fleet.now(now),
             },

@@ -67,10 +67,9 @@ impl Known {
         let passed = later.when.saturating_duration_since(self.when);
         let passed = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
         let shown = later.own_clock.abs_diff(self.own_clock.saturating_add(passed));
-        let is_like = |one: i64, other: i64| one.abs_diff(other) <= FAR.unsigned_abs();
         shown <= FAR.unsigned_abs()
-            && is_like(later.ahead, self.ahead)
-            && is_like(later.believes, self.believes)
+            && later.ahead.abs_diff(self.ahead) <= FAR.unsigned_abs()
+            && later.believes >= self.believes.saturating_sub(FAR)
     }
 }
 
@@ -155,7 +154,7 @@ impl Replica {
             latest_untold: latest.saturating_add(most),
             told,
             merged,
-            stored: state.stored_by,
+            stored_before: state.stored_before,
         }
     }
 
@@ -241,6 +240,8 @@ impl Replica {
             }
             let oldest_mark = self.oldest_mark();
             let turn = self.turn.lock().await;
+            // What PowerDNS wrote by a clock that is wrong has its time before it is compared.
+            drop(self.keep_a_state().await);
             let (env, witness, ahead) = (self.env.clone(), self.witness.clone(), self.ahead());
             let (released, txn_ids) = spawn_blocking(move || {
                 let mut txn_ids = Vec::new();
@@ -265,8 +266,9 @@ impl Replica {
         }
     }
 
-    /// Gives entries that are here with times that no right clock has those of when they came, as far as that is known, once it is known what time it is and whenever
-    /// a clock was set: they are of one that was wrong before that, or of an agent that did not look. They are changes of the own.
+    /// Gives entries that are here with times that no right clock has those of when they came, as far as that is known. It does so once
+    /// it is known what time it is, and whenever a clock was set: they are of one that was wrong before that, or of an agent that did
+    /// not look. They are changes of the own.
     ///
     /// # Errors
     /// Those of LMDB; the next call tries again.
@@ -390,6 +392,36 @@ impl Replica {
         match text {
             Some(text) => self.status.raise(CONDITION, Level::Warning, &text),
             None => self.status.clear(CONDITION),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_entries_are_looked_at_again_when_a_clock_was_set_or_less_is_believed_and_not_when_more_is() {
+        let second = FAR;
+        let known = |own_clock: u64, ahead: i64, believes: i64| Known {
+            own_clock,
+            when: Instant::now(),
+            ahead,
+            believes,
+        };
+        let start = 1_790_000_000_000_000_000;
+        let before = known(start, 0, 0);
+        assert!(before.is_like(&known(start + 1_000_000, second / 2, -second / 2)));
+        assert!(
+            before.is_like(&known(start, 0, 3_600 * second)),
+            "as while nobody answers"
+        );
+        for later in [
+            known(start + 3_600_000_000_000, 0, 0),
+            known(start, 2 * second, 0),
+            known(start, 0, -2 * second),
+        ] {
+            assert!(!before.is_like(&later), "{later:?}");
         }
     }
 }

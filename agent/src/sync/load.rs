@@ -330,7 +330,7 @@ impl<'e> Merger<'e> {
                     handle
                 }
             };
-            let (old, txn_id) = match writer.get(&handle, entry.key)? {
+            let (old, header) = match writer.get(&handle, entry.key)? {
                 Some((header, value)) => {
                     let old = to_entry(entry.key, header, value);
                     let timestamp = if is_recalled(self.terms.ahead, &self.guard, &entry, &old, header) {
@@ -338,27 +338,20 @@ impl<'e> Merger<'e> {
                     } else {
                         notes.time_of(&writer, dbi, entry.key, header)?
                     };
-                    (Some(Entry { timestamp, ..old }), header.txn_id)
+                    (Some(Entry { timestamp, ..old }), Some(header))
                 }
-                None => (None, 0),
+                None => (None, None),
             };
-            if let Some(old) = &old
-                && self.terms.confirms(&entry, old, txn_id)
+            if let (Some(old), Some(header)) = (&old, header)
+                && self.terms.confirms(&entry, old, header.txn_id)
             {
                 notes.put(&mut writer, &handle, &entry)?;
                 continue;
             }
-            // PowerDNS may have written something since it was looked at what came after what was kept.
-            let came = if self.came.is_empty() {
-                None
-            } else {
-                key_of(dbi, entry.key).and_then(|key| self.came.get(&key[..]))
-            };
-            let is_later = |old: &Entry<'_>| came.is_some_and(|came| old.timestamp > *came);
-            if old
-                .as_ref()
-                .is_none_or(|old| wins(dbi, &entry, old) && !is_later(old))
-            {
+            if self.is_outlived(dbi, entry.key, header) {
+                continue;
+            }
+            if old.as_ref().is_none_or(|old| wins(dbi, &entry, old)) {
                 touched.note(&Change {
                     dbi,
                     key: entry.key,
@@ -378,6 +371,15 @@ impl<'e> Merger<'e> {
         (self.touch)(touched);
         self.batch.clear();
         Ok(())
+    }
+
+    /// PowerDNS has written something under the key of a kept entry since it was looked at what came after that.
+    fn is_outlived(&self, dbi: &str, key: &[u8], local: Option<Header>) -> bool {
+        let (Some(local), false) = (local, self.came.is_empty()) else {
+            return false;
+        };
+        let came = key_of(dbi, key).and_then(|key| self.came.get(&key[..]).copied());
+        came.is_some_and(|came| local.timestamp > came)
     }
 
     /// Writes what is left, unless something went wrong before.

@@ -95,7 +95,7 @@ impl Replica {
             txn: memory.txn,
             reader: None,
         };
-        state.stored_by = (memory.txn, memory.time);
+        state.stored_before = (memory.txn, memory.time);
         if self.peers.is_some() {
             state.told = state.stored.clone();
         }

@@ -314,7 +314,6 @@ impl Replica {
             txn,
             reader: Some(to),
         };
-        state.stored_by = (txn, time);
         state.advance(txn);
         if time != 0 {
             state.known.reached(&self.own, time);

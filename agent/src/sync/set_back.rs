@@ -45,7 +45,12 @@ impl Latest {
             let passed = steady.saturating_sub(self.steady).max(0).unsigned_abs();
             self.set_back = self.time.saturating_add(passed).saturating_sub(time);
         } else {
-            (self.time, self.steady) = (time, steady);
+            // Nothing that was written by it is ahead any more.
+            *self = Self {
+                time,
+                steady,
+                set_back: 0,
+            };
         }
     }
 }

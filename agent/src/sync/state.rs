@@ -65,8 +65,8 @@ pub(super) struct State {
     pub(super) recalled: Option<Known>,
     /// The state that the store has, by a snapshot and deltas in a row.
     pub(super) stored: Synced,
-    /// A transaction up to which all was stored, and when that was, ns since the epoch.
-    pub(super) stored_by: (u64, u64),
+    /// The transaction up to which the last run had stored all, and the time of that state, ns since the epoch.
+    pub(super) stored_before: (u64, u64),
     /// The state that the peers were told of.
     pub(super) told: Synced,
     /// The one that they were told of before they were told nothing any more, until the next snapshot is stored.
@@ -342,7 +342,6 @@ impl State {
         self.watched = self.kept();
         self.synced_txn = 0;
         self.stored = Synced::default();
-        self.stored_by = (0, 0);
         self.since_snapshot = SinceSnapshot::default();
         // What peers are told from now on must not join to what they know, or they would take the next snapshot for known.
         let told = std::mem::take(&mut self.told);

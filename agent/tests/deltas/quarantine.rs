@@ -2,11 +2,12 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use zonetide_agent::lmdb::LmdbError;
 use zonetide_agent::store::Store as _;
-use zonetide_agent::sync::QUARANTINE_DBI;
 use zonetide_agent::sync::peer::Told;
+use zonetide_agent::sync::{Cleaner, QUARANTINE_DBI, Retention};
 
 use crate::server::{Dated, SECOND, Server, Watched};
 use crate::support::{database_content, spooled};
@@ -448,4 +449,52 @@ async fn what_is_written_after_a_wrong_clock_was_set_right_stays_though_a_third_
         server.receive().await;
         assert_eq!(server.content()["key"], "later", "{}", server.name);
     }
+}
+
+#[tokio::test]
+async fn what_is_written_the_moment_before_a_kept_version_is_merged_is_later() {
+    let (a, mut b, _dated) = pair().await;
+    a.write("kept", "too far ahead");
+    a.write("deleted", "too far ahead");
+    a.send().await;
+    b.receive().await;
+    b.pass(HOUR - 2 * MINUTE);
+    // The release tells of the first commit; the second table of entries is not written by then.
+    b.write_after_the_next_merge("kept", "later");
+    b.receive().await;
+    b.send().await;
+    a.pass(HOUR);
+    a.receive().await;
+    for server in [&a, &b] {
+        assert_eq!(server.content()["kept"], "later", "{}", server.name);
+        assert_eq!(server.content()["deleted"], "too far ahead");
+    }
+}
+
+#[tokio::test]
+async fn the_last_objects_of_an_instance_are_not_removed_while_something_of_it_is_kept() {
+    let (a, b, _dated) = pair().await;
+    a.write("kept", "too far ahead");
+    assert!(a.replica.send(true).await.unwrap());
+    b.receive().await;
+    let retention = Retention {
+        must_keep: Duration::ZERO,
+        remove_old_instances: Duration::ZERO,
+    };
+    let mut cleaner = Cleaner::default();
+    for kept in [true, false] {
+        for _ in 0..3 {
+            b.pass(SECOND);
+            b.receive().await;
+            assert!(b.replica.send(true).await.unwrap());
+            let now = Instant::now();
+            cleaner.clean(&b.replica, retention, now, b.now()).await.unwrap();
+        }
+        assert_eq!(quarantined(&b) > 0, kept);
+        let left = b.store.snapshots().await;
+        let left = left.iter().any(|listed| listed.name.contains("__a__"));
+        assert_eq!(left, kept);
+        b.pass(HOUR);
+    }
+    assert_eq!(b.content()["kept"], "too far ahead");
 }

@@ -13,8 +13,10 @@ pub const QUARANTINE_DBI: &str = "_sync_quarantine";
 
 /// Bytes of a value before the name of the sender.
 const FIXED: usize = 10;
+/// Flags: it is a deletion; its writer has given it up.
 const DELETED: u8 = 1;
 const GIVEN_UP: u8 = 2;
+
 /// A kept entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::sync) struct Kept {
