@@ -233,11 +233,15 @@ impl Replica {
             return Ok(());
         };
         self.read_again(limit);
+        let mut before = None;
         loop {
-            let earliest = self.state().quarantine.as_ref().and_then(|kept| kept.earliest);
-            if earliest.is_none_or(|earliest| earliest > limit) {
+            let kept = self.state().quarantine.clone();
+            let earliest = kept.as_ref().and_then(|kept| kept.earliest);
+            // What cannot be taken out now may be the next time.
+            if earliest.is_none_or(|earliest| earliest > limit) || before == kept {
                 return Ok(());
             }
+            before = kept;
             let oldest_mark = self.oldest_mark();
             let turn = self.turn.lock().await;
             // What PowerDNS wrote by a clock that is wrong has its time before it is compared.
