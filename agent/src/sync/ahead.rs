@@ -213,3 +213,6 @@ impl Ahead {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,6 +141,40 @@ async fn what_was_deleted_while_a_volume_was_away_for_longer_than_marks_are_kept
 }
 
 #[tokio::test]
+async fn what_others_have_in_a_version_to_come_is_not_taken_for_gone_by_a_volume_that_was_away() {
+    let store = Watched::new();
+    let (a, mut b) = apart(&store).await;
+    later(&a, &b, 12).await;
+    a.pass(3_600 * SECOND);
+    // More than there is room for beside the zones.
+    let large = |number: u32| (format!("a{number}"), vec![b'x'; 1000]);
+    a.write_all((0..2000).map(large));
+    a.write("kept", &"x".repeat(2000));
+    forget_objects_of(&store, "b").await;
+    later(&a, &b, 0).await;
+    assert_eq!(a.replica.sweep().await.unwrap(), 1);
+    later(&a, &b, 0).await;
+
+    attach_elsewhere(&b);
+    let _time = b.learn_the_time();
+    b.replica.set_sweep(SWEEP);
+    b.replica.resume(STORE);
+    b.receive().await;
+    assert_eq!(b.content()["kept"], "1");
+    assert!(!b.content().contains_key("deleted"));
+    b.pass(3_600 * SECOND);
+    for _ in 0..2 {
+        b.receive().await;
+    }
+    assert_eq!(b.content()["kept"], a.content()["kept"]);
+    assert_eq!(
+        b.content().len(),
+        a.content().len() + 1,
+        "and what it wrote itself"
+    );
+}
+
+#[tokio::test]
 async fn nor_does_an_agent_bring_it_back_that_ran_all_the_time_without_the_store() {
     let store = Watched::new();
     let (a, b) = apart(&store).await;

@@ -239,6 +239,24 @@ async fn a_fleet_whose_agents_learn_the_time_one_after_the_other_keeps_what_is_w
     }
 }
 
+#[tokio::test]
+async fn nothing_is_stored_in_the_moments_before_it_is_known_what_time_it_is() {
+    let (mut a, b, _wrong) = off_by(HOUR.cast_signed()).await;
+    a.replica.remember("here");
+    let wrong = a.learn_the_time();
+    a.replica.resume("here");
+    wrong.tell(HOUR.cast_signed());
+    wrong.is_unsure_for(u32::MAX);
+    a.receive().await;
+    a.write("key", "a");
+    b.pass(SECOND);
+    wrong.is_unsure_for(40);
+    a.send().await;
+    b.receive().await;
+    assert_eq!(b.content()["key"], "a");
+    assert_eq!(time_of(&b, "key"), b.now());
+}
+
 /// A new agent that goes by the fleet's time knows what the last one knew, which noted nothing.
 async fn replicates_from_its_memory(server: &mut Server) {
     const STORE: &str = "here";

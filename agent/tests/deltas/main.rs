@@ -18,6 +18,7 @@ mod lost;
 mod mixed;
 mod peers;
 mod quarantine;
+mod release;
 mod restart;
 mod server;
 mod way;

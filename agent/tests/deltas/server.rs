@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -32,6 +32,9 @@ pub(crate) struct Watched {
     pub(crate) holds: AtomicBool,
     pub(crate) arrived: Notify,
     pub(crate) released: Notify,
+    /// The time by its clock, ns since the epoch, and that of each object that was stored since it has one.
+    clock: AtomicU64,
+    stored_at: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Watched {
@@ -44,7 +47,14 @@ impl Watched {
             holds: AtomicBool::new(false),
             arrived: Notify::new(),
             released: Notify::new(),
+            clock: AtomicU64::new(0),
+            stored_at: Mutex::default(),
         })
+    }
+
+    /// What is stored from now on has this time, ns since the epoch.
+    pub(crate) fn is_at(&self, time: u64) {
+        self.clock.store(time, Ordering::Relaxed);
     }
 
     /// What was fetched since the last call.
@@ -68,7 +78,12 @@ impl Watched {
 #[async_trait]
 impl Store for Watched {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(prefix).await
+        let mut listed = self.inner.list(prefix).await?;
+        let stored_at = self.stored_at.lock().unwrap();
+        for listed in &mut listed {
+            listed.modified = stored_at.get(&listed.name).copied().or(listed.modified);
+        }
+        Ok(listed)
     }
 
     async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError> {
@@ -97,6 +112,10 @@ impl Store for Watched {
                 name: name.to_owned(),
                 reason: StoreErrorReason::Create("out of order".into()),
             });
+        }
+        let clock = self.clock.load(Ordering::Relaxed);
+        if clock != 0 {
+            self.stored_at.lock().unwrap().insert(name.to_owned(), clock);
         }
         self.inner.put(name, object).await
     }
@@ -257,6 +276,8 @@ pub(crate) struct Dated {
     inner: Arc<Watched>,
     /// How far the server's clock is ahead at least and at most, ns; `None`: the store tells no time.
     ahead: Mutex<Option<(i64, i64)>>,
+    /// For so many questions that is not sure yet.
+    unsure: AtomicU32,
 }
 
 #[async_trait]
@@ -282,8 +303,16 @@ impl Store for Dated {
     }
 
     fn skew(&self) -> Option<Skew> {
+        let count = |unsure: u32| unsure.checked_sub(1);
+        let unsure = self
+            .unsure
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
         let ahead = *self.ahead.lock().unwrap();
-        ahead.map(|(low, high)| Skew::between(low, high))
+        ahead.map(|(low, high)| {
+            let mut skew = Skew::between(low, high);
+            skew.sure = unsure.is_err();
+            skew
+        })
     }
 }
 
@@ -297,6 +326,11 @@ impl Dated {
         *self.ahead.lock().unwrap() = Some((low, high));
     }
 
+    /// It is sure after so many more questions.
+    pub(crate) fn is_unsure_for(&self, questions: u32) {
+        self.unsure.store(questions, Ordering::Relaxed);
+    }
+
     pub(crate) fn tell_nothing(&self) {
         *self.ahead.lock().unwrap() = None;
     }
@@ -308,6 +342,7 @@ impl Server {
         let dated = Arc::new(Dated {
             inner: self.store.clone(),
             ahead: Mutex::default(),
+            unsure: AtomicU32::new(0),
         });
         dated.tell(0);
         self.status = Arc::new(DatabaseStatus::new(Metrics::new().database("main")));
