@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 use zonetide_testbed::agent::PREFIX;
+use zonetide_testbed::authority::{Authority, Files};
 use zonetide_testbed::garage::Bucket;
 use zonetide_testbed::http::HttpClient;
 use zonetide_testbed::net::{free_port, loopback};
@@ -25,7 +26,9 @@ pub(crate) struct Settings {
     pub(crate) bucket: Bucket,
     pub(crate) control_socket: PathBuf,
     pub(crate) port: u16,
-    /// Ports of the agents to tell changes; none: they meet in the bucket only.
+    /// Where its peers reach it.
+    pub(crate) peer_port: u16,
+    /// Such ports of the agents to tell changes; none: they meet in the bucket only.
     pub(crate) peers: Vec<u16>,
 }
 
@@ -37,11 +40,12 @@ impl Settings {
             bucket: bucket.clone(),
             control_socket,
             port: free_port(),
+            peer_port: free_port(),
             peers: Vec::new(),
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, dir: &Path) -> String {
         let options = json!({"no_subdir": true, "create": true, "map_size": format!("{MAP_SIZE_MB}MB")});
         let database =
             |path: String| json!({"path": path, "schema_tracks_changes": true, "options": options});
@@ -61,9 +65,17 @@ impl Settings {
             let list: Vec<_> = self
                 .peers
                 .iter()
-                .map(|port| format!("http://127.0.0.1:{port}"))
+                .map(|port| format!("https://127.0.0.1:{port}"))
                 .collect();
-            config["peers"] = json!({"token": TOKEN, "list": list});
+            // As in a DnsCluster.
+            let files = Files::within(dir);
+            files.certify(Authority::shared(), &self.instance);
+            config["peers"] = json!({
+                "token": TOKEN,
+                "address": format!("127.0.0.1:{}", self.peer_port),
+                "list": list,
+                "tls": {"ca_file": files.path("ca"), "cert_file": files.path("cert"), "key_file": files.path("key")},
+            });
         }
         config.to_string()
     }
@@ -79,7 +91,7 @@ impl Running {
     /// Starts it; `dir` takes its configuration and log.
     pub(crate) fn launch(settings: &Settings, dir: &Path) -> Self {
         let (config, log) = (dir.join("agent.yaml"), dir.join("agent.log"));
-        std::fs::write(&config, settings.text()).unwrap();
+        std::fs::write(&config, settings.text(dir)).unwrap();
         let out = std::fs::OpenOptions::new()
             .create(true)
             .append(true)

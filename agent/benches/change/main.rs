@@ -92,7 +92,7 @@ async fn measure(records: u32, plan: &Plan, largest: bool) -> Figures {
     let garage = Garage::start().await;
     let (requests, bucket) = (Requests::of(&garage), garage.bucket("bench").await);
     let (mut a, mut b) = (Node::new("a", &bucket), Node::new("b", &bucket));
-    let ports = vec![a.settings.port, b.settings.port];
+    let ports = vec![a.settings.peer_port, b.settings.peer_port];
     a.settings.peers = ports.clone();
     b.settings.peers = ports;
 

@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use axum::Router;
 use bytes::Bytes;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Peers as Configured};
-use crate::peers::{Changes, Contacts, Outbox, Peering, Peers, Settings, SystemResolver, TokenSource};
+use crate::peers::{
+    CertificateFiles, Changes, Contacts, Outbox, Peering, Peers, Settings, SystemResolver, TokenSource,
+};
+use crate::serve::{listen, serve_privately};
 use crate::skew::Skew;
 use crate::snapshot::DeltaName;
 use crate::sync::peer::{self, Told};
@@ -30,17 +37,57 @@ pub(super) fn start_peers(config: &Config) -> anyhow::Result<Peers> {
     }
 }
 
-fn settings(peers: &Configured) -> anyhow::Result<Settings> {
-    let token = if peers.token.is_empty() {
-        TokenSource::File(peers.token_file.clone())
-    } else {
-        TokenSource::Text(peers.token.expose().to_owned())
+/// Where peers come in, where they need a certificate.
+pub(super) async fn door(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    match &config.peers {
+        Some(peers) if peers.is_private() && !config.only_once => {
+            let address = &peers.address;
+            let listener = listen(address).await;
+            listener
+                .map(Some)
+                .with_context(|| format!("peers.address: cannot listen on {address}"))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Lets peers in who have a certificate; others come in by what is returned, beside the endpoints.
+pub(super) fn let_peers_in(
+    peers: &Peers,
+    door: Option<TcpListener>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    shutdown: &CancellationToken,
+) -> Router {
+    let (Some(listener), Some(tls)) = (door, peers.door()) else {
+        return peers.router();
     };
-    let mut settings = Settings::new(token);
+    let (stop, router) = (shutdown.clone(), peers.router());
+    tasks.spawn(async move {
+        serve_privately(listener, router, tls, stop).await;
+        Ok(())
+    });
+    Router::new()
+}
+
+fn settings(peers: &Configured) -> anyhow::Result<Settings> {
+    let mut settings = Settings::new();
+    settings.token = match (peers.token.is_empty(), peers.token_file.as_os_str().is_empty()) {
+        (false, _) => Some(TokenSource::Text(peers.token.expose().to_owned())),
+        (true, false) => Some(TokenSource::File(peers.token_file.clone())),
+        (true, true) => None,
+    };
     settings.dns = peers.dns_name();
     settings.list = peers.addresses();
     settings.max_object = peers.max_object.0;
     settings.queue_bytes = settings.queue_bytes.max(settings.max_object);
+    if peers.is_private() {
+        settings.certificates = Some(CertificateFiles {
+            ca: peers.tls.ca_file.clone(),
+            cert: peers.tls.cert_file.clone(),
+            key: peers.tls.key_file.clone(),
+        });
+        return Ok(settings);
+    }
     let file = &peers.tls.ca_file;
     settings.ca = if file.as_os_str().is_empty() {
         peers.tls.ca.clone().into_bytes()

@@ -15,7 +15,7 @@ use super::flush::{Flushing, directory_of_samples, flush_for};
 use super::gate::Gate;
 use super::hostname;
 use super::open::open_when_possible;
-use super::peers::{Line, connect, start_peers};
+use super::peers::{Line, connect, door, let_peers_in, start_peers};
 use super::serving::{answer_for, serving};
 use super::store::open_store;
 use crate::config::{Config, Lmdb};
@@ -72,6 +72,7 @@ pub(super) async fn replicate(
         metrics.collect_from(Box::new(Smaps::new(mapped_files(&config))));
     }
     let listener = listener(&config).await?;
+    let door = door(&config).await?;
     // An agent greets its own address as well: something should listen there by then.
     let peers = start_peers(&config)?;
     if let Some(collector) = peers.collector() {
@@ -91,6 +92,7 @@ pub(super) async fn replicate(
             Ok(())
         });
     }
+    let more = let_peers_in(&peers, door, &mut tasks, &shutdown);
     if let Some(listener) = listener {
         let identity = Identity {
             instance: config.instance.clone(),
@@ -102,7 +104,7 @@ pub(super) async fn replicate(
             .with_peers(peers.reporter())
             .with_powerdns(powerdns.clone())
             .with_store(store.clone());
-        let (stop, more) = (shutdown.clone(), peers.router());
+        let stop = shutdown.clone();
         let store = store.clone();
         tokio::spawn(watch_health(status.clone(), stop.clone()));
         tasks.spawn(async move {

@@ -18,18 +18,24 @@ pub struct Peers {
     pub dns: String,
     /// `http://host:port` or `https://host:port`.
     pub list: Vec<String>,
+    /// Where this agent listens for peers, by TLS, such as `:8502`; needed with `tls.cert_file`.
+    pub address: String,
     /// Larger changes reach the peers through the store.
     pub max_object: Size,
     pub tls: PeersTls,
 }
 
-/// TLS to peers of the list.
+/// TLS between peers. With a certificate of its own an agent takes what peers tell over TLS alone, from those who have one, too.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PeersTls {
-    /// Certificates (PEM) that are believed, instead of the system's.
+    /// Certificates (PEM) that are believed, instead of the system's; needed with `cert_file`, and read again then when it changes.
     pub ca_file: PathBuf,
     pub ca: String,
+    /// The own certificate (PEM), which names this instance in a URI `urn:zonetide:instance:NAME`, and its key. Both are read again
+    /// when they change.
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
 }
 
 impl Default for Peers {
@@ -39,6 +45,7 @@ impl Default for Peers {
             token_file: PathBuf::new(),
             dns: String::new(),
             list: Vec::new(),
+            address: String::new(),
             max_object: Size::mebibytes(1),
             tls: PeersTls::default(),
         }
@@ -69,10 +76,15 @@ impl Peers {
         addresses
     }
 
+    /// Agents show each other certificates.
+    pub fn is_private(&self) -> bool {
+        !self.tls.cert_file.as_os_str().is_empty()
+    }
+
     pub(super) fn check(&self, http_address: &str) -> Result<(), ConfigError> {
         let file = !self.token_file.as_os_str().is_empty();
         match (self.token.is_empty(), file) {
-            (true, false) => {
+            (true, false) if !self.is_private() => {
                 let reason = "is needed: a file with the token that all agents of the cluster share";
                 return Err(value_error("peers.token_file", reason));
             }
@@ -105,11 +117,46 @@ impl Peers {
             let reason = "is set beside peers.tls.ca_file: remove one of them";
             return Err(value_error("peers.tls.ca", reason));
         }
+        if self.is_private() || !self.tls.key_file.as_os_str().is_empty() {
+            return self.check_certificates();
+        }
+        if !self.address.is_empty() {
+            let reason =
+                "is for peers with certificates: set peers.tls.cert_file, key_file and ca_file, or remove it";
+            return Err(value_error("peers.address", reason));
+        }
         if http_address.is_empty() {
             let reason = "is needed with `peers`, which post their changes there: set \":8500\"";
             return Err(value_error("http.address", reason));
         }
         Ok(())
+    }
+
+    fn check_certificates(&self) -> Result<(), ConfigError> {
+        let tls = &self.tls;
+        for (option, file) in [
+            ("peers.tls.cert_file", &tls.cert_file),
+            ("peers.tls.key_file", &tls.key_file),
+            ("peers.tls.ca_file", &tls.ca_file),
+        ] {
+            if file.as_os_str().is_empty() {
+                let reason =
+                    "is needed: with a certificate of its own an agent needs cert_file, key_file and ca_file";
+                return Err(value_error(option, reason));
+            }
+        }
+        if self.address.is_empty() {
+            let reason = "is needed with peers.tls.cert_file: set the address for peers, such as \":8502\"";
+            return Err(value_error("peers.address", reason));
+        }
+        match self.list.iter().find(|peer| peer.starts_with("http://")) {
+            Some(peer) => {
+                let reason =
+                    format!("{peer:?} is plain HTTP: with peers.tls.cert_file all peers are https://");
+                Err(value_error("peers.list", reason))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -167,12 +214,34 @@ mod tests {
                 "peers.tls.ca",
             ),
             ("{token: t, dsn: 'a:1'}", "dsn"),
+            ("{token: t, dns: 'a:1', address: ':8502'}", "peers.address"),
+            (
+                "{dns: 'a:1', address: ':8502', tls: {cert_file: /c, ca_file: /a}}",
+                "peers.tls.key_file",
+            ),
+            (
+                "{token: t, dns: 'a:1', address: ':8502', tls: {key_file: /k}}",
+                "peers.tls.cert_file",
+            ),
+            (
+                "{dns: 'a:1', address: ':8502', tls: {cert_file: /c, key_file: /k}}",
+                "peers.tls.ca_file",
+            ),
+            (
+                "{dns: 'a:1', tls: {cert_file: /c, key_file: /k, ca_file: /a}}",
+                "peers.address",
+            ),
+            (
+                "{list: ['http://a:1'], address: ':8502', tls: {cert_file: /c, key_file: /k, ca_file: /a}}",
+                "peers.list",
+            ),
         ] {
             let error = check(text).unwrap_err();
             assert!(error.contains(key), "{text}: {error}");
         }
         let error = check("{token: t, list: ['http://u:hush@ams:8500']}").unwrap_err();
         assert!(error.contains("peers.list") && !error.contains("hush"), "{error}");
+        check("{dns: 'a:1', address: ':8502', tls: {cert_file: /c, key_file: /k, ca_file: /a}}").unwrap();
         let peers: Peers = serde_saphyr::from_str("{token: t, dns: 'a:1'}").unwrap();
         assert!(
             peers

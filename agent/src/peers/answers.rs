@@ -8,7 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use tokio::task::spawn_blocking;
 
 use super::core::Core;
 use super::message::{BOOT, DATABASE_PATH, INSTANCE, LONGEST_SAYS, SAYS, STATE_PATH, Statement};
-use super::server::{Refusal, answer, check_sender, check_token, sender_of, text};
+use super::server::{Refusal, answer, check_sender, identify, sender_of, text};
 use super::source::{Source, Whole};
 
 /// Bytes that are read at a time.
@@ -38,7 +39,7 @@ pub(super) fn router() -> Router<Arc<Core>> {
 
 async fn say(State(core): State<Arc<Core>>, request: Request) -> Response {
     let from = sender_of(&request);
-    answer(&core, &from, statement(&core, request.headers()).await)
+    answer(&core, &from, statement(&core, &request.into_parts().0).await)
 }
 
 async fn hand_over(
@@ -50,35 +51,38 @@ async fn hand_over(
     answer(
         &core,
         &from,
-        database_as_object(&core, &database, request.headers()).await,
+        database_as_object(&core, &database, &request.into_parts().0).await,
     )
 }
 
-async fn statement(core: &Core, headers: &HeaderMap) -> Result<Response, Refusal> {
+async fn statement(core: &Core, request: &Parts) -> Result<Response, Refusal> {
     let statement = Statement {
         instance: core.instance.clone(),
         boot: core.boot.clone(),
-        says: admit(core, headers)?.say().await.ok_or(Refusal::Busy)?,
+        says: admit(core, request)?.say().await.ok_or(Refusal::Busy)?,
     };
     Ok(Json(statement).into_response())
 }
 
 /// Who may ask, and who answers.
-fn admit(core: &Core, headers: &HeaderMap) -> Result<Arc<dyn Source>, Refusal> {
-    check_token(core, headers)?;
-    check_sender(core, text(headers, &INSTANCE)?, text(headers, &BOOT)?)?;
+fn admit(core: &Core, request: &Parts) -> Result<Arc<dyn Source>, Refusal> {
+    let (who, headers) = (
+        identify(core, &request.headers, &request.extensions)?,
+        &request.headers,
+    );
+    check_sender(core, who, text(headers, &INSTANCE)?, text(headers, &BOOT)?)?;
     core.source.get().cloned().ok_or(Refusal::Busy)
 }
 
-async fn database_as_object(core: &Core, database: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
-    let source = admit(core, headers)?;
+async fn database_as_object(core: &Core, database: &str, request: &Parts) -> Result<Response, Refusal> {
+    let source = admit(core, request)?;
     if !core.arrivals.contains_key(database) {
         return Err(Refusal::UnknownDatabase);
     }
     let turn = core.handing.clone().try_acquire_owned();
     let turn = turn.map_err(|_| Refusal::Busy)?;
     let wanted = database.to_owned();
-    let to = text(headers, &INSTANCE)?.to_owned();
+    let to = text(&request.headers, &INSTANCE)?.to_owned();
     tracing::info!(database, peer = to, "handing the database over");
     // In a task of its own, so that the turn lasts as long as the work, also when nobody waits for the answer any more.
     let making = tokio::spawn(async move { (source.hand_over(&wanted).await, turn) });

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
+use reqwest::Client;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
@@ -14,6 +15,7 @@ use super::message::{Hello, is_object_name};
 use super::server::Refusal;
 use super::source::Source;
 use super::token::Tokens;
+use super::transport::Transport;
 use super::{Arrived, Changes, Contacts, PeersError, Settings, lock};
 use crate::clocks::Moment;
 use crate::skew::Skew;
@@ -51,7 +53,11 @@ impl Refused {
             from: from.to_owned(),
             refusal,
         });
-        if !matches!(refusal, Refusal::Token | Refusal::Namesake) {
+        let is_worrying = matches!(
+            refusal,
+            Refusal::Token | Refusal::Identity | Refusal::Receiver | Refusal::Namesake
+        );
+        if !is_worrying {
             tracing::debug!(from, reason = refusal.text(), "refused what a peer sent");
             return;
         }
@@ -76,6 +82,7 @@ pub(super) struct Core {
     /// None: there are no peers.
     pub settings: Option<Settings>,
     pub tokens: Option<Tokens>,
+    pub transport: Option<Transport>,
     pub instance: String,
     /// Tells this start of the agent from every other, and so the own address from others.
     pub boot: String,
@@ -103,21 +110,22 @@ impl Core {
         instance: &str,
         databases: impl IntoIterator<Item = String>,
     ) -> Result<(Arc<Self>, Arrivals), PeersError> {
-        let tokens = match &settings {
-            Some(settings) => Some(Tokens::read(settings.token.clone())?),
-            None => None,
-        };
-        Ok(Self::build(settings, tokens, instance, databases))
+        let (mut tokens, mut transport) = (None, None);
+        if let Some(settings) = &settings {
+            tokens = settings.token.clone().map(Tokens::read).transpose()?;
+            transport = Some(Transport::new(settings)?);
+        }
+        Ok(Self::build(settings, (tokens, transport), instance, databases))
     }
 
     /// Without peers.
     pub(super) fn silent(databases: impl IntoIterator<Item = String>) -> (Arc<Self>, Arrivals) {
-        Self::build(None, None, "", databases)
+        Self::build(None, (None, None), "", databases)
     }
 
     fn build(
         settings: Option<Settings>,
-        tokens: Option<Tokens>,
+        (tokens, transport): (Option<Tokens>, Option<Transport>),
         instance: &str,
         databases: impl IntoIterator<Item = String>,
     ) -> (Arc<Self>, Arrivals) {
@@ -136,6 +144,7 @@ impl Core {
         let core = Self {
             settings,
             tokens,
+            transport,
             instance: sanitize_instance(instance),
             boot: format!("{:032x}", rand::random::<u128>()),
             contacts: Contacts::new(hello * HELLOS),
@@ -151,6 +160,35 @@ impl Core {
             progress: Mutex::default(),
         };
         (Arc::new(core), receivers)
+    }
+
+    /// Reaches others.
+    ///
+    /// # Errors
+    /// Why nobody can be reached now.
+    pub(super) fn client(&self) -> Result<Client, String> {
+        let transport = self.transport.as_ref().ok_or("there are no peers")?;
+        transport.client()
+    }
+
+    /// What the addresses of peers begin with.
+    pub(super) fn scheme(&self) -> &'static str {
+        self.transport.as_ref().map_or("http", Transport::scheme)
+    }
+
+    /// Who comes in shows a certificate.
+    pub(super) fn is_private(&self) -> bool {
+        matches!(self.transport, Some(Transport::Tls(_)))
+    }
+
+    /// Reads the files again that show who is one of the own.
+    pub(super) fn renew(&self) {
+        if let Some(tokens) = &self.tokens {
+            tokens.renew();
+        }
+        if let Some(transport) = &self.transport {
+            transport.renew();
+        }
     }
 
     pub(super) fn tell(&self, changes: &Arc<Changes>) -> bool {

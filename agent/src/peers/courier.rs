@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Certificate, Client, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 
+use super::Settings;
 use super::core::Core;
+use super::identity::Identity;
 use super::link::{Link, Standing, Waiting};
 use super::message::{CHANGES_PATH, HELLO_PATH, LONGEST_HELLO, Welcome, is_boot, is_instance};
-use super::request::{post, read, reason};
-use super::{PeersError, Settings};
+use super::request::{post, read};
+use super::transport::answered_by;
 use crate::clocks::Moment;
 use crate::skew::Sample;
 
@@ -23,45 +25,9 @@ const OWN: u32 = 30;
 /// A peer that has no room is asked so often, with at most this time between.
 const MOST_REFUSALS: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Idle connections last longer than the time between two hellos to anybody.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// The client of all couriers.
-pub(super) fn client(settings: &Settings) -> Result<Client, PeersError> {
-    let mut builder = Client::builder()
-        .http1_only()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .tcp_nodelay(true)
-        .connect_timeout(settings.connect_timeout)
-        .timeout(settings.request_timeout)
-        .pool_max_idle_per_host(1)
-        .pool_idle_timeout(IDLE)
-        .user_agent(concat!("zonetide-agent/", env!("CARGO_PKG_VERSION")));
-    let tls_error = |error: reqwest::Error| PeersError::Tls {
-        option: "tls",
-        reason: reason(error),
-    };
-    if !settings.ca.is_empty() {
-        let certificates = Certificate::from_pem_bundle(&settings.ca).map_err(tls_error)?;
-        if certificates.is_empty() {
-            let reason = "has no certificate in PEM form".to_owned();
-            return Err(PeersError::Tls {
-                option: "tls.ca_file",
-                reason,
-            });
-        }
-        builder = builder.tls_certs_only(certificates);
-    } else if settings.list.iter().all(|peer| peer.starts_with("http://")) {
-        // The system's certificates are many, and nobody is to believe them.
-        builder = builder.tls_certs_only([]);
-    }
-    builder.build().map_err(tls_error)
-}
-
 /// What became of a request.
 enum Outcome {
-    Done(Bytes),
+    Done(Bytes, Option<Identity>),
     Own,
     /// It may work after a while.
     Busy(Duration),
@@ -73,17 +39,15 @@ enum Outcome {
 pub(super) struct Courier {
     core: Arc<Core>,
     link: Arc<Link>,
-    client: Client,
     settings: Settings,
     failures: u32,
 }
 
 impl Courier {
-    pub(super) fn new(core: Arc<Core>, link: Arc<Link>, client: Client, settings: Settings) -> Self {
+    pub(super) fn new(core: Arc<Core>, link: Arc<Link>, settings: Settings) -> Self {
         Self {
             core,
             link,
-            client,
             settings,
             failures: 0,
         }
@@ -147,7 +111,7 @@ impl Courier {
             .post(&path, changes.object.clone(), "application/octet-stream")
             .await
         {
-            Outcome::Done(_) => {
+            Outcome::Done(..) => {
                 self.core.latency.observe(waiting.since.elapsed().as_secs_f64());
                 self.link.told();
             }
@@ -176,8 +140,15 @@ impl Courier {
         let outcome = self.post(&[HELLO_PATH], hello.into(), "application/json").await;
         let answered = Moment::now();
         match outcome {
-            Outcome::Done(body) => match serde_json::from_slice::<Welcome>(&body) {
-                Ok(welcome) if is_instance(&welcome.instance) && is_boot(&welcome.boot) => {
+            Outcome::Done(body, who) => match serde_json::from_slice::<Welcome>(&body) {
+                Ok(welcome) if who.as_ref().is_some_and(|who| who.instance != welcome.instance) => {
+                    self.lost("its certificate is of another instance than it says", 0);
+                }
+                Ok(mut welcome) if is_instance(&welcome.instance) && is_boot(&welcome.boot) => {
+                    // The time of one that may tell nothing else counts as little.
+                    if who.is_some_and(|who| !who.may_tell) {
+                        welcome.clock = None;
+                    }
                     self.welcomed(welcome, asked, answered);
                 }
                 _ => self.lost("what answers there is no agent", 0),
@@ -219,8 +190,7 @@ impl Courier {
     }
 
     async fn post(&self, path: &[&str], body: Bytes, kind: &'static str) -> Outcome {
-        let sender = (&*self.core, &self.client);
-        match post(sender, &self.link.address, path, (body, kind), None).await {
+        match post(&self.core, &self.link.address, path, (body, kind), None).await {
             Ok(response) => outcome(response).await,
             Err(reason) => Outcome::Failed(reason),
         }
@@ -228,7 +198,7 @@ impl Courier {
 }
 
 async fn outcome(mut response: Response) -> Outcome {
-    let status = response.status();
+    let (status, who) = (response.status(), answered_by(&response));
     let pause = response.headers().get(RETRY_AFTER);
     let pause = pause.and_then(|pause| pause.to_str().ok()?.parse().ok());
     let pause = pause
@@ -239,7 +209,7 @@ async fn outcome(mut response: Response) -> Outcome {
         Err(reason) => return Outcome::Failed(reason),
     };
     match status {
-        status if status.is_success() => Outcome::Done(body),
+        status if status.is_success() => Outcome::Done(body, who),
         StatusCode::MISDIRECTED_REQUEST => Outcome::Own,
         StatusCode::SERVICE_UNAVAILABLE => Outcome::Busy(pause),
         StatusCode::UNAUTHORIZED => {
@@ -248,6 +218,9 @@ async fn outcome(mut response: Response) -> Outcome {
         StatusCode::CONFLICT => {
             Outcome::Failed("it has the name of this instance: give each its own".to_owned())
         }
+        StatusCode::FORBIDDEN => Outcome::Unwanted(
+            "it takes nothing from this agent: by its certificate this is another instance, or one that only receives".to_owned(),
+        ),
         StatusCode::NOT_FOUND => Outcome::Unwanted("it does not have this database".to_owned()),
         StatusCode::PAYLOAD_TOO_LARGE => Outcome::Unwanted("its peers.max_object is smaller".to_owned()),
         status => Outcome::Failed(format!("it answers {status}")),

@@ -42,12 +42,7 @@ impl Resolver for SystemResolver {
 }
 
 /// Keeps the links as the list and the DNS have them, until `stop` is cancelled.
-pub(super) async fn discover(
-    core: Arc<Core>,
-    client: reqwest::Client,
-    resolver: Arc<dyn Resolver>,
-    stop: CancellationToken,
-) {
+pub(super) async fn discover(core: Arc<Core>, resolver: Arc<dyn Resolver>, stop: CancellationToken) {
     let Some(settings) = core.settings.clone() else {
         return;
     };
@@ -58,21 +53,14 @@ pub(super) async fn discover(
         };
         let start = Instant::now();
         if settings.dns.is_some() {
-            connect(
-                &core,
-                &settings,
-                &client,
-                &settings.list.iter().cloned().collect(),
-            );
+            connect(&core, &settings, &settings.list.iter().cloned().collect());
             // Who is greeted is known to the DNS.
             wait(&core, FIRST.min(settings.look)).await;
         }
         loop {
-            let peers = search.peers(&settings, resolver.as_ref()).await;
-            connect(&core, &settings, &client, &peers);
-            if let Some(tokens) = &core.tokens {
-                tokens.renew();
-            }
+            let peers = search.peers(&settings, core.scheme(), resolver.as_ref()).await;
+            connect(&core, &settings, &peers);
+            core.renew();
             let pause = PAUSE.min(settings.look);
             tokio::time::sleep(pause).await;
             if start.elapsed() >= YOUNG || core.reaches_somebody() {
@@ -102,13 +90,18 @@ struct Search {
 
 impl Search {
     /// The addresses of all peers. While the DNS does not answer, those that it named last stay.
-    async fn peers(&mut self, settings: &Settings, resolver: &dyn Resolver) -> BTreeSet<String> {
+    async fn peers(
+        &mut self,
+        settings: &Settings,
+        scheme: &str,
+        resolver: &dyn Resolver,
+    ) -> BTreeSet<String> {
         if let Some((host, port)) = &settings.dns {
             match resolver.resolve(host, *port).await {
                 Ok(addresses) => {
                     self.found = addresses
                         .into_iter()
-                        .map(|address| format!("http://{address}"))
+                        .map(|address| format!("{scheme}://{address}"))
                         .collect();
                     if std::mem::replace(&mut self.failing, false) {
                         tracing::info!(name = host, "the DNS knows the peers again");
@@ -127,7 +120,7 @@ impl Search {
 }
 
 /// Ends the links to those that are no peers any more, and begins those to new ones.
-fn connect(core: &Arc<Core>, settings: &Settings, client: &reqwest::Client, peers: &BTreeSet<String>) {
+fn connect(core: &Arc<Core>, settings: &Settings, peers: &BTreeSet<String>) {
     let mut links = lock(&core.links);
     links.retain(|address, link| {
         let stays = peers.contains(address);
@@ -146,7 +139,7 @@ fn connect(core: &Arc<Core>, settings: &Settings, client: &reqwest::Client, peer
         let link = Link::new(address.clone(), gone.clone(), bounds, core.waiting.clone());
         let link = Arc::new(link);
         links.insert(address.clone(), link.clone());
-        let courier = Courier::new(core.clone(), link, client.clone(), settings.clone());
+        let courier = Courier::new(core.clone(), link, settings.clone());
         tokio::spawn(async move { gone.run_until_cancelled(courier.run()).await });
     }
 }
@@ -175,16 +168,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_new_agent_gives_the_dns_time_to_learn_of_it_and_asks_often_while_it_reaches_nobody() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut settings = Settings::new(TokenSource::Text("a-token-that-only-tests-have".to_owned()));
+        let mut settings = Settings::new();
+        settings.token = Some(TokenSource::Text("a-token-that-only-tests-have".to_owned()));
         settings.dns = Some(("peers.example".to_owned(), 8500));
-        let client = super::super::courier::client(&settings).unwrap();
         let (core, _arrivals) = Core::new(Some(settings), "a", ["main".to_owned()]).unwrap();
         let nobody = Arc::new(Nobody {
             start: Instant::now(),
             asked: Mutex::default(),
         });
         let stop = CancellationToken::new();
-        let looking = discover(core, client, nobody.clone(), stop.clone());
+        let looking = discover(core, nobody.clone(), stop.clone());
         let _ = tokio::time::timeout(Duration::from_secs(80), looking).await;
         let asked = nobody.asked.lock().unwrap().clone();
         let (young, old): (Vec<u128>, Vec<u128>) = asked.iter().partition(|at| **at < 60_000);

@@ -9,6 +9,7 @@ mod contacts;
 mod core;
 mod courier;
 mod discovery;
+mod identity;
 mod link;
 mod message;
 mod questions;
@@ -17,6 +18,7 @@ mod request;
 mod server;
 mod source;
 mod token;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,7 +39,9 @@ pub use message::is_object_name;
 pub use questions::{NotGiven, Questions};
 pub use source::{Answer, Source, Whole};
 pub use token::TokenSource;
+pub use transport::CertificateFiles;
 
+use crate::serve::Tls;
 use crate::skew::Skew;
 use crate::status::PeersReport;
 
@@ -85,7 +89,10 @@ impl Arrived {
 /// Which peers there are, and how long anything may take.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub token: TokenSource,
+    /// What agents show each other; needed where they have no certificates.
+    pub token: Option<TokenSource>,
+    /// By which this agent shows who it is, and is shown who others are; none: plain HTTP.
+    pub certificates: Option<CertificateFiles>,
     /// Host and port whose addresses are peers; none: only the list.
     pub dns: Option<(String, u16)>,
     /// `http://host:port` or `https://host:port`.
@@ -106,11 +113,18 @@ pub struct Settings {
     pub queue_bytes: usize,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Settings {
-    /// The times and bounds that agents have unless a test needs others.
-    pub fn new(token: TokenSource) -> Self {
+    /// The times and bounds that agents have unless a test needs others. They need a token or certificates besides.
+    pub fn new() -> Self {
         Self {
-            token,
+            token: None,
+            certificates: None,
             dns: None,
             list: Vec::new(),
             ca: Vec::new(),
@@ -129,7 +143,6 @@ impl Settings {
 pub struct Peers {
     core: Arc<Core>,
     arrivals: Mutex<BTreeMap<String, mpsc::Receiver<Arrived>>>,
-    client: Option<reqwest::Client>,
     _tasks: DropGuard,
 }
 
@@ -152,14 +165,12 @@ impl Peers {
         databases: impl IntoIterator<Item = String>,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, PeersError> {
-        let client = courier::client(&settings)?;
         let (core, arrivals) = Core::new(Some(settings), instance, databases)?;
         let stop = CancellationToken::new();
-        let discovering = discovery::discover(core.clone(), client.clone(), resolver, stop.clone());
+        let discovering = discovery::discover(core.clone(), resolver, stop.clone());
         tokio::spawn(discovering);
         Ok(Self {
             core,
-            client: Some(client),
             arrivals: Mutex::new(arrivals),
             _tasks: stop.drop_guard(),
         })
@@ -170,7 +181,6 @@ impl Peers {
         let (core, arrivals) = Core::silent(databases);
         Self {
             core,
-            client: None,
             arrivals: Mutex::new(arrivals),
             _tasks: CancellationToken::new().drop_guard(),
         }
@@ -204,8 +214,17 @@ impl Peers {
 
     /// To ask the peers how they are; none without peers.
     pub fn questions(&self) -> Option<Questions> {
-        let client = self.client.clone()?;
-        Some(Questions::new(self.core.clone(), client))
+        self.core.settings.as_ref()?;
+        Some(Questions::new(self.core.clone()))
+    }
+
+    /// By what a listener lets peers in; none where they come over plain HTTP, or there are none.
+    pub fn door(&self) -> Option<Tls> {
+        let config = self.core.transport.as_ref()?.server()?;
+        Some(Tls {
+            config,
+            admit: server::admit_with,
+        })
     }
 
     /// Where peers post what they tell; nothing without peers.

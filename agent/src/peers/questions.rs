@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use tempfile::SpooledTempFile;
 use tokio::time::timeout;
 
@@ -18,6 +18,7 @@ use super::lock;
 use super::message::{DATABASE_PATH, LONGEST_SAYS, SAYS, STATE_PATH, Statement, is_boot, is_instance};
 use super::request::{post, read, reason};
 use super::source::{Answer, Whole};
+use super::transport::answered_by;
 
 /// Time until a database begins to come: the other agent looks at every entry first.
 const BEGINNING: Duration = Duration::from_secs(60);
@@ -43,12 +44,11 @@ impl<S: Into<String>> From<S> for NotGiven {
 #[derive(Clone)]
 pub struct Questions {
     core: Arc<Core>,
-    client: Client,
 }
 
 impl Questions {
-    pub(super) fn new(core: Arc<Core>, client: Client) -> Self {
-        Self { core, client }
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
     }
 
     /// Asks all peers at a time, each no longer than any request may last. Who does not answer, or is too old to know the
@@ -69,6 +69,7 @@ impl Questions {
 
     async fn ask_one(&self, address: &str) -> Option<Answer> {
         let sent = self.post(address, &[STATE_PATH], None).await;
+        let who = sent.as_ref().ok().and_then(answered_by);
         let body = match sent {
             Ok(mut response) if response.status() == StatusCode::OK => {
                 read(&mut response, LONGEST_SAYS).await
@@ -77,7 +78,11 @@ impl Questions {
             Err(reason) => Err(reason),
         };
         match body.map(|body| serde_json::from_slice::<Statement>(&body)) {
-            Ok(Ok(Statement { instance, boot, says })) if is_instance(&instance) && is_boot(&boot) => {
+            Ok(Ok(Statement { instance, boot, says }))
+                if is_instance(&instance)
+                    && is_boot(&boot)
+                    && who.is_none_or(|who| who.instance == instance) =>
+            {
                 Some(Answer {
                     address: address.to_owned(),
                     instance,
@@ -97,8 +102,12 @@ impl Questions {
     }
 
     async fn post(&self, address: &str, path: &[&str], limit: Option<Duration>) -> Result<Response, String> {
-        let sender = (&*self.core, &self.client);
-        post(sender, address, path, (Bytes::new(), "application/json"), limit).await
+        let body = (Bytes::new(), "application/json");
+        let response = post(&self.core, address, path, body, limit).await?;
+        match answered_by(&response) {
+            Some(who) if !who.may_tell => Err("by its certificate it only receives".to_owned()),
+            _ => Ok(response),
+        }
     }
 
     /// Has the peer at an address hand a database over, which goes into `object`: at most `most` bytes.

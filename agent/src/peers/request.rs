@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 
 use super::core::Core;
 use super::message::{BOOT, INSTANCE};
@@ -18,7 +18,7 @@ use super::token::Tokens;
 /// # Errors
 /// Why there is no answer, for people.
 pub(super) async fn post(
-    (core, client): (&Core, &Client),
+    core: &Core,
     address: &str,
     path: &[&str],
     (body, kind): (Bytes, &'static str),
@@ -27,6 +27,7 @@ pub(super) async fn post(
     let url = url(address, path).ok_or("it is no address")?;
     let mut again = true;
     loop {
+        let client = core.client()?;
         let sent = header(core);
         let mut request = client
             .post(url.clone())

@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use http_body_util::BodyExt as _;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::answers;
 use super::core::{Core, MESSAGE};
+use super::identity::Identity;
 use super::message::{
     BOOT, CHANGES_PATH, HELLO_PATH, Hello, INSTANCE, LONGEST_HELLO, Welcome, is_boot, is_instance,
     is_object_name,
@@ -26,6 +28,10 @@ use crate::clocks::Moment;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Token,
+    /// It speaks for another instance than its certificate names.
+    Identity,
+    /// By its certificate it only receives.
+    Receiver,
     /// It came from this agent.
     Own,
     /// It came from another agent of this name.
@@ -38,8 +44,10 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Token,
+        Self::Identity,
+        Self::Receiver,
         Self::Own,
         Self::Namesake,
         Self::Malformed,
@@ -53,6 +61,8 @@ impl Refusal {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Identity => "identity",
+            Self::Receiver => "receiver",
             Self::Own => "own",
             Self::Namesake => "namesake",
             Self::Malformed => "malformed",
@@ -68,6 +78,8 @@ impl Refusal {
             Self::Token => {
                 "its token is none of those accepted here: give all agents the same peers.token_file"
             }
+            Self::Identity => "its certificate is of another instance than it says",
+            Self::Receiver => "its certificate only lets it receive",
             Self::Own => "this is the agent that sent it",
             Self::Namesake => "it has the name of this instance: give each agent its own",
             Self::Malformed => "it is not what an agent sends",
@@ -81,6 +93,7 @@ impl Refusal {
     fn status(self) -> StatusCode {
         match self {
             Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Identity | Self::Receiver => StatusCode::FORBIDDEN,
             Self::Own => StatusCode::MISDIRECTED_REQUEST,
             Self::Namesake => StatusCode::CONFLICT,
             Self::Malformed => StatusCode::BAD_REQUEST,
@@ -156,10 +169,13 @@ async fn changes(
     request: Request,
 ) -> Result<Response, Refusal> {
     let settings = core.settings.as_ref().ok_or(Refusal::Malformed)?;
-    check_token(core, request.headers())?;
+    let who = identify(core, request.headers(), request.extensions())?;
     let instance = text(request.headers(), &INSTANCE)?.to_owned();
     let boot = text(request.headers(), &BOOT)?.to_owned();
-    check_sender(core, &instance, &boot)?;
+    check_sender(core, who, &instance, &boot)?;
+    if who.is_some_and(|who| !who.may_tell) {
+        return Err(Refusal::Receiver);
+    }
     let arrivals = core.arrivals.get(&database).ok_or(Refusal::UnknownDatabase)?;
     if !is_object_name(&name) {
         return Err(Refusal::Malformed);
@@ -196,12 +212,16 @@ async fn changes(
 
 async fn hello(core: &Arc<Core>, request: Request) -> Result<Response, Refusal> {
     let settings = core.settings.as_ref().ok_or(Refusal::Malformed)?;
-    check_token(core, request.headers())?;
+    let who = identify(core, request.headers(), request.extensions())?.cloned();
     let length = length(request.headers()).filter(|length| *length <= LONGEST_HELLO);
     let length = length.ok_or(Refusal::TooLarge)?;
     let body = read(request.into_body(), length, settings.request_timeout).await?;
     let mut hello: Hello = serde_json::from_slice(&body).map_err(|_| Refusal::Malformed)?;
-    check_sender(core, &hello.instance, &hello.boot)?;
+    check_sender(core, who.as_ref(), &hello.instance, &hello.boot)?;
+    // Whoever may tell nothing has told nothing.
+    if who.is_some_and(|who| !who.may_tell) {
+        hello.progress.clear();
+    }
     // What is not replicated here is of no interest, and of no bounded length.
     hello
         .progress
@@ -218,18 +238,41 @@ async fn hello(core: &Arc<Core>, request: Request) -> Result<Response, Refusal> 
     Ok(Json(welcome).into_response())
 }
 
-pub(super) fn check_token(core: &Core, headers: &HeaderMap) -> Result<(), Refusal> {
-    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let tokens = core.tokens.as_ref();
-    let right = given
-        .zip(tokens)
-        .is_some_and(|(given, tokens)| tokens.accepts(given));
-    right.then_some(()).ok_or(Refusal::Token)
+/// Lets in who has a certificate that names an instance, which goes with each of its requests.
+pub(super) fn admit_with(router: Router, certificate: &CertificateDer<'_>) -> Option<Router> {
+    Some(router.layer(Extension(Identity::of(certificate)?)))
 }
 
-pub(super) fn check_sender(core: &Core, instance: &str, boot: &str) -> Result<(), Refusal> {
+/// Who asks, by its certificate; none over plain HTTP, where the token is all that shows that it is one of the own.
+pub(super) fn identify<'r>(
+    core: &Core,
+    headers: &HeaderMap,
+    extensions: &'r Extensions,
+) -> Result<Option<&'r Identity>, Refusal> {
+    let who = extensions.get::<Identity>();
+    let has_certificate = core.is_private() && who.is_some();
+    let has_token = match &core.tokens {
+        Some(tokens) => {
+            let given = headers.get(header::AUTHORIZATION);
+            given.is_some_and(|given| tokens.accepts(given.as_bytes()))
+        }
+        None => has_certificate,
+    };
+    let is_known = has_token && (has_certificate || !core.is_private());
+    is_known.then_some(who).ok_or(Refusal::Token)
+}
+
+pub(super) fn check_sender(
+    core: &Core,
+    who: Option<&Identity>,
+    instance: &str,
+    boot: &str,
+) -> Result<(), Refusal> {
     if !is_instance(instance) || !is_boot(boot) {
         return Err(Refusal::Malformed);
+    }
+    if who.is_some_and(|who| who.instance != instance) {
+        return Err(Refusal::Identity);
     }
     match (boot == core.boot, instance == core.instance) {
         (true, _) => Err(Refusal::Own),

@@ -3,6 +3,7 @@
 
 mod attended;
 mod seats;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,15 +14,17 @@ use axum::extract::ConnectInfo;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use nix::sys::resource::{Resource, getrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use attended::{Attended, Place, Table};
 use seats::Seats;
+pub use tls::Tls;
 
 /// Time for the head of the first request. Whoever connects to ask something does so at once.
 const FIRST: Duration = Duration::from_secs(10);
@@ -82,7 +85,12 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves a router until `shutdown` is cancelled.
 pub async fn serve_router(listener: TcpListener, router: Router, shutdown: CancellationToken) {
-    serve_at_most(affordable(descriptors()), listener, router, shutdown).await;
+    serve_at_most(affordable(descriptors()), listener, (router, None), shutdown).await;
+}
+
+/// The same for those alone who have a certificate.
+pub async fn serve_privately(listener: TcpListener, router: Router, tls: Tls, shutdown: CancellationToken) {
+    serve_at_most(affordable(descriptors()), listener, (router, Some(tls)), shutdown).await;
 }
 
 /// Half of the file descriptors at most: databases, store and peers need theirs.
@@ -95,7 +103,12 @@ fn descriptors() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
 }
 
-async fn serve_at_most(most: usize, listener: TcpListener, router: Router, shutdown: CancellationToken) {
+async fn serve_at_most(
+    most: usize,
+    listener: TcpListener,
+    (router, tls): (Router, Option<Tls>),
+    shutdown: CancellationToken,
+) {
     let connections = GracefulShutdown::new();
     let table: Table = Arc::new(Mutex::new(Seats::new(most)));
     let room = Arc::new(Semaphore::new(most + LEAVING));
@@ -129,7 +142,12 @@ async fn serve_at_most(most: usize, listener: TcpListener, router: Router, shutd
                 tracing::warn!(most, %source, "too many connections: of the address with most of them, those are ended that rest longest");
             }
         }
-        let serving = connections.watch(serve_connection(connection, from, &router, place.clone()));
+        let serving = serve_connection(
+            connection,
+            (from, place.clone()),
+            (router.clone(), tls.clone()),
+            connections.watcher(),
+        );
         tokio::spawn(async move {
             tokio::select! {
                 ended = serving => if let Err(error) = ended {
@@ -144,24 +162,39 @@ async fn serve_at_most(most: usize, listener: TcpListener, router: Router, shutd
     let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Attended<TowerToHyperService<Router>>>;
-
-fn serve_connection(
+/// Serves a connection until either end ends it, or other certificates count than when it was let in.
+async fn serve_connection(
     connection: TcpStream,
-    from: SocketAddr,
-    router: &Router,
-    place: Arc<Place>,
-) -> Connection {
+    (from, place): (SocketAddr, Arc<Place>),
+    (router, tls): (Router, Option<Tls>),
+    watcher: Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Without it an answer may wait for the acknowledgement of the one before.
     if let Err(error) = connection.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let router = router.clone().layer(Extension(ConnectInfo(from)));
+    let router = router.layer(Extension(ConnectInfo(from)));
+    let Some(mut tls) = tls else {
+        return Ok(watcher.watch(answer(connection, router, place)).await?);
+    };
+    let (stream, router) = tls.open(connection, router).await?;
+    tokio::select! {
+        ended = watcher.watch(answer(stream, router, place)) => Ok(ended?),
+        () = tls.is_outdated() => Ok(()),
+    }
+}
+
+type Connection<S> = http1::Connection<TokioIo<S>, Attended<TowerToHyperService<Router>>>;
+
+fn answer<S>(stream: S, router: Router, place: Arc<Place>) -> Connection<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = Attended::new(TowerToHyperService::new(router), place);
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SILENCE)
-        .serve_connection(TokioIo::new(connection), service)
+        .serve_connection(TokioIo::new(stream), service)
 }
 
 #[cfg(test)]
@@ -189,7 +222,7 @@ mod tests {
         (
             address,
             stop.clone(),
-            tokio::spawn(serve_at_most(most, listener, router, stop)),
+            tokio::spawn(serve_at_most(most, listener, (router, None), stop)),
         )
     }
 

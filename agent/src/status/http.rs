@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -9,6 +10,8 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Health, Report};
@@ -20,7 +23,13 @@ struct Context {
     status: Status,
     metrics: Metrics,
     store: Arc<dyn Store>,
+    /// What the store was seen to have, and when: whoever asks gets this while it is fresh, so that strangers cost the store a listing
+    /// a minute at most.
+    listing: Mutex<Option<(Instant, (StatusCode, String))>>,
 }
+
+/// How long a listing is shown.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// Serves the endpoints, and `more` besides them, until `shutdown` is cancelled.
 pub async fn serve(
@@ -47,6 +56,7 @@ pub(super) fn router(status: Status, metrics: Metrics, store: Arc<dyn Store>) ->
             status,
             metrics,
             store,
+            listing: Mutex::default(),
         }))
 }
 
@@ -128,7 +138,19 @@ async fn show_metrics(State(context): State<Arc<Context>>) -> impl IntoResponse 
 
 /// The objects of the store, a line each: bytes and name.
 async fn list_store(State(context): State<Arc<Context>>) -> (StatusCode, String) {
-    match context.store.list("").await {
+    let mut listing = context.listing.lock().await;
+    if let Some((when, shown)) = &*listing
+        && when.elapsed() < FRESH
+    {
+        return shown.clone();
+    }
+    let shown = look_at_store(context.store.as_ref()).await;
+    *listing = Some((Instant::now(), shown.clone()));
+    shown
+}
+
+async fn look_at_store(store: &dyn Store) -> (StatusCode, String) {
+    match store.list("").await {
         Ok(mut objects) => {
             objects.sort();
             let line = |mut text: String, object: &crate::store::Listed| {

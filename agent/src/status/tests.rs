@@ -362,8 +362,8 @@ async fn metrics_follow_what_happens_and_forget_instances_that_are_gone() {
     assert!(agent.status.states()["main"].instances.is_empty());
 }
 
-#[tokio::test]
-async fn storage_lists_the_objects() {
+#[tokio::test(start_paused = true)]
+async fn storage_lists_the_objects_and_asks_the_store_once_a_minute_at_most() {
     let agent = Agent::new(Health::default());
     let name = snapshot("other", START);
     agent
@@ -372,7 +372,12 @@ async fn storage_lists_the_objects() {
         .await
         .unwrap();
     let answer = agent.get("/storage").await;
-    assert_eq!(answer.text, format!("           0  {name}\n"));
+    let both = format!("           0  {name}\n");
+    assert_eq!(answer.text, both);
+    agent.store.delete(name.as_str()).await.unwrap();
+    assert_eq!(agent.get("/storage").await.text, both);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(agent.get("/storage").await.text, "");
 }
 
 #[tokio::test]

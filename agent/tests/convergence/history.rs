@@ -47,6 +47,9 @@ pub(crate) struct History {
     /// By server that stores, what its database had for sure.
     taken: BTreeMap<usize, BTreeSet<Id>>,
     stored: BTreeSet<Id>,
+    /// By server, what PowerDNS wrote to the database that it has now. What it wrote to one that is lost may come back by a merge, and
+    /// then its agent reports nothing about it.
+    here: BTreeMap<usize, BTreeSet<Id>>,
 }
 
 impl History {
@@ -72,6 +75,7 @@ impl History {
         let taken = self.taken.entry(server).or_default();
         taken.retain(|id| !after.contains(id));
         taken.insert(id);
+        self.here.entry(server).or_default().insert(id);
         self.known.entry(version.clone()).or_default().insert(id);
         self.held.insert(server, (version.clone(), BTreeSet::from([id])));
         self.writes.push(Write {
@@ -152,11 +156,12 @@ impl History {
         }
     }
 
-    /// What PowerDNS of a server wrote and its database has.
+    /// What PowerDNS of a server wrote to its database, which has it.
     pub(crate) fn own(&self, server: usize) -> Option<Id> {
         let (_, ids) = self.held.get(&server)?;
         let id = *ids.first()?;
-        (ids.len() == 1 && self.writes[id].server == server).then_some(id)
+        let here = self.here.get(&server)?;
+        (ids.len() == 1 && here.contains(&id)).then_some(id)
     }
 
     /// An agent reported that it stored what its database had all the time, or what PowerDNS put in the place of that.
@@ -171,6 +176,7 @@ impl History {
     pub(crate) fn lose(&mut self, server: usize) {
         self.taken.remove(&server);
         self.held.remove(&server);
+        self.here.remove(&server);
     }
 
     fn demanded(&self) -> BTreeSet<Id> {

@@ -90,6 +90,21 @@ fn what_a_lost_database_alone_had_is_not_demanded_unless_it_was_stored_or_known_
     assert!(told.check(Some(&value(1, 1)), 0).is_err());
 }
 
+#[test]
+fn what_a_lost_database_gets_back_is_not_reported_by_its_agent() {
+    let mut history = History::default();
+    history.write(0, value(1, 1), 1);
+    history.see(1, Some(&value(1, 1)), true).unwrap();
+    history.lose(0);
+    history.see(0, Some(&value(1, 1)), true).unwrap();
+    assert_eq!(history.own(0), None);
+    history.stored(0, 0);
+    for server in [0, 1] {
+        history.lose(server);
+    }
+    assert_eq!(history.check(None, 0), Ok(()));
+}
+
 /// The rules by which two databases without agents decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {

@@ -24,7 +24,7 @@ impl Pair {
         let garage = Garage::start().await;
         let bucket = garage.bucket("clocks").await;
         let (mut a, mut b) = (Node::of(version, "a", &bucket), Node::of(version, "b", &bucket));
-        let urls = [a.agent.url(), b.agent.url()];
+        let urls = [a.agent.peer_url(), b.agent.peer_url()];
         let clock = Clock::default();
         clock.set(ahead);
         b.live_by(&clock);

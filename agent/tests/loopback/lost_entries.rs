@@ -27,7 +27,7 @@ impl Servers {
         let garage = Garage::start().await;
         let bucket = garage.bucket("zones").await;
         let [mut a, mut b] = ["a", "b"].map(|name| Self::node(version, name, &bucket));
-        let urls = [a.agent.url(), b.agent.url()];
+        let urls = [a.agent.peer_url(), b.agent.peer_url()];
         for node in [&mut a, &mut b] {
             node.agent.tell(&urls);
             node.start().await;

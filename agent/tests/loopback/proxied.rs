@@ -51,7 +51,7 @@ async fn the_proxy_of_the_environment_is_asked_for_the_store_and_never_for_peers
     let bucket = garage.bucket("proxied").await;
     let proxy = ForwardProxy::start_closed().await;
     let mut nodes = ["one", "two"].map(|name| Node::new(name, &garage.by_name(&bucket)));
-    let urls = nodes.each_ref().map(|node| node.agent.url());
+    let urls = nodes.each_ref().map(|node| node.agent.peer_url());
     for node in &mut nodes {
         node.agent.tell(&urls);
         // Changes come from peers long before the store is looked at.

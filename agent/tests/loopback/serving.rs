@@ -20,7 +20,7 @@ const OLD: Duration = Duration::from_secs(200 * 3600);
 
 fn nodes(bucket: &Bucket, names: &[&str]) -> Vec<Node> {
     let mut nodes: Vec<_> = names.iter().map(|name| Node::new(name, bucket)).collect();
-    let urls: Vec<_> = nodes.iter().map(|node| node.agent.url()).collect();
+    let urls: Vec<_> = nodes.iter().map(|node| node.agent.peer_url()).collect();
     for node in &mut nodes {
         node.agent.serve_without_the_store(WEEK, PATIENCE);
         if names.len() > 1 {
@@ -345,7 +345,7 @@ async fn a_store_that_never_answers_and_one_that_gives_nothing_count_as_away() {
     let bucket = garage.bucket("zones").await;
     let proxy = FaultProxy::start(&bucket);
     let (mut a, mut b) = (Node::new("a", &bucket), Node::new("b", &proxy.bucket(&bucket)));
-    let urls = [a.agent.url(), b.agent.url()];
+    let urls = [a.agent.peer_url(), b.agent.peer_url()];
     for node in [&mut a, &mut b] {
         node.agent.tell(&urls);
         node.agent.serve_without_the_store(WEEK, PATIENCE);

@@ -41,7 +41,7 @@ async fn what_one_server_writes_the_others_answer_without_a_look_at_the_store_an
     let garage = Garage::start().await;
     let bucket = garage.bucket("told").await;
     let mut nodes: Vec<_> = ["a", "b", "c"].map(|name| Node::new(name, &bucket)).into();
-    let urls: Vec<_> = nodes.iter().map(|node| node.agent.url()).collect();
+    let urls: Vec<_> = nodes.iter().map(|node| node.agent.peer_url()).collect();
     for node in &mut nodes {
         node.agent.tell(&urls);
         node.agent.look_at_the_store_every(STORE_POLL);
@@ -86,7 +86,7 @@ async fn what_is_too_large_to_be_told_is_announced_and_looked_for_until_it_is_st
     let bucket = garage.bucket("announced").await;
     let proxy = FaultProxy::start(&bucket);
     let mut nodes = [Node::new("a", &proxy.bucket(&bucket)), Node::new("b", &bucket)];
-    let urls: Vec<_> = nodes.iter().map(|node| node.agent.url()).collect();
+    let urls: Vec<_> = nodes.iter().map(|node| node.agent.peer_url()).collect();
     for node in &mut nodes {
         node.agent.tell(&urls);
         node.agent.tell_at_most("1KB");

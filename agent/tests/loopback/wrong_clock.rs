@@ -119,7 +119,7 @@ async fn a_server_that_knows_that_its_clock_is_wrong_disturbs_nobody(version: Ve
         let garage = Garage::start().await;
         let bucket = garage.bucket("clocks").await;
         let (mut a, mut b) = (Node::of(version, "a", &bucket), Node::of(version, "b", &bucket));
-        let urls = [a.agent.url(), b.agent.url()];
+        let urls = [a.agent.peer_url(), b.agent.peer_url()];
         let clock = Clock::default();
         clock.set(ahead);
         b.live_by(&clock);
@@ -157,7 +157,7 @@ async fn of_three_servers_without_a_store_that_tells_the_time_the_one_whose_cloc
     let shared = tempfile::tempdir().unwrap();
     let clock = Clock::default();
     let mut nodes = ["a", "b", "c"].map(|name| Node::of(version, name, shared.path()));
-    let urls = nodes.each_ref().map(|node| node.agent.url());
+    let urls = nodes.each_ref().map(|node| node.agent.peer_url());
     nodes[2].live_by(&clock);
     for node in &mut nodes {
         node.agent.tell(&urls);

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zonetide_agent::peers::{Arrived, Changes, Contacts, Outbox, Peers, Resolver, Settings, TokenSource};
+use zonetide_agent::serve::{serve_privately, serve_router};
 use zonetide_agent::status::{PeerLink, PeersReport};
 
 pub(crate) const TOKEN: &str = "a-token-that-only-tests-have";
@@ -34,7 +35,8 @@ impl Resolver for Addresses {
 
 /// Settings with which everything happens soon.
 pub(crate) fn settings() -> Settings {
-    let mut settings = Settings::new(TokenSource::Text(TOKEN.to_owned()));
+    let mut settings = Settings::new();
+    settings.token = Some(TokenSource::Text(TOKEN.to_owned()));
     settings.hello = Duration::from_millis(200);
     settings.look = Duration::from_millis(100);
     settings
@@ -48,7 +50,7 @@ pub(crate) fn with_list(peers: &[SocketAddr]) -> Settings {
 
 pub(crate) fn with_token_file(path: &Path, peers: &[SocketAddr]) -> Settings {
     let mut settings = with_list(peers);
-    settings.token = TokenSource::File(path.to_owned());
+    settings.token = Some(TokenSource::File(path.to_owned()));
     settings
 }
 
@@ -87,9 +89,14 @@ impl Agent {
         let peers = Peers::start(settings, name, ["main".to_owned()], dns).unwrap();
         let peering = peers.of_database("main").unwrap();
         let stop = CancellationToken::new();
-        let service = peers.router().into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-        tokio::spawn(async move { serving.await.unwrap() });
+        match peers.door() {
+            Some(door) => {
+                tokio::spawn(serve_privately(listener, peers.router(), door, stop.clone()));
+            }
+            None => {
+                tokio::spawn(serve_router(listener, peers.router(), stop.clone()));
+            }
+        }
         Self {
             address,
             outbox: peering.outbox,
@@ -105,9 +112,9 @@ impl Agent {
     }
 
     pub(crate) fn link(&self, address: SocketAddr) -> Option<PeerLink> {
-        let address = format!("http://{address}");
         let links = self.report().links;
-        links.into_iter().find(|link| link.address == address)
+        let is_there = |link: &PeerLink| link.address.ends_with(&format!("://{address}"));
+        links.into_iter().find(is_there)
     }
 
     pub(crate) fn stands(&self, address: SocketAddr, standing: &str) -> bool {

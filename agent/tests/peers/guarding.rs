@@ -23,7 +23,7 @@ const NEW: &str = "the-new-token-of-the-tests";
 async fn a_wrong_token_is_refused_counted_and_shown_but_not_quoted() {
     let mut b = Agent::lonely("b").await;
     let mut wrong = with_list(&[b.address]);
-    wrong.token = TokenSource::Text(NEW.to_owned());
+    wrong.token = Some(TokenSource::Text(NEW.to_owned()));
     let a = Agent::telling("a", wrong).await;
     until("a is refused", || a.stands(b.address, "away")).await;
     let error = a.link(b.address).unwrap().last_error.unwrap();

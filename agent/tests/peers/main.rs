@@ -4,5 +4,6 @@
 mod agent;
 mod guarding;
 mod handing;
+mod private;
 mod shown;
 mod telling;

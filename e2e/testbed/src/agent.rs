@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::authority::{Authority, Files};
 use crate::clock::Clock;
 use crate::garage::Bucket;
 use crate::http::HttpClient;
@@ -73,6 +74,7 @@ pub struct Agent {
     instance: String,
     dir: TempDir,
     http_port: u16,
+    peers_port: u16,
     lmdb_poll: Duration,
     database: PathBuf,
     storage: Storage,
@@ -109,12 +111,13 @@ impl Agent {
             .prefix("zt-agent-")
             .tempdir()
             .expect("a temporary directory");
-        let http_port = free_port();
+        let (http_port, peers_port) = (free_port(), free_port());
         Self {
             binary: binary.into(),
             instance: instance.to_owned(),
             dir,
             http_port,
+            peers_port,
             lmdb_poll: Duration::from_millis(200),
             database: database.to_owned(),
             storage: storage.into(),
@@ -147,9 +150,14 @@ impl Agent {
         self.serving = json!({"stale_for": stale_for, "store_patience": store_patience});
     }
 
-    /// Where its endpoints are, and its peers reach it.
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.http_port)
+    /// Where its peers reach it, with certificates of [`Authority::shared`].
+    pub fn peer_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.peers_port)
+    }
+
+    /// The certificate by which its peers know it.
+    pub fn certificates(&self) -> Files {
+        Files::within(self.dir.path())
     }
 
     /// Has it tell these agents every change, from the next `launch` on.
@@ -228,6 +236,9 @@ impl Agent {
     /// # Panics
     /// When it cannot be started.
     pub fn launch(&mut self) {
+        if !self.peers.is_empty() {
+            self.certificates().certify(Authority::shared(), &self.instance);
+        }
         std::fs::write(self.config_path(), self.config()).expect("a written configuration");
         let mut command = match self.wrapper.split_first() {
             Some((program, arguments)) => {
@@ -401,7 +412,13 @@ impl Agent {
         let peers = if self.peers.is_empty() {
             String::new()
         } else {
-            let mut peers = json!({"token": PEERS_TOKEN, "list": self.peers});
+            let files = self.certificates();
+            let mut peers = json!({
+                "token": PEERS_TOKEN,
+                "address": format!("127.0.0.1:{}", self.peers_port),
+                "list": self.peers,
+                "tls": {"ca_file": files.path("ca"), "cert_file": files.path("cert"), "key_file": files.path("key")},
+            });
             if let Some(size) = self.told {
                 peers["max_object"] = json!(size);
             }

@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod authority;
 pub mod clock;
 pub mod dns;
 pub mod emulators;
@@ -32,6 +33,7 @@ pub mod update;
 
 pub use agent::Agent;
 pub use api::PowerDnsApi;
+pub use authority::Authority;
 pub use clock::Clock;
 pub use dns::{Answer, DnsClient};
 pub use emulators::{Azurite, FakeGcs};
