@@ -89,15 +89,14 @@ pub(crate) async fn measure(zones: u32, new: u32) -> Vec<Zones> {
             node.agent().stored().await;
         }
         let server = b.dns.address();
-        let fresh = make(&a, &b, next..next + 2 * new).await;
+        let fresh = make(&a, &b, next..next + 2 * new, with_list).await;
         // Numbers without any order.
         let spread = (0..QUESTIONS).map(|number| number.wrapping_mul(2_654_435_761) % zones);
         let spread = questions(&b, server, spread);
         let hot = (0..QUESTIONS).map(|number| number % HOT.min(zones));
         let hot = questions(&b, server, hot);
-        let full = make(&a, &b, next + 2 * new..next + 4 * new).await;
+        let full = make(&a, &b, next + 2 * new..next + 4 * new, with_list).await;
         next += 4 * new;
-        progress!("with a list: {with_list}, after {:.1?}", started.elapsed());
         all.push(Zones {
             number: zones,
             powerdns: powerdns.clone(),
@@ -107,14 +106,19 @@ pub(crate) async fn measure(zones: u32, new: u32) -> Vec<Zones> {
             spread,
             hot,
         });
+        progress!(
+            "after {:.1?}: {}",
+            started.elapsed(),
+            table(&all[all.len() - 1..])
+        );
         b.dns.stop();
     }
     all
 }
 
 /// Has A's API make zones of which B has just been asked: until B answers with them, and then as many without a question
-/// between, for what B's PowerDNS does for them.
-async fn make(a: &Node, b: &Node, mut zones: impl ExactSizeIterator<Item = u32>) -> New {
+/// between, for what B's PowerDNS does for them: unless that takes so long that they would wait for each other.
+async fn make(a: &Node, b: &Node, mut zones: impl ExactSizeIterator<Item = u32>, long: bool) -> New {
     let (api, client, address) = (a.dns.api(), b.dns.dns(), ADDRESS.parse().unwrap());
     let count = zones.len() / 2;
     let mut delays = Vec::new();
@@ -135,10 +139,11 @@ async fn make(a: &Node, b: &Node, mut zones: impl ExactSizeIterator<Item = u32>)
         assert!(!says(&client, &host(zone), address).await);
         api.create(&body(zone)).await.unwrap();
         made.push(zone);
+        if long {
+            right_since(Instant::now(), &client, &host(zone), address).await;
+        }
         tokio::time::sleep_until(next).await;
     }
-    // Where PowerDNS reads its list of zones, the last ones wait for that.
-    tokio::time::sleep(APART * IDLE).await;
     let idle = idle.mul_f64(begin.elapsed().as_secs_f64());
     let used = cpu(b.dns.pid()).saturating_sub(before).saturating_sub(idle);
     for zone in &made {

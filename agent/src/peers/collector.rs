@@ -14,6 +14,7 @@ use super::core::Core;
 use super::link::{LinkState, Standing};
 use super::lock;
 use super::server::Refusal;
+use super::transport::Transport;
 
 /// Name, help and value of a metric that every address has.
 type OfLink<N> = (&'static str, &'static str, fn(&LinkState) -> N);
@@ -78,6 +79,16 @@ impl Collector for PeersCollector {
             let labels = [("peer", contact.instance.as_str())];
             let heard = i64::from(contact.in_contact);
             ConstGauge::new(heard).encode(family.encode_family(&labels)?)?;
+        }
+        if let Some(certificate) = core.transport.as_ref().and_then(Transport::certificate) {
+            let help = "When the certificate for peers ends, seconds since the epoch";
+            let metric = encoder.encode_descriptor(
+                "peer_certificate_expiry_timestamp",
+                help,
+                Some(&Unit::Seconds),
+                MetricType::Gauge,
+            )?;
+            ConstGauge::new(certificate.expires).encode(metric)?;
         }
         let help = "Changes that an instance has told";
         let mut family = encoder.encode_descriptor("peer_received", help, None, MetricType::Counter)?;

@@ -4,6 +4,7 @@ use super::core::Core;
 use super::link::Standing;
 use super::lock;
 use super::server::Refusal;
+use super::transport::Transport;
 use crate::status::{Ago, PeerContact, PeerLink, PeersReport, RefusedPeer};
 
 pub(super) fn report(core: &Core) -> PeersReport {
@@ -33,6 +34,7 @@ pub(super) fn report(core: &Core) -> PeersReport {
     });
     let counts = Refusal::ALL.map(|refusal| (refusal.word(), core.refused.of(refusal)));
     PeersReport {
+        certificate: core.transport.as_ref().and_then(Transport::certificate),
         links: links.collect(),
         contacts: contacts.collect(),
         refused: counts.into_iter().filter(|(_, count)| *count > 0).collect(),

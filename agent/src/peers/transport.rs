@@ -1,5 +1,6 @@
 //! How agents reach each other: over TLS 1.3, with a certificate of each, or over plain HTTP where there are none.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,11 +14,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::identity::{AnyAddress, Identity};
 use super::request::reason;
 use super::{PeersError, Settings, lock};
+use crate::status::OwnCertificate;
 
 /// Idle connections last longer than the time between two hellos to anybody.
 const IDLE: Duration = Duration::from_secs(60);
@@ -49,6 +52,7 @@ pub(super) struct Tls {
 
 struct Reading {
     content: Option<Content>,
+    certificate: Option<OwnCertificate>,
     /// Why there is none, for people.
     client: Result<Client, String>,
     failing: Option<String>,
@@ -73,6 +77,7 @@ impl Transport {
             settings: settings.clone(),
             reading: Mutex::new(Reading {
                 content: None,
+                certificate: None,
                 client: Err("there is no certificate yet".to_owned()),
                 failing: None,
             }),
@@ -96,6 +101,14 @@ impl Transport {
         match self {
             Self::Plain(_) => "http",
             Self::Tls(_) => "https",
+        }
+    }
+
+    /// The certificate that is in use.
+    pub(super) fn certificate(&self) -> Option<OwnCertificate> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => lock(&tls.reading).certificate.clone(),
         }
     }
 
@@ -131,16 +144,18 @@ impl Tls {
                 return Ok(None);
             }
             let (client, server) = self.files.configurations(&content)?;
+            let certificate = shown(&content.cert);
             let client = builder(&self.settings)
                 .tls_info(true)
                 .tls_backend_preconfigured(client)
                 .build()
                 .map_err(reason)?;
-            Ok(Some((content, client, server)))
+            Ok(Some((content, certificate, client, server)))
         });
         match made {
-            Ok(Some((content, client, server))) => {
+            Ok(Some((content, certificate, client, server))) => {
                 reading.content = Some(content);
+                reading.certificate = certificate;
                 reading.client = Ok(client);
                 reading.failing = None;
                 drop(reading);
@@ -228,6 +243,21 @@ impl CertificateFiles {
         server.send_tls13_tickets = 0;
         Ok((client, server))
     }
+}
+
+/// What is shown of the first of these certificates.
+fn shown(pem: &[u8]) -> Option<OwnCertificate> {
+    let certificate = CertificateDer::from_pem_slice(pem).ok()?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).ok()?;
+    let digest = Sha256::digest(&certificate);
+    let fingerprint = digest.iter().take(6).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    Some(OwnCertificate {
+        fingerprint,
+        expires: parsed.validity().not_after.timestamp(),
+    })
 }
 
 fn certificates(option: &str, path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -326,6 +356,10 @@ mod tests {
         assert_eq!(why(), "");
         let mut server = transport.server().unwrap();
         assert!(server.borrow_and_update().is_some());
+        let shown = transport.certificate().unwrap();
+        assert_eq!(shown.fingerprint.len(), 12);
+        // As rcgen makes it unless it is told otherwise.
+        assert_eq!(shown.expires, 67_090_118_400);
         for broken in [&files.cert, &files.key, &files.ca] {
             let before = std::fs::read(broken).unwrap();
             std::fs::write(broken, "broken").unwrap();

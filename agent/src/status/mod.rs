@@ -28,7 +28,7 @@ pub use census::census;
 pub use health::{HealthRules, Level, Limits};
 pub use http::serve;
 pub use metrics::{DatabaseMetrics, Metrics};
-pub use peers::{Ago, PeerContact, PeerLink, PeersReport, PeersReporter, RefusedPeer};
+pub use peers::{Ago, OwnCertificate, PeerContact, PeerLink, PeersReport, PeersReporter, RefusedPeer};
 pub use powerdns::PowerDnsStatus;
 pub use quarantine::{Quarantined, QuarantinedEntry};
 pub use reporter::DatabaseStatus;

@@ -12,6 +12,8 @@ pub type PeersReporter = Arc<dyn Fn() -> PeersReport + Send + Sync>;
 /// The peers of an agent.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct PeersReport {
+    /// By which they know this agent; none where agents have no certificates, or while it could not be read.
+    pub certificate: Option<OwnCertificate>,
     /// Those that are told changes.
     pub links: Vec<PeerLink>,
     /// Those that have been heard, by instance.
@@ -19,6 +21,14 @@ pub struct PeersReport {
     /// Requests that were refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
     pub last_refused: Option<RefusedPeer>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnCertificate {
+    /// 12 hexadecimal digits of its SHA-256.
+    pub fingerprint: String,
+    /// When it ends, seconds since the epoch.
+    pub expires: i64,
 }
 
 #[derive(Debug, Clone, Serialize)]
