@@ -17,6 +17,7 @@ pub mod map_size;
 pub mod metrics;
 pub mod names;
 pub mod objectstore;
+pub mod peer_certificates;
 pub mod reconcile;
 mod run;
 pub mod secret;
