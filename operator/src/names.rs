@@ -55,6 +55,8 @@ pub const API_PORT: i32 = 8081;
 pub const AGENT_PORT: i32 = 8500;
 /// Where the kubelet asks how a server is.
 pub const PROBES_PORT: i32 = 8501;
+/// Where agents tell each other of changes, by TLS.
+pub const PEERS_PORT: i32 = 8502;
 pub const GARAGE_S3_PORT: i32 = 3900;
 pub const GARAGE_RPC_PORT: i32 = 3901;
 pub const GARAGE_ADMIN_PORT: i32 = 3903;
@@ -86,12 +88,22 @@ impl Names {
 
     /// Where an agent finds the others. It is resolved with the search path, whatever the cluster's domain is.
     pub fn peers_address(&self) -> String {
-        format!("{}.{}.svc:{AGENT_PORT}", self.peers_service(), self.namespace)
+        format!("{}.{}.svc:{PEERS_PORT}", self.peers_service(), self.namespace)
     }
 
     /// The Secret with the token that agents show each other.
     pub fn peers_secret(&self) -> String {
         format!("{}-peers", self.cluster)
+    }
+
+    /// The Secret with the agents' certificates and keys, and whose signatures they believe.
+    pub fn peers_certificates(&self) -> String {
+        format!("{}-peers-tls", self.cluster)
+    }
+
+    /// The Secret with who signs those, and the key for it. No pod has it.
+    pub fn peers_authority(&self) -> String {
+        format!("{}-peers-ca", self.cluster)
     }
 
     pub fn dns_service(&self) -> String {

@@ -10,9 +10,10 @@ use super::{store_ca, store_proxy};
 use crate::{
     hex::hex,
     names::{
-        ACCESS_KEY_ID, AGENT_PORT, API_PORT, DNS_PORT, PEERS_TOKEN, RETIRED_INSTANCES, SECRET_ACCESS_KEY,
-        SESSION_TOKEN,
+        ACCESS_KEY_ID, AGENT_PORT, API_PORT, CA_CERTIFICATE, DNS_PORT, PEERS_PORT, PEERS_TOKEN,
+        RETIRED_INSTANCES, SECRET_ACCESS_KEY, SESSION_TOKEN,
     },
+    peer_certificates::{certificate_file, key_file},
     reconcile::plan::{Plan, ServerPlan, StorePlan},
     secret::SecretText,
 };
@@ -26,6 +27,7 @@ const ZONE_CACHE: &str = "zone-cache-refresh-interval";
 pub(super) const API_DIR: &str = "/etc/zonetide-api";
 pub(super) const STORE_DIR: &str = "/etc/zonetide-store";
 pub(super) const PEERS_DIR: &str = "/etc/zonetide-peers";
+pub(super) const PEERS_TLS_DIR: &str = "/etc/zonetide-peers-tls";
 pub(super) const RETIRED_DIR: &str = "/etc/zonetide-retired";
 pub(super) const SOCKET_DIR: &str = "/run/pdns";
 /// How long deletion marks are kept, days. What was away for longer is compared with all others by the agent when it comes back.
@@ -150,6 +152,13 @@ pub(super) fn agent_yaml(plan: &Plan, servers: &ServerPlan) -> String {
         "peers": {
             "token_file": format!("{PEERS_DIR}/{PEERS_TOKEN}"),
             "dns": plan.names.peers_address(),
+            "address": format!(":{PEERS_PORT}"),
+            "tls": {
+                "ca_file": format!("{PEERS_TLS_DIR}/{CA_CERTIFICATE}"),
+                // The variable of the pod's name.
+                "cert_file": format!("{PEERS_TLS_DIR}/{}", certificate_file("${POD_NAME}")),
+                "key_file": format!("{PEERS_TLS_DIR}/{}", key_file("${POD_NAME}")),
+            },
         },
         "powerdns": {"control_socket": format!("{SOCKET_DIR}/pdns.controlsocket")},
         "log": {"format": "json"},
@@ -196,8 +205,8 @@ pub(super) fn revision(files: &BTreeMap<String, String>) -> String {
     hex(&digest(files.values().map(String::as_str))[..5])
 }
 
-/// Changes when something changes that the pods read only at their start. Keys to the bucket and the peers' token are not
-/// in it: the agent reads them again by itself.
+/// Changes when something changes that the pods read only at their start. Keys to the bucket, the peers' token and certificates
+/// are not in it: the agent reads them again by itself.
 pub(super) fn checksum(plan: &Plan, files: &BTreeMap<String, String>, servers: &ServerPlan) -> String {
     let api = api_conf(servers);
     let proxy = store_proxy::of(plan).map(|proxy| proxy.url().expose());

@@ -5,6 +5,7 @@ mod garage;
 mod ingress;
 mod minio;
 mod node;
+mod peer_certificates;
 mod pod;
 mod probes;
 mod retired;
@@ -30,6 +31,7 @@ use k8s_openapi::{
 pub use self::{
     ingress::ingresses,
     node::store,
+    peer_certificates::peer_certificates,
     retired::retired,
     servers::{object_store, servers},
 };
@@ -78,13 +80,18 @@ fn metadata(plan: &Plan, part: Part, name: String) -> ObjectMeta {
     }
 }
 
-fn secret<const N: usize>(plan: &Plan, part: Part, name: String, data: [(&str, SecretText); N]) -> Secret {
+fn secret<K: Into<String>>(
+    plan: &Plan,
+    part: Part,
+    name: String,
+    data: impl IntoIterator<Item = (K, SecretText)>,
+) -> Secret {
     Secret {
         metadata: metadata(plan, part, name),
         type_: Some("Opaque".to_owned()),
         data: Some(
             data.into_iter()
-                .map(|(key, value)| (key.to_owned(), ByteString(value.expose().as_bytes().to_vec())))
+                .map(|(key, value)| (key.into(), ByteString(value.expose().as_bytes().to_vec())))
                 .collect(),
         ),
         ..Secret::default()

@@ -10,12 +10,12 @@ use k8s_openapi::{
 };
 
 use super::config::{
-    API_DIR, COMPILED_CONFIG_DIR, CONFIG_DIR, DATA_DIR, PDNS_CONF, PEERS_DIR, RETIRED_DIR, SOCKET_DIR,
-    STORE_DIR,
+    API_DIR, COMPILED_CONFIG_DIR, CONFIG_DIR, DATA_DIR, PDNS_CONF, PEERS_DIR, PEERS_TLS_DIR, RETIRED_DIR,
+    SOCKET_DIR, STORE_DIR,
 };
 use super::{probes, store_ca, store_proxy, volumes::volumes, web_identity};
 use crate::{
-    names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, PROBES_PORT, Part},
+    names::{AGENT_PORT, API_PORT, CHECKSUM_ANNOTATION, DNS_PORT, Names, PEERS_PORT, PROBES_PORT, Part},
     reconcile::plan::Plan,
 };
 
@@ -92,6 +92,7 @@ fn agent(plan: &Plan) -> Container {
         ports: Some(vec![
             port("agent", AGENT_PORT, "TCP"),
             port("probes", PROBES_PORT, "TCP"),
+            port("peers", PEERS_PORT, "TCP"),
         ]),
         startup_probe: Some(probes::agent_startup()),
         // None for readiness: an agent that is away keeps nobody from being answered.
@@ -112,6 +113,7 @@ fn agent(plan: &Plan) -> Container {
                 read_only("config", CONFIG_DIR),
                 read_only("object-store", STORE_DIR),
                 read_only("peers", PEERS_DIR),
+                read_only("peers-tls", PEERS_TLS_DIR),
                 read_only("retired", RETIRED_DIR),
                 mount("run", SOCKET_DIR),
             ]

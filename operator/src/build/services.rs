@@ -9,7 +9,7 @@ use k8s_openapi::{
 
 use super::metadata;
 use crate::{
-    names::{AGENT_PORT, API_ACTIVE, API_LABEL, API_PORT, Part},
+    names::{AGENT_PORT, API_ACTIVE, API_LABEL, API_PORT, PEERS_PORT, Part},
     reconcile::plan::Plan,
 };
 
@@ -21,7 +21,7 @@ pub(super) fn peers(plan: &Plan) -> Service {
             cluster_ip: Some("None".to_owned()),
             selector: Some(plan.names.selector(Part::Dns)),
             publish_not_ready_addresses: Some(true),
-            ports: Some(vec![tcp("agent", AGENT_PORT)]),
+            ports: Some(vec![tcp("agent", AGENT_PORT), tcp("peers", PEERS_PORT)]),
             ..ServiceSpec::default()
         }),
         ..Service::default()

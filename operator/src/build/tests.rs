@@ -13,6 +13,7 @@ mod web_identity;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use super::*;
+use crate::peer_certificates::PeerCertificates;
 use crate::testing::{MANAGED, S3, access, built_servers, plan};
 
 fn servers_of(spec: &str) -> ServerResources<Prepared> {
@@ -271,11 +272,15 @@ fn everything_belongs_to_the_cluster_and_is_found_by_the_label_of_the_watches() 
         state: PhantomData,
     } = servers_of(MANAGED);
     let store = store(&plan(MANAGED)).unwrap();
+    let nothing = PeerCertificates::read(None, None);
+    let [authority, certificates] = peer_certificates(&plan(MANAGED), &nothing);
     for metadata in [
         service_account.metadata,
         api_key.metadata,
         peers_token.metadata,
         object_store(&plan(MANAGED), &access()).metadata,
+        authority.metadata,
+        certificates.metadata,
         config.metadata,
         peers_service.metadata,
         dns_service.metadata,

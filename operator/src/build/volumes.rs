@@ -14,6 +14,17 @@ pub(super) fn volumes(names: &Names, config: &str) -> Vec<Volume> {
         config_volume("retired", names.retired()),
         secret_volume("api-key", names.api_key(), "api.conf"),
         secret_volume("peers", names.peers_secret(), PEERS_TOKEN),
+        // As a whole: a server more must not change the pods of all others. And PowerDNS starts without it.
+        Volume {
+            name: "peers-tls".to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(names.peers_certificates()),
+                default_mode: Some(0o440),
+                optional: Some(true),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
         Volume {
             name: "object-store".to_owned(),
             secret: Some(SecretVolumeSource {

@@ -88,6 +88,10 @@ pub struct Secrets {
     pub api_key: Option<Secret>,
     /// `NAME-peers`.
     pub peers: Option<Secret>,
+    /// `NAME-peers-ca`.
+    pub peers_authority: Option<Secret>,
+    /// `NAME-peers-tls`.
+    pub peers_certificates: Option<Secret>,
     /// `NAME-object-store`.
     pub object_store: Option<Secret>,
     /// `NAME-garage`.
@@ -188,6 +192,8 @@ async fn secrets(
         foreign_admin: foreign_admin(context, spec, namespace).await?,
         api_key: own(get(&api, "the Secret", &names.api_key()).await?),
         peers: own(get(&api, "the Secret", &names.peers_secret()).await?),
+        peers_authority: own(get(&api, "the Secret", &names.peers_authority()).await?),
+        peers_certificates: own(get(&api, "the Secret", &names.peers_certificates()).await?),
         object_store: own(get(&api, "the Secret", &names.object_store()).await?),
         garage: own(get_named(&api, run(Engine::Garage, names.garage())).await?),
         minio: own(get_named(&api, run(Engine::MinIO, names.minio())).await?),

@@ -117,7 +117,7 @@ fn is_scaled_away(plan: &Plan, instance: &str) -> bool {
 }
 
 /// The number of the pod, when the instance has the name of one of this cluster's.
-fn number(plan: &Plan, instance: &str) -> Option<u32> {
+pub(super) fn number(plan: &Plan, instance: &str) -> Option<u32> {
     let prefix = plan.instance(&format!("{}-", plan.names.cluster));
     let number = instance.strip_prefix(&prefix)?;
     number

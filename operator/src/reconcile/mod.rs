@@ -6,6 +6,7 @@ pub mod admin;
 pub mod api_pod;
 pub mod api_service;
 pub mod apply;
+mod certificates;
 pub mod claims;
 pub mod conditions;
 mod credentials;
@@ -195,6 +196,12 @@ async fn areas(
             first = Err(error);
         }
     };
+    // Those that agents have are renewed, whatever is wrong besides; before the servers, of which one may be new.
+    if certificates::are_there(fetched)
+        && let Err(error) = certificates::keep(context, plan, fetched, Timestamp::now()).await
+    {
+        note(error.into());
+    }
     // Servers that have keys wait for nothing. Others are made once there are some.
     // But for a new one it is looked first whether its place in the bucket is free, and nobody is sent a way that cannot be told.
     let known = keys::are_known(plan, fetched) && !plan.origin.is_new && plan.proxy.is_ok();

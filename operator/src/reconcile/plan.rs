@@ -252,6 +252,12 @@ impl Plan {
     pub fn instance(&self, pod: &str) -> String {
         format!("{}{pod}", self.instance_prefix)
     }
+
+    /// The same as agents write it into the names of objects.
+    pub fn stored_instance(&self, pod: &str) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        self.instance(pod).replace(|c| !plain(c), "-")
+    }
 }
 
 /// An address as URLs have it.

@@ -5,7 +5,7 @@ use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::ResourceExt;
 
 use super::{
-    apply,
+    apply, certificates,
     fetch::Fetched,
     instances,
     outcome::Observed,
@@ -31,6 +31,9 @@ pub(super) async fn reconcile(
     let known = fetched.cluster.status.clone().unwrap_or_default();
     let retiring = instances::retiring(&known, plan, observed);
     retire::tell(context, plan, fetched, &retiring).await?;
+    if !certificates::are_there(fetched) {
+        certificates::keep(context, plan, fetched, observed.now).await?;
+    }
     let doubted = version::is_doubted(&known.conditions);
     let fits = |pod: &Pod| version::fits(plan.origin.version, pod, observed, doubted);
     let stateful_set = fetched.stateful_set.as_ref();

@@ -1,9 +1,14 @@
 //! How a change gets from one server's database into the other servers' answers: agents find each other, show the same
 //! token, and reach the `PowerDNS` beside them.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::core::v1::{Container, PodSpec, Volume},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
 
 use super::*;
+use crate::peer_certificates::Server;
 
 fn agent_config(resources: &ServerResources<Prepared>) -> serde_json::Value {
     serde_saphyr::from_str(&file(resources, "agent.yaml")).unwrap()
@@ -30,14 +35,92 @@ fn agents_find_each_other_behind_the_headless_service_before_they_are_ready() {
     assert_eq!(spec.cluster_ip.as_deref(), Some("None"));
     assert_eq!(spec.publish_not_ready_addresses, Some(true));
     let config = agent_config(&resources);
-    let port = spec.ports.as_ref().unwrap()[0].port;
+    let port = |name: &str| {
+        let mut ports = spec.ports.iter().flatten();
+        let port = ports.find(|port| port.name.as_deref() == Some(name)).unwrap();
+        assert_eq!(port.target_port, Some(IntOrString::String(name.to_owned())));
+        let pod = pod(&resources);
+        let mut inside = agent_of(&pod).ports.iter().flatten();
+        let inside = inside.find(|port| port.name.as_deref() == Some(name)).unwrap();
+        assert_eq!(inside.container_port, port.port);
+        port.port
+    };
     let host = format!(
         "{}.{}.svc",
         service.metadata.name.as_ref().unwrap(),
         service.metadata.namespace.as_ref().unwrap()
     );
-    assert_eq!(config["peers"]["dns"], format!("{host}:{port}"));
-    assert_eq!(config["http"]["address"], format!(":{port}"));
+    assert_eq!((port("agent"), port("peers")), (8500, 8502));
+    assert_eq!(config["peers"]["dns"], format!("{host}:{}", port("peers")));
+    assert_eq!(config["peers"]["address"], format!(":{}", port("peers")));
+    assert_eq!(config["http"]["address"], format!(":{}", port("agent")));
+}
+
+/// Those of two servers.
+fn certificates(plan: &Plan) -> PeerCertificates {
+    let servers = ["tide-0", "tide-1"].map(|pod| Server {
+        pod: pod.into(),
+        instance: plan.instance(pod),
+    });
+    let nothing = PeerCertificates::read(None, None);
+    nothing.renewed("moon", &servers, Timestamp::now()).unwrap()
+}
+
+#[test]
+fn the_secrets_of_certificates_are_read_again_as_they_were_written() {
+    let plan = plan(MANAGED);
+    let certificates = certificates(&plan);
+    let [authority, servers] = peer_certificates(&plan, &certificates);
+    assert_eq!(
+        PeerCertificates::read(Some(&authority), Some(&servers)),
+        certificates
+    );
+    let keys = |secret: &Secret| secret.data.clone().unwrap().into_keys().collect::<Vec<_>>();
+    assert_eq!(keys(&authority), ["ca.crt", "ca.key"]);
+    assert_eq!(
+        keys(&servers),
+        ["ca.crt", "tide-0.crt", "tide-0.key", "tide-1.crt", "tide-1.key"]
+    );
+}
+
+#[test]
+fn an_agent_has_the_certificate_of_its_pod_and_nobody_the_key_of_the_authority() {
+    let resources = servers_of(MANAGED);
+    let plan = plan(MANAGED);
+    let [authority, servers] = peer_certificates(&plan, &certificates(&plan));
+    let pod = pod(&resources);
+    let tls = agent_config(&resources)["peers"]["tls"].clone();
+    let mut dirs = Vec::new();
+    for (option, key) in [
+        ("ca_file", "ca.crt"),
+        ("cert_file", "tide-1.crt"),
+        ("key_file", "tide-1.key"),
+    ] {
+        let (dir, file) = tls[option].as_str().unwrap().rsplit_once('/').unwrap();
+        let env = agent_of(&pod).env.clone().unwrap();
+        assert!(env.iter().any(|of| of.name == "POD_NAME"));
+        assert_eq!(file.replace("${POD_NAME}", "tide-1"), key);
+        assert!(servers.data.as_ref().unwrap().contains_key(key));
+        dirs.push(dir.to_owned());
+    }
+    dirs.dedup();
+    let [dir] = dirs.as_slice() else {
+        panic!("several directories: {dirs:?}")
+    };
+    let secret = volume_at(&pod, agent_of(&pod), dir)
+        .unwrap()
+        .secret
+        .clone()
+        .unwrap();
+    assert_eq!(secret.secret_name, servers.metadata.name);
+    // Else one server more would replace the pods of all, and none would start where it is missing.
+    assert_eq!((secret.items, secret.optional), (None, Some(true)));
+    assert_eq!(secret.default_mode, Some(0o440));
+    assert!(volume_at(&pod, &pod.containers[0], dir).is_none());
+
+    let name = authority.metadata.name.unwrap();
+    let volumes = serde_json::to_string(&pod).unwrap();
+    assert!(!volumes.contains(&name), "{name} is mounted");
 }
 
 #[test]

@@ -12,10 +12,11 @@ fn a_service_account_that_is_trusted_has_its_annotations_and_a_token_for_the_sts
         resources.service_account.automount_service_account_token,
         Some(false)
     );
-    let config = file(&resources, "agent.yaml");
+    let config: serde_json::Value = serde_saphyr::from_str(&file(&resources, "agent.yaml")).unwrap();
+    let options = config["storage"]["options"].to_string();
     assert!(
-        !config.contains("key_file") && !config.contains("secret_key"),
-        "{config}"
+        !options.contains("key_file") && !options.contains("secret_key"),
+        "{options}"
     );
 
     let pod = resources.stateful_set.spec.unwrap().template.spec.unwrap();

@@ -1,6 +1,7 @@
 //! Whole reconciles against a fake API server: which requests are sent, in which order, and when none are.
 
 mod apart;
+mod certificates;
 mod claims;
 mod expose;
 mod grants;

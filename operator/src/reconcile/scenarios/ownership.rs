@@ -23,7 +23,14 @@ async fn refused(scene: &Scene) -> (Vec<Change>, String) {
 
 #[tokio::test]
 async fn a_secret_of_somebody_else_is_neither_written_nor_believed_and_no_keys_are_made_for_it() {
-    for name in ["tide-api-key", "tide-peers", "tide-object-store", "tide-garage"] {
+    for name in [
+        "tide-api-key",
+        "tide-peers",
+        "tide-peers-ca",
+        "tide-peers-tls",
+        "tide-object-store",
+        "tide-garage",
+    ] {
         let scene = Scene::new(MANAGED);
         let secret = path(&format!("secrets/{name}"));
         // "pwned" in base64.

@@ -84,6 +84,8 @@ async fn when_the_store_runs_the_servers_are_made_and_their_stateful_set_last() 
         [
             "secrets/tide-object-store",
             "configmaps/tide-retired",
+            "secrets/tide-peers-ca",
+            "secrets/tide-peers-tls",
             "serviceaccounts/tide",
             "secrets/tide-api-key",
             "secrets/tide-peers",
