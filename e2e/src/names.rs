@@ -32,6 +32,11 @@ pub fn peers_secret(cluster: &str) -> String {
     format!("{cluster}-peers")
 }
 
+/// The agents' certificates and their keys, and who is believed.
+pub fn peers_certificates_secret(cluster: &str) -> String {
+    format!("{cluster}-peers-tls")
+}
+
 /// The keys to the bucket of a managed store.
 pub fn object_store_secret(cluster: &str) -> String {
     format!("{cluster}-object-store")

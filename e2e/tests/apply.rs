@@ -101,7 +101,16 @@ async fn the_agents_share_a_token_and_are_in_contact(cluster: &Handle, pods: &[S
         "the token is no 32 bytes in hexadecimal digits"
     );
     contact::of_all(cluster).await.unwrap();
+    let secret = names::peers_certificates_secret(&cluster.name);
     for pod in pods {
+        let certificate = cluster
+            .secret_value(&secret, &format!("{pod}.crt"))
+            .await
+            .unwrap();
+        assert!(
+            certificate.starts_with("-----BEGIN CERTIFICATE-----"),
+            "{pod} has no certificate"
+        );
         let metrics = cluster
             .http(pod, names::AGENT_PORT)
             .get_text("/metrics")
