@@ -241,3 +241,39 @@ fn a_clock_that_was_set_back_for_an_agent_that_cannot_store_loses_nothing() {
         ends_well(case);
     }
 }
+
+#[test]
+fn what_is_written_into_an_empty_database_by_a_clock_that_is_ahead_gets_the_fleets_time() {
+    let case = at_work(vec![
+        Step::Calm,
+        Step::Bereave(1),
+        set(1, 3600 * SECONDS),
+        Step::Revive(1),
+        run(1, Op::ReceiveNews),
+        write(0, Some(0)),
+        write(1, Some(1)),
+    ]);
+    let setup = Setup {
+        tells: false,
+        remembers: false,
+        knows_the_time: true,
+        ..case.setups[0]
+    };
+    ends_well(Case {
+        setups: vec![setup; 2],
+        introduced: false,
+        limits: Limits {
+            kept: 2,
+            stride: 2,
+            least: 200,
+            deltas: 3,
+            foreign: 2,
+            told: 120,
+        },
+        clocks: Clocks {
+            go_back: false,
+            ..case.clocks
+        },
+        ..case
+    });
+}
