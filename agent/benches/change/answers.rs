@@ -7,7 +7,7 @@ use serde::Serialize;
 use zonetide_testbed::DnsClient;
 use zonetide_testbed::dns::Type;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Between an answer and the next question.
 const PAUSE: Duration = Duration::from_millis(1);
 

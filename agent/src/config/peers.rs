@@ -100,7 +100,7 @@ impl Peers {
         }
         if !self.dns.is_empty() && self.dns_name().is_none() {
             let reason = format!(
-                "{:?} is no host and port such as \"example-peers.dns.svc:8500\"",
+                "{:?} is no host and port such as \"example-peers.dns.svc:8502\"",
                 self.dns
             );
             return Err(value_error("peers.dns", reason));
@@ -118,7 +118,7 @@ impl Peers {
             return Err(value_error("peers.tls.ca", reason));
         }
         if self.is_private() || !self.tls.key_file.as_os_str().is_empty() {
-            return self.check_certificates();
+            return self.check_certificates(http_address);
         }
         if !self.address.is_empty() {
             let reason =
@@ -132,7 +132,7 @@ impl Peers {
         Ok(())
     }
 
-    fn check_certificates(&self) -> Result<(), ConfigError> {
+    fn check_certificates(&self, http_address: &str) -> Result<(), ConfigError> {
         let tls = &self.tls;
         for (option, file) in [
             ("peers.tls.cert_file", &tls.cert_file),
@@ -149,7 +149,11 @@ impl Peers {
             let reason = "is needed with peers.tls.cert_file: set the address for peers, such as \":8502\"";
             return Err(value_error("peers.address", reason));
         }
-        match self.list.iter().find(|peer| peer.starts_with("http://")) {
+        if self.address == http_address {
+            let reason = "is the same as http.address: give peers a port of their own, such as \":8502\"";
+            return Err(value_error("peers.address", reason));
+        }
+        match self.addresses().iter().find(|peer| !peer.starts_with("https://")) {
             Some(peer) => {
                 let reason =
                     format!("{peer:?} is plain HTTP: with peers.tls.cert_file all peers are https://");
@@ -162,11 +166,11 @@ impl Peers {
 
 /// `http://host:port`, and nothing else.
 fn address(peer: &str) -> Result<String, String> {
-    let example = "such as \"http://ams.example.org:8500\"";
+    let example = "such as \"https://ams.example.org:8502\"";
     // An address with a password must not get into the log.
     if peer.contains('@') {
         return Err(format!(
-            "an address has a user in it: peers have a token only, write one {example}"
+            "an address has a user in it: peers know each other by certificates or a token, write one {example}"
         ));
     }
     let url =
@@ -234,6 +238,14 @@ mod tests {
             (
                 "{list: ['http://a:1'], address: ':8502', tls: {cert_file: /c, key_file: /k, ca_file: /a}}",
                 "peers.list",
+            ),
+            (
+                "{list: ['HTTP://a:1'], address: ':8502', tls: {cert_file: /c, key_file: /k, ca_file: /a}}",
+                "peers.list",
+            ),
+            (
+                "{dns: 'a:1', address: ':8500', tls: {cert_file: /c, key_file: /k, ca_file: /a}}",
+                "peers.address",
             ),
         ] {
             let error = check(text).unwrap_err();

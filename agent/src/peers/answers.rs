@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::core::Core;
+use super::identity::Identity;
 use super::message::{BOOT, DATABASE_PATH, INSTANCE, LONGEST_SAYS, SAYS, STATE_PATH, Statement};
 use super::server::{Refusal, answer, check_sender, identify, sender_of, text};
 use super::source::{Source, Whole};
@@ -76,10 +77,15 @@ fn admit(core: &Core, request: &Parts) -> Result<Arc<dyn Source>, Refusal> {
 
 async fn database_as_object(core: &Core, database: &str, request: &Parts) -> Result<Response, Refusal> {
     let source = admit(core, request)?;
+    let who = request.extensions.get::<Identity>();
     if !core.arrivals.contains_key(database) {
         return Err(Refusal::UnknownDatabase);
     }
-    let turn = core.handing.clone().try_acquire_owned();
+    let turns = match who {
+        Some(who) if !who.may_tell => &core.handing_to_receivers,
+        _ => &core.handing,
+    };
+    let turn = turns.clone().try_acquire_owned();
     let turn = turn.map_err(|_| Refusal::Busy)?;
     let wanted = database.to_owned();
     let to = text(&request.headers, &INSTANCE)?.to_owned();

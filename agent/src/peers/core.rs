@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 use reqwest::Client;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::link::{Link, Standing};
@@ -55,7 +56,7 @@ impl Refused {
         });
         let is_worrying = matches!(
             refusal,
-            Refusal::Token | Refusal::Identity | Refusal::Receiver | Refusal::Namesake
+            Refusal::Token | Refusal::Certificate | Refusal::Identity | Refusal::Receiver | Refusal::Namesake
         );
         if !is_worrying {
             tracing::debug!(from, reason = refusal.text(), "refused what a peer sent");
@@ -99,8 +100,10 @@ pub(super) struct Core {
     pub latency: Histogram,
     /// Answers those who ask how this agent is, once it can.
     pub source: OnceLock<Arc<dyn Source>>,
-    /// One database is handed over at a time: it costs a look at every entry, and room on the disk.
+    /// One database is handed over at a time: it costs a look at every entry, and room on the disk. Those who only receive have a turn
+    /// of their own, so that they keep no server from starting.
     pub handing: Arc<Semaphore>,
+    pub handing_to_receivers: Arc<Semaphore>,
     progress: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -113,7 +116,7 @@ impl Core {
         let (mut tokens, mut transport) = (None, None);
         if let Some(settings) = &settings {
             tokens = settings.token.clone().map(Tokens::read).transpose()?;
-            transport = Some(Transport::new(settings)?);
+            transport = Some(Transport::new(settings, &sanitize_instance(instance))?);
         }
         Ok(Self::build(settings, (tokens, transport), instance, databases))
     }
@@ -157,6 +160,7 @@ impl Core {
             latency: Histogram::new(LATENCIES),
             source: OnceLock::new(),
             handing: Arc::new(Semaphore::new(1)),
+            handing_to_receivers: Arc::new(Semaphore::new(1)),
             progress: Mutex::default(),
         };
         (Arc::new(core), receivers)
@@ -182,7 +186,7 @@ impl Core {
     }
 
     /// Reads the files again that show who is one of the own.
-    pub(super) fn renew(&self) {
+    fn renew(&self) {
         if let Some(tokens) = &self.tokens {
             tokens.renew();
         }
@@ -260,6 +264,19 @@ impl Core {
             boot: self.boot.clone(),
             progress: lock(&self.progress).clone(),
         }
+    }
+}
+
+/// Reads the files again and again that show who is one of the own. However long that takes, nobody waits for it.
+pub(super) async fn renewing(core: Arc<Core>) {
+    let look = core
+        .settings
+        .as_ref()
+        .map_or(Duration::MAX, |settings| settings.look);
+    loop {
+        tokio::time::sleep(look).await;
+        let core = core.clone();
+        let _ = spawn_blocking(move || core.renew()).await;
     }
 }
 

@@ -60,7 +60,6 @@ pub(super) async fn discover(core: Arc<Core>, resolver: Arc<dyn Resolver>, stop:
         loop {
             let peers = search.peers(&settings, core.scheme(), resolver.as_ref()).await;
             connect(&core, &settings, &peers);
-            core.renew();
             let pause = PAUSE.min(settings.look);
             tokio::time::sleep(pause).await;
             if start.elapsed() >= YOUNG || core.reaches_somebody() {

@@ -169,6 +169,10 @@ impl Peers {
         let stop = CancellationToken::new();
         let discovering = discovery::discover(core.clone(), resolver, stop.clone());
         tokio::spawn(discovering);
+        tokio::spawn(
+            stop.clone()
+                .run_until_cancelled_owned(core::renewing(core.clone())),
+        );
         Ok(Self {
             core,
             arrivals: Mutex::new(arrivals),
@@ -221,9 +225,14 @@ impl Peers {
     /// By what a listener lets peers in; none where they come over plain HTTP, or there are none.
     pub fn door(&self) -> Option<Tls> {
         let config = self.core.transport.as_ref()?.server()?;
+        let core = self.core.clone();
         Some(Tls {
             config,
             admit: server::admit_with,
+            refused: Arc::new(move |from| {
+                core.refused
+                    .count(server::Refusal::Certificate, &from.ip().to_string());
+            }),
         })
     }
 

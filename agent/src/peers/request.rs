@@ -11,6 +11,7 @@ use reqwest::{Response, StatusCode, Url};
 use super::core::Core;
 use super::message::{BOOT, INSTANCE};
 use super::token::Tokens;
+use super::transport::answered_by;
 
 /// Sends a request. What failed for a reason that another try can heal at once is tried once more. `limit`: for the whole
 /// request, where it is not the client's.
@@ -48,6 +49,9 @@ pub(super) async fn post(
                     && has_other_than(core, sent.as_ref()) =>
             {
                 again = false;
+            }
+            Ok(response) if core.is_private() && answered_by(&response).is_none() => {
+                return Err("it shows no certificate".to_owned());
             }
             Ok(response) => return Ok(response),
             // A peer that was restarted leaves a connection behind that is dead.

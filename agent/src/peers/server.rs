@@ -28,6 +28,8 @@ use crate::clocks::Moment;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Token,
+    /// It has no certificate that is believed.
+    Certificate,
     /// It speaks for another instance than its certificate names.
     Identity,
     /// By its certificate it only receives.
@@ -44,8 +46,9 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Token,
+        Self::Certificate,
         Self::Identity,
         Self::Receiver,
         Self::Own,
@@ -61,6 +64,7 @@ impl Refusal {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Certificate => "certificate",
             Self::Identity => "identity",
             Self::Receiver => "receiver",
             Self::Own => "own",
@@ -78,6 +82,9 @@ impl Refusal {
             Self::Token => {
                 "its token is none of those accepted here: give all agents the same peers.token_file"
             }
+            Self::Certificate => {
+                "it has no certificate that is believed here, or does not believe the one of this agent"
+            }
             Self::Identity => "its certificate is of another instance than it says",
             Self::Receiver => "its certificate only lets it receive",
             Self::Own => "this is the agent that sent it",
@@ -93,7 +100,7 @@ impl Refusal {
     fn status(self) -> StatusCode {
         match self {
             Self::Token => StatusCode::UNAUTHORIZED,
-            Self::Identity | Self::Receiver => StatusCode::FORBIDDEN,
+            Self::Certificate | Self::Identity | Self::Receiver => StatusCode::FORBIDDEN,
             Self::Own => StatusCode::MISDIRECTED_REQUEST,
             Self::Namesake => StatusCode::CONFLICT,
             Self::Malformed => StatusCode::BAD_REQUEST,
@@ -218,18 +225,17 @@ async fn hello(core: &Arc<Core>, request: Request) -> Result<Response, Refusal> 
     let body = read(request.into_body(), length, settings.request_timeout).await?;
     let mut hello: Hello = serde_json::from_slice(&body).map_err(|_| Refusal::Malformed)?;
     check_sender(core, who.as_ref(), &hello.instance, &hello.boot)?;
-    // Whoever may tell nothing has told nothing.
-    if who.is_some_and(|who| !who.may_tell) {
-        hello.progress.clear();
-    }
     // What is not replicated here is of no interest, and of no bounded length.
     hello
         .progress
         .retain(|database, _| core.arrivals.contains_key(database));
-    core.contacts
-        .heard(&hello.instance, &hello.boot, Some(hello.progress))
-        .map_err(|_| Refusal::Busy)?;
-    core.noticed(&hello.instance);
+    // Whoever may tell nothing is no contact: nobody relies on it.
+    if who.is_none_or(|who| who.may_tell) {
+        core.contacts
+            .heard(&hello.instance, &hello.boot, Some(hello.progress))
+            .map_err(|_| Refusal::Busy)?;
+        core.noticed(&hello.instance);
+    }
     let welcome = Welcome {
         instance: core.instance.clone(),
         boot: core.boot.clone(),

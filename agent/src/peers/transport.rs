@@ -44,6 +44,8 @@ pub(super) enum Transport {
 /// What the files say, and what was made of it.
 pub(super) struct Tls {
     files: CertificateFiles,
+    /// The instance, in the form that names of objects have it.
+    own: String,
     settings: Settings,
     reading: Mutex<Reading>,
     /// What a listener goes by; `None`: there is no certificate that could be used yet.
@@ -68,12 +70,13 @@ struct Content {
 impl Transport {
     /// # Errors
     /// Certificates of plain peers that cannot be used. Those of this agent are looked for again and again.
-    pub(super) fn new(settings: &Settings) -> Result<Self, PeersError> {
+    pub(super) fn new(settings: &Settings, own: &str) -> Result<Self, PeersError> {
         let Some(files) = settings.certificates.clone() else {
             return Ok(Self::Plain(plain_client(settings)?));
         };
         let tls = Tls {
             files,
+            own: own.to_owned(),
             settings: settings.clone(),
             reading: Mutex::new(Reading {
                 content: None,
@@ -128,7 +131,7 @@ impl Transport {
     }
 }
 
-/// Who has answered, by its certificate; none over plain HTTP.
+/// Who has answered, by its certificate; none where agents have none.
 pub(super) fn answered_by(response: &Response) -> Option<Identity> {
     let tls = response.extensions().get::<TlsInfo>()?;
     Identity::of(&tls.peer_certificate()?.into())
@@ -143,9 +146,12 @@ impl Tls {
             if reading.content.as_ref() == Some(&content) {
                 return Ok(None);
             }
-            let (client, server) = self.files.configurations(&content)?;
+            let (client, server) = self.files.configurations(&self.own, &content)?;
             let certificate = shown(&content.cert);
             let client = builder(&self.settings)
+                .https_only(true)
+                // With the handshake there are two more ways there and back.
+                .connect_timeout(3 * self.settings.connect_timeout)
                 .tls_info(true)
                 .tls_backend_preconfigured(client)
                 .build()
@@ -195,7 +201,7 @@ impl CertificateFiles {
     }
 
     /// Both ends, by what is in the files. What is in the key's is never quoted.
-    fn configurations(&self, content: &Content) -> Result<(ClientConfig, ServerConfig), String> {
+    fn configurations(&self, own: &str, content: &Content) -> Result<(ClientConfig, ServerConfig), String> {
         let mut roots = RootCertStore::empty();
         for root in certificates("ca_file", &self.ca, &content.ca)? {
             roots
@@ -204,9 +210,15 @@ impl CertificateFiles {
         }
         let roots = Arc::new(roots);
         let chain = certificates("cert_file", &self.cert, &content.cert)?;
-        if chain.first().and_then(Identity::of).is_none() {
+        let named = chain.first().and_then(Identity::of);
+        if named.as_ref().is_none_or(|named| named.instance != own) {
+            let found = named.map_or_else(
+                || "names no instance, or more than one".to_owned(),
+                |named| format!("is of {}", named.instance),
+            );
             return Err(format!(
-                "peers.tls.cert_file {}: it needs exactly one URI among its names that says whose it is, urn:zonetide:instance:NAME",
+                "peers.tls.cert_file {}: it {found}: this agent needs a certificate with exactly one such URI among its names, \
+                 urn:zonetide:instance:{own}, or urn:zonetide:receiver:{own} if it is only to receive",
                 self.cert.display()
             ));
         }
@@ -321,7 +333,7 @@ mod tests {
         };
         let mut settings = Settings::new();
         settings.certificates = Some(files.clone());
-        let transport = Transport::new(&settings).unwrap();
+        let transport = Transport::new(&settings, "a").unwrap();
         let why = || transport.client().err().unwrap_or_default();
         assert!(why().contains("ca_file: cannot read"), "{}", why());
         let certified = |name: &str| {
@@ -333,11 +345,13 @@ mod tests {
         };
         let (certificate, key) = certified("urn:zonetide:instance:a");
         let (nameless, _) = certified("https://a.example.org");
+        let (others, _) = certified("urn:zonetide:instance:b");
         let (_, another) = certified("urn:zonetide:instance:a");
         std::fs::write(&files.ca, &certificate).unwrap();
         for (cert, key, part) in [
             ("x", &key, "cert_file"),
-            (&nameless, &key, "urn:zonetide:instance:NAME"),
+            (&nameless, &key, "names no instance"),
+            (&others, &key, "is of b: this agent needs"),
             (&certificate, &"hush".to_owned(), "key_file"),
             (&certificate, &another, "peers.tls"),
         ] {

@@ -7,6 +7,7 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,9 @@ const BACKLOG: u32 = 4096;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long requests may take to end after `shutdown`: one that never does must not keep the agent.
 const GRACE: Duration = Duration::from_secs(5);
+/// A certificate is looked at when a connection begins, so none lasts longer: an hour, and the time of the longest answer.
+const STAY: Duration = Duration::from_secs(3600);
+const LAST: Duration = Duration::from_secs(600);
 /// The log says at most so often that there are too many connections.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -93,9 +97,9 @@ pub async fn serve_privately(listener: TcpListener, router: Router, tls: Tls, sh
     serve_at_most(affordable(descriptors()), listener, (router, Some(tls)), shutdown).await;
 }
 
-/// Half of the file descriptors at most: databases, store and peers need theirs.
+/// A quarter of the file descriptors at most for each of two listeners: databases, store and peers need theirs.
 fn affordable(descriptors: u64) -> usize {
-    usize::try_from(descriptors / 2).map_or(MOST, |half| half.clamp(LEAVING, MOST))
+    usize::try_from(descriptors / 4).map_or(MOST, |quarter| quarter.clamp(LEAVING, MOST))
 }
 
 /// How many this process may have.
@@ -147,6 +151,7 @@ async fn serve_at_most(
             (from, place.clone()),
             (router.clone(), tls.clone()),
             connections.watcher(),
+            shutdown.clone(),
         );
         tokio::spawn(async move {
             tokio::select! {
@@ -168,6 +173,7 @@ async fn serve_connection(
     (from, place): (SocketAddr, Arc<Place>),
     (router, tls): (Router, Option<Tls>),
     watcher: Watcher,
+    shutdown: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Without it an answer may wait for the acknowledgement of the one before.
     if let Err(error) = connection.set_nodelay(true) {
@@ -177,11 +183,23 @@ async fn serve_connection(
     let Some(mut tls) = tls else {
         return Ok(watcher.watch(answer(connection, router, place)).await?);
     };
-    let (stream, router) = tls.open(connection, router).await?;
+    let Some(opened) = shutdown.run_until_cancelled(tls.open(connection, router)).await else {
+        return Ok(());
+    };
+    let (stream, router) = opened?;
+    let ending = GracefulShutdown::new();
+    let mut serving = pin!(ending.watcher().watch(answer(stream, router, place)));
     tokio::select! {
-        ended = watcher.watch(answer(stream, router, place)) => Ok(ended?),
-        () = tls.is_outdated() => Ok(()),
+        ended = &mut serving => return Ok(ended?),
+        () = tls.is_outdated() => {}
+        () = tokio::time::sleep(STAY) => {}
+        () = shutdown.cancelled() => {}
     }
+    // What is being answered comes to its end. Until then the listener waits for it.
+    let ended = async { tokio::join!(ending.shutdown(), serving).1 };
+    tokio::time::timeout(LAST, ended).await??;
+    drop(watcher);
+    Ok(())
 }
 
 type Connection<S> = http1::Connection<TokioIo<S>, Attended<TowerToHyperService<Router>>>;
@@ -264,10 +282,10 @@ mod tests {
     }
 
     #[test]
-    fn connections_take_half_of_the_files_at_most() {
+    fn the_connections_of_two_listeners_take_half_of_the_files_at_most() {
         assert_eq!(affordable(1 << 20), MOST);
         assert_eq!(affordable(u64::MAX), MOST);
-        assert_eq!(affordable(256), 128);
+        assert_eq!(affordable(256), 64);
         assert_eq!(affordable(0), LEAVING);
     }
 

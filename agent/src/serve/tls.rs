@@ -1,6 +1,7 @@
 //! A listener that lets in who has a certificate, and nobody else.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,6 +19,8 @@ pub struct Tls {
     pub config: watch::Receiver<Option<Arc<ServerConfig>>>,
     /// Gives the router that answers who has this certificate; `None`: nobody that is known.
     pub admit: fn(Router, &CertificateDer<'_>) -> Option<Router>,
+    /// Is told of those who have no certificate that counts.
+    pub refused: Arc<dyn Fn(SocketAddr) + Send + Sync>,
 }
 
 impl Tls {
@@ -32,12 +35,21 @@ impl Tls {
     ) -> io::Result<(TlsStream<TcpStream>, Router)> {
         let config = self.config.borrow_and_update().clone();
         let config = config.ok_or_else(|| io::Error::other("there is no certificate yet"))?;
-        let stream = TlsAcceptor::from(config).accept(connection).await?;
+        let from = connection.peer_addr()?;
+        let accepted = TlsAcceptor::from(config).accept(connection).await;
+        let stream = accepted.inspect_err(|error| {
+            if is_about_certificates(error) {
+                (self.refused)(from);
+            }
+        })?;
         let shown = stream.get_ref().1.peer_certificates();
         let router = shown
             .and_then(|shown| shown.first())
             .and_then(|certificate| (self.admit)(router, certificate))
-            .ok_or_else(|| io::Error::other("its certificate says nothing that is known"))?;
+            .ok_or_else(|| {
+                (self.refused)(from);
+                io::Error::other("its certificate says nothing that is known")
+            })?;
         Ok((stream, router))
     }
 
@@ -47,4 +59,19 @@ impl Tls {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Somebody spoke TLS and has no certificate that is believed, or does not believe the own one. Others are no peers.
+fn is_about_certificates(error: &io::Error) -> bool {
+    let error = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(
+        error,
+        Some(
+            rustls::Error::InvalidCertificate(_)
+                | rustls::Error::NoCertificatesPresented
+                | rustls::Error::AlertReceived(_)
+        )
+    )
 }

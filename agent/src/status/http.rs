@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use axum::{Json, Router};
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -25,8 +26,10 @@ struct Context {
     store: Arc<dyn Store>,
     /// What the store was seen to have, and when: whoever asks gets this while it is fresh, so that strangers cost the store a listing
     /// a minute at most.
-    listing: Mutex<Option<(Instant, (StatusCode, String))>>,
+    listing: Mutex<Option<(Instant, Shown)>>,
 }
+
+type Shown = (StatusCode, Bytes);
 
 /// How long a listing is shown.
 const FRESH: Duration = Duration::from_secs(60);
@@ -137,7 +140,15 @@ async fn show_metrics(State(context): State<Arc<Context>>) -> impl IntoResponse 
 }
 
 /// The objects of the store, a line each: bytes and name.
-async fn list_store(State(context): State<Arc<Context>>) -> (StatusCode, String) {
+async fn list_store(State(context): State<Arc<Context>>) -> Shown {
+    // In a task of its own: whoever goes away meanwhile has the store asked no more often.
+    let listing = tokio::spawn(async move { listing(&context).await });
+    listing
+        .await
+        .unwrap_or_else(|_| (StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()))
+}
+
+async fn listing(context: &Context) -> Shown {
     let mut listing = context.listing.lock().await;
     if let Some((when, shown)) = &*listing
         && when.elapsed() < FRESH
@@ -149,7 +160,7 @@ async fn list_store(State(context): State<Arc<Context>>) -> (StatusCode, String)
     shown
 }
 
-async fn look_at_store(store: &dyn Store) -> (StatusCode, String) {
+async fn look_at_store(store: &dyn Store) -> Shown {
     match store.list("").await {
         Ok(mut objects) => {
             objects.sort();
@@ -157,8 +168,8 @@ async fn look_at_store(store: &dyn Store) -> (StatusCode, String) {
                 let _ = writeln!(text, "{:>12}  {}", object.size, object.name);
                 text
             };
-            (StatusCode::OK, objects.iter().fold(String::new(), line))
+            (StatusCode::OK, objects.iter().fold(String::new(), line).into())
         }
-        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")),
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n").into()),
     }
 }

@@ -20,7 +20,7 @@ const DATABASE: &str = "/peer/v1/database/main";
 const LARGE: usize = 64 << 20;
 
 /// A database that never changes.
-struct Still {
+pub(crate) struct Still {
     object: Vec<u8>,
     holds: AtomicBool,
     arrived: Notify,
@@ -28,7 +28,7 @@ struct Still {
 }
 
 impl Still {
-    fn of(bytes: usize) -> Arc<Self> {
+    pub(crate) fn of(bytes: usize) -> Arc<Self> {
         let mut noise = 1_u32;
         let mut byte = || {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

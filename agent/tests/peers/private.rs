@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
-use tempfile::TempDir;
+use tempfile::{SpooledTempFile, TempDir};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use zonetide_agent::peers::{CertificateFiles, Settings};
+use tokio_util::sync::CancellationToken;
+use zonetide_agent::peers::{CertificateFiles, NotGiven, Peers, Settings, Whole};
+use zonetide_agent::serve::serve_privately;
 use zonetide_testbed::authority::{Authority, Files};
 
-use crate::agent::{Agent, TOKEN, listen, settings, until};
+use crate::agent::{Addresses, Agent, TOKEN, listen, settings, until};
+use crate::handing::Still;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -165,6 +168,11 @@ async fn whoever_has_no_certificate_of_the_authority_does_not_come_in() {
             .await
             .is_err()
     );
+    until("they are counted", || {
+        b.report().refused.get("certificate") == Some(&2)
+    })
+    .await;
+    assert_eq!(b.report().last_refused.unwrap().from, "127.0.0.1");
     let nameless = naming(&authority, "https://b.example.org");
     let nameless_one = client(&nameless, true).build().unwrap();
     assert!(
@@ -200,23 +208,30 @@ async fn whoever_has_no_certificate_of_the_authority_does_not_come_in() {
 async fn nobody_is_believed_whose_certificate_is_of_another_instance_or_authority_or_has_expired() {
     let (authority, other) = (Authority::new(), Authority::new());
     let a_files = of(&authority, "a");
-    let impostor = of(&authority, "c");
+    // It has a certificate of its own, and says that it is another.
+    let c = agent("c", &of(&authority, "c"), &[]).await;
+    let (listener, impostor) = listen().await;
+    let says = axum::routing::post(async || r#"{"instance":"b","boot":"1"}"#);
+    let router = axum::Router::new().route("/peer/v1/hello", says);
+    let door = c.peers.door().unwrap();
+    tokio::spawn(serve_privately(listener, router, door, CancellationToken::new()));
     let strange = of(&other, "b");
     strange.believe(&[&authority, &other]);
+    let strange_one = agent("b", &strange, &[]).await;
     let expired = none();
     expired.write(&authority, &["urn:zonetide:instance:b"], SystemTime::now() - DAY);
-    for (files, part) in [
-        (&impostor, "of another instance"),
-        (&strange, "invalid peer certificate"),
-        (&expired, "xpired"),
+    let expired_one = agent("b", &expired, &[]).await;
+    for (address, part) in [
+        (impostor, "of another instance"),
+        (strange_one.address, "invalid peer certificate"),
+        (expired_one.address, "xpired"),
     ] {
-        let b = agent("b", files, &[]).await;
-        let a = agent("a", &a_files, &[b.address]).await;
-        let refused = || a.link(b.address).is_some_and(|link| link.last_error.is_some());
+        let a = agent("a", &a_files, &[address]).await;
+        let refused = || a.link(address).is_some_and(|link| link.last_error.is_some());
         until("it is refused", refused).await;
-        let error = a.link(b.address).unwrap().last_error.unwrap();
+        let error = a.link(address).unwrap().last_error.unwrap();
         assert!(error.contains(part), "{part}: {error}");
-        assert!(!a.stands(b.address, "reached"));
+        assert!(!a.stands(address, "reached"));
     }
 }
 
@@ -240,23 +255,40 @@ async fn an_instance_speaks_for_itself_alone_and_one_that_receives_tells_nothing
     assert_eq!(wrong.unwrap().status(), StatusCode::FORBIDDEN);
     let asked = post(&c, &b, "/peer/v1/database/main", "a").send().await;
     assert_eq!(asked.unwrap().status(), StatusCode::FORBIDDEN);
-    // Who only receives is known, and what it says of its own states is not believed.
+    // Who only receives is greeted, and nobody relies on it.
     for (sender, instance, progress) in [(&c, "c", Some(7)), (&edge, "edge", None)] {
         let heard = post(sender, &b, "/peer/v1/hello", instance).body(hello(instance));
         assert_eq!(heard.send().await.unwrap().status(), StatusCode::OK);
-        assert!(b.contacts.in_contact(instance));
+        assert_eq!(b.contacts.in_contact(instance), progress.is_some());
         assert_eq!(b.contacts.progress(instance, "main"), progress, "{instance}");
     }
     assert_eq!(b.contacts.progress("a", "main"), None);
     assert!(b.arrivals.try_recv().is_err());
-    // Nor does anybody ask it, or go by its clock.
+    // Nor does anybody ask it, take a database from it, or go by its clock, as of others.
+    let told = agent("t", &of(&authority, "t"), &[]).await;
     let asking = agent("edge", &receiver, &[b.address]).await;
-    let a = agent("a", &of(&authority, "a"), &[asking.address]).await;
-    a.reaches(&asking).await;
-    assert!(a.outbox.skews().is_empty());
-    assert!(a.peers.questions().unwrap().ask().await.is_empty());
+    for (source, believed) in [(&told, true), (&asking, false)] {
+        source.peers.answer_by(Still::of(1000));
+        let a = agent("a", &of(&authority, "a"), &[source.address]).await;
+        a.reaches(source).await;
+        assert_eq!(a.outbox.skews().len(), usize::from(believed));
+        let questions = a.peers.questions().unwrap();
+        assert_eq!(questions.ask().await.len(), usize::from(believed));
+        let taken = take(&a, source).await;
+        assert_eq!(taken.is_ok(), believed, "{:?}", taken.err());
+    }
     asking.reaches(&b).await;
     assert_eq!(asking.outbox.skews().len(), 1);
+    b.peers.answer_by(Still::of(1000));
+    take(&asking, &b).await.unwrap();
+}
+
+async fn take(agent: &Agent, from: &Agent) -> Result<Whole, NotGiven> {
+    let address = format!("https://{}", from.address);
+    let questions = agent.peers.questions().unwrap();
+    questions
+        .take(&address, "main", SpooledTempFile::new(0), 10_000)
+        .await
 }
 
 #[tokio::test]
@@ -314,6 +346,50 @@ async fn an_agent_whose_certificate_is_not_there_yet_says_so_and_begins_once_it_
     a.reaches(&b).await;
     a.tell("first", 10);
     assert_eq!(b.next().await, "first");
+}
+
+#[tokio::test]
+async fn a_certificate_is_enough_where_there_is_no_token() {
+    let authority = Authority::new();
+    let (a_files, b_files) = (of(&authority, "a"), of(&authority, "b"));
+    let without = |files: &Files, peers: &[SocketAddr]| Settings {
+        token: None,
+        ..private(files, peers)
+    };
+    let mut b = Agent::telling("b", without(&b_files, &[])).await;
+    let a = Agent::telling("a", without(&a_files, &[b.address])).await;
+    a.reaches(&b).await;
+    a.tell("first", 10);
+    assert_eq!(b.next().await, "first");
+}
+
+#[tokio::test]
+async fn whoever_does_not_end_the_handshake_is_let_go_and_keeps_no_agent_from_ending() {
+    let authority = Authority::new();
+    let files = of(&authority, "b");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let peers = Peers::start(
+        private(&files, &[]),
+        "b",
+        ["main".to_owned()],
+        Arc::<Addresses>::default(),
+    );
+    let peers = peers.unwrap();
+    let (listener, address) = listen().await;
+    let stop = CancellationToken::new();
+    let serving = serve_privately(listener, peers.router(), peers.door().unwrap(), stop.clone());
+    let serving = tokio::spawn(serving);
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    // The first bytes of a ClientHello.
+    silent.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = silent.read_to_end(&mut rest).await;
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let known = client(&files, true).build().unwrap();
+    let asked = known.post(format!("https://{address}/")).send().await.unwrap();
+    assert_eq!(asked.status(), StatusCode::NOT_FOUND);
+    stop.cancel();
+    serving.await.unwrap();
 }
 
 #[tokio::test]
