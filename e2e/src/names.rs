@@ -9,6 +9,8 @@ pub const DNS_PORT: u16 = 5300;
 pub const API_PORT: u16 = 8081;
 /// The agent's `/healthz`, `/readyz`, `/status` and `/metrics`.
 pub const AGENT_PORT: u16 = 8500;
+/// Where agents tell each other changes.
+pub const PEERS_PORT: u16 = 8502;
 
 /// Selects the DNS servers of a DnsCluster.
 pub fn dns_pods(cluster: &str) -> String {

@@ -1,6 +1,7 @@
 //! A server: PowerDNS' databases, the agents beside them, and the clocks of both.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -155,8 +156,14 @@ impl Database {
         matches!(&self.process, Process::Running(_, jobs) if jobs[lane].is_some())
     }
 
+    /// Its agents wrote down what they know of this database, and not of one that was in its place.
     pub(crate) fn has_memory(&self) -> bool {
-        self.memory().exists()
+        let Ok(text) = std::fs::read(self.memory()) else {
+            return false;
+        };
+        let memory: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let file = std::fs::metadata(self.env.path()).unwrap();
+        memory["file"]["inode"] == file.ino()
     }
 
     fn memory(&self) -> PathBuf {
