@@ -77,12 +77,12 @@ impl Known {
 /// later for everybody. `txn_ids`: the transactions of that, also if it fails later on.
 fn let_go(
     env: &Environment,
-    limit: u64,
+    (limit, lifts): (u64, bool),
     terms: &Terms<'_>,
     witness: &dyn Fn(Touched),
     txn_ids: &mut Vec<u64>,
 ) -> Result<u64, TransferError> {
-    let ripe = ripe(env, limit, BATCH_BYTES)?;
+    let ripe = ripe(env, limit, BATCH_BYTES, lifts)?;
     let outlived: Vec<_> = ripe.outlived.iter().filter_map(later_than).collect();
     settle(env, terms.ahead, &outlived, txn_ids)?;
     let merged = match merge_kept(env, &ripe.merge, terms, witness) {
@@ -247,6 +247,8 @@ impl Replica {
             // What PowerDNS wrote by a clock that is wrong has its time before it is compared.
             drop(self.keep_a_state().await);
             let (env, witness, ahead) = (self.env.clone(), self.witness.clone(), self.ahead());
+            // Nobody would learn of it from a server that only receives: those who do lift it tell this one.
+            let lifts = !self.only_receives;
             let (released, txn_ids) = spawn_blocking(move || {
                 let mut txn_ids = Vec::new();
                 let terms = Terms {
@@ -254,7 +256,7 @@ impl Replica {
                     ahead: &ahead,
                     confirm: None,
                 };
-                let released = let_go(&env, limit, &terms, witness.as_ref(), &mut txn_ids);
+                let released = let_go(&env, (limit, lifts), &terms, witness.as_ref(), &mut txn_ids);
                 (released, txn_ids)
             })
             .await

@@ -118,6 +118,8 @@ pub struct Replica {
     /// How far ahead of the fleet's time an entry may be that is merged, ns; `None`: the own clock counts, whatever others say.
     pub(super) max_ahead: Option<u64>,
     pub(super) waits: Mutex<Waits>,
+    /// Nobody learns anything from it.
+    pub(super) only_receives: bool,
     /// The database is known not to be empty.
     pub(super) has_content: AtomicBool,
     /// Is told of everything that is written.
@@ -155,6 +157,7 @@ impl Replica {
             state: Mutex::default(),
             max_ahead: None,
             waits: Mutex::default(),
+            only_receives: false,
             has_content: AtomicBool::default(),
             witness: Arc::new(|_| {}),
             is_witnessed: false,
@@ -188,6 +191,11 @@ impl Replica {
     /// Keeps other amounts than usual.
     pub fn set_limits(&mut self, limits: Limits) {
         self.state().limits = limits;
+    }
+
+    /// Nothing is stored or told: what is here must come to be what others have.
+    pub fn only_receive(&mut self) {
+        self.only_receives = true;
     }
 
     /// Tells peers of every change at once.

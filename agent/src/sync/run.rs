@@ -135,6 +135,9 @@ pub async fn run(
     if let Some(store) = ways.store.as_ref().filter(|_| !pace.receive_only) {
         replica.resume(store);
     }
+    if pace.receive_only {
+        replica.only_receive();
+    }
     let replica = Arc::new(replica);
     if let Some(serving) = &ways.serving {
         serving.join(replica.clone());

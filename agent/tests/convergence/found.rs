@@ -242,25 +242,11 @@ fn a_clock_that_was_set_back_for_an_agent_that_cannot_store_loses_nothing() {
     }
 }
 
-#[test]
-fn what_is_written_into_an_empty_database_by_a_clock_that_is_ahead_gets_the_fleets_time() {
-    let case = at_work(vec![
-        Step::Calm,
-        Step::Bereave(1),
-        set(1, 3600 * SECONDS),
-        Step::Revive(1),
-        run(1, Op::ReceiveNews),
-        write(0, Some(0)),
-        write(1, Some(1)),
-    ]);
-    let setup = Setup {
-        tells: false,
-        remembers: false,
-        knows_the_time: true,
-        ..case.setups[0]
-    };
-    ends_well(Case {
-        setups: vec![setup; 2],
+/// As small as steps are found with, of servers that remember and tell nothing.
+fn small(setups: Vec<Setup>, steps: Vec<Step>) -> Case {
+    let case = at_work(steps);
+    Case {
+        setups,
         introduced: false,
         limits: Limits {
             kept: 2,
@@ -275,5 +261,51 @@ fn what_is_written_into_an_empty_database_by_a_clock_that_is_ahead_gets_the_flee
             ..case.clocks
         },
         ..case
-    });
+    }
+}
+
+const FORGETFUL: Setup = Setup {
+    receive_only: false,
+    sweeps: false,
+    tells: false,
+    remembers: false,
+    retires: false,
+    knows_the_time: true,
+};
+
+#[test]
+fn what_is_written_into_an_empty_database_by_a_clock_that_is_ahead_gets_the_fleets_time() {
+    ends_well(small(
+        vec![FORGETFUL; 2],
+        vec![
+            Step::Calm,
+            Step::Bereave(1),
+            set(1, 3600 * SECONDS),
+            Step::Revive(1),
+            run(1, Op::ReceiveNews),
+            write(0, Some(0)),
+            write(1, Some(1)),
+        ],
+    ));
+}
+
+#[test]
+fn a_server_that_only_receives_makes_nothing_later_than_what_it_kept() {
+    let unaware = Setup {
+        knows_the_time: false,
+        ..FORGETFUL
+    };
+    let edge = Setup {
+        receive_only: true,
+        ..FORGETFUL
+    };
+    ends_well(small(
+        vec![unaware, unaware, unaware, edge],
+        vec![
+            set(0, 3600 * SECONDS),
+            Step::Clock(3, Turn::Drift(-500)),
+            Step::Pass(1_000_000),
+            Step::Bereave(1),
+        ],
+    ));
 }

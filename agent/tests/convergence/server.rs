@@ -310,6 +310,9 @@ impl Server {
             if self.setup.knows_the_time {
                 replica.go_by_the_fleets_time(MAX_AHEAD);
             }
+            if self.setup.receive_only {
+                replica.only_receive();
+            }
             if self.setup.sweeps {
                 replica.set_sweep(SWEEP);
             }

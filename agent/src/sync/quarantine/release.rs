@@ -65,11 +65,20 @@ pub(in crate::sync) struct Ripe {
     pub given_up: Vec<Kept>,
 }
 
-/// Looks for what may be merged now, but for the rest of more than so many bytes.
-pub(in crate::sync) fn ripe(env: &Environment, limit: u64, most_bytes: usize) -> Result<Ripe, LmdbError> {
+/// Looks for what may be merged now, but for the rest of more than so many bytes. `lifts`: what was written here in the meantime is
+/// later, as others learn from this server.
+pub(in crate::sync) fn ripe(
+    env: &Environment,
+    limit: u64,
+    most_bytes: usize,
+    lifts: bool,
+) -> Result<Ripe, LmdbError> {
     let (mut all, mut bytes) = (Vec::new(), 0);
-    for_each(env, |kept| {
+    for_each(env, |mut kept| {
         if kept.timestamp <= limit && bytes < most_bytes {
+            if !lifts {
+                kept.since = u64::MAX;
+            }
             bytes += kept.key.len() + kept.value.len();
             all.push(kept);
         }

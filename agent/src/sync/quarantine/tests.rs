@@ -78,11 +78,11 @@ fn the_newest_of_each_key_is_kept_with_who_sent_it_first() {
     let summary = look(&env).unwrap();
     assert_eq!((summary.entries, summary.earliest), (2, Some(2_001)));
     assert_eq!(summary.senders, [("b".to_owned(), 2)].into());
-    let all = ripe(&env, 2_500, usize::MAX).unwrap().merge;
+    let all = ripe(&env, 2_500, usize::MAX, true).unwrap().merge;
     assert_eq!(all.len(), 1);
     let (dbi, kept) = all[0].dbi_and_entry().unwrap();
     assert_eq!((dbi, kept), (DBI, entry(b"k", 2_001, b"3")));
-    take_out(&env, &ripe(&env, u64::MAX, usize::MAX).unwrap()).unwrap();
+    take_out(&env, &ripe(&env, u64::MAX, usize::MAX, true).unwrap()).unwrap();
     assert_eq!(look(&env).unwrap(), Summary::default());
 }
 
@@ -106,7 +106,7 @@ fn only_what_the_same_writer_wrote_later_or_gave_another_time_takes_its_place() 
     assert_eq!((summary.entries, summary.given_up), (0, 2));
     // Whoever has them yet shows them once more.
     assert_eq!(keep(&env, "b", 900, &[kept]).kept, 0);
-    let ripe = ripe(&env, u64::MAX, usize::MAX).unwrap();
+    let ripe = ripe(&env, u64::MAX, usize::MAX, true).unwrap();
     assert_eq!(ripe.given_up.len(), 2);
     assert_eq!(ripe.given_up[1].since, 400, "it was written by then");
 }
@@ -140,7 +140,7 @@ proptest! {
             kept.write(writer, &dbi)
         }).unwrap();
         kept.sender.truncate(255);
-        prop_assert_eq!(ripe(&env, u64::MAX, usize::MAX).unwrap().merge, [kept]);
+        prop_assert_eq!(ripe(&env, u64::MAX, usize::MAX, true).unwrap().merge, [kept]);
     }
 
     #[test]
