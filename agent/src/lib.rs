@@ -1,15 +1,15 @@
 //! The sync agent beside each PowerDNS server.
 //!
 //! It replicates the server's LMDB files through an object store, in the format of PowerDNS Lightning Stream.
-//! The layers, each ignorant of those after it: [`lmdb`], [`snapshot`], [`merge`], [`store`], [`sync`], [`status`],
-//! [`peers`], [`powerdns`]; [`config`] and [`cli`] put them together. Below [`status`] and [`supervise`], which looks after an
-//! agent from another process, is [`serve`]. What `powerdns` knows of the database's content is
-//! pure, and `sync` collects by it what a merge touched.
+//! The layers, each ignorant of those after it: [`lmdb`], [`snapshot`], [`merge`], [`store`], [`content`], [`peers`], [`sync`],
+//! [`status`], [`powerdns`]; [`config`] and [`cli`] put them together. Below [`status`], [`peers`] and [`supervise`], which looks after
+//! an agent from another process, is [`serve`].
 
 pub mod cli;
 mod clocks;
 pub mod compare;
 pub mod config;
+pub mod content;
 mod human;
 pub mod lmdb;
 pub mod merge;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::powerdns::keys::{IndexKey, RecordKey, object_id, presented};
-use crate::powerdns::zone_labels;
+use crate::content::keys::{IndexKey, RecordKey, object_id, presented};
+use crate::content::zone_labels;
 
 /// A key in words.
 pub fn key(dbi: &str, key: &[u8]) -> String {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use support::{
     Content, Version, database_content, golden_dir, golden_names, golden_snapshot, open, snapshot_content,
 };
-use zonetide_agent::powerdns::is_possible;
+use zonetide_agent::content::is_possible;
 use zonetide_agent::snapshot::{Snapshot, SnapshotName};
 use zonetide_agent::sync::{dump, merge};
 

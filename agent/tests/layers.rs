@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From the lowest on. A module may use those before it.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "human",
     "clocks",
     "skew",
@@ -16,11 +16,12 @@ const LAYERS: [&str; 18] = [
     "compare",
     "store",
     "serve",
-    "status",
-    "powerdns",
+    "content",
     "show",
+    "status",
     "peers",
     "sync",
+    "powerdns",
     "supervise",
     "config",
     "cli",

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::control::{Command, Control, ControlError};
 use super::settle::Settle;
-use super::touched::{Plan, Touched};
-use super::zones::Zones;
+use crate::content::{Plan, Touched, Zones};
 use crate::lmdb::Environment;
 use crate::status::DatabaseStatus;
 
@@ -235,8 +234,8 @@ mod tests {
     use tokio::sync::mpsc::UnboundedReceiver;
 
     use super::super::control::tests::powerdns;
-    use super::super::rules::Change;
     use super::*;
+    use crate::content::Change;
     use crate::status::Metrics;
 
     fn new_zone() -> Touched {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::keys::presented;
-use super::values::zone_labels;
+use crate::content::keys::presented;
+use crate::content::zone_labels;
 use crate::lmdb::{Environment, LmdbError};
 
 /// The file, in the directory of the control socket: a name on each line.
@@ -115,8 +115,8 @@ fn served(main: &Environment) -> Result<Vec<String>, LmdbError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::values::tests::zone;
     use super::*;
+    use crate::content::samples::zone;
     use crate::lmdb::OpenOptions;
 
     fn main_database(dir: &Path) -> Arc<Environment> {

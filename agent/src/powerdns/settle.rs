@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::control::Command;
-use super::touched::{MOST_ZONES, Plan, Purge};
+use crate::content::{MOST_ZONES, Plan, Purge};
 
 /// From a flush to the second one.
 const AGAIN: Duration = Duration::from_millis(250);

@@ -16,9 +16,9 @@ use super::load::{Interrupted, Terms, merge_kept};
 use super::quarantine::{Guard, Kept, LeftOut, Summary, look, ripe, take_out};
 use super::replica::Replica;
 use super::settle::{Later, settle, settle_all};
+use crate::content::Touched;
+use crate::content::keys::Subject;
 use crate::lmdb::Environment;
-use crate::powerdns::Touched;
-use crate::powerdns::keys::Subject;
 use crate::status::{Level, Quarantined, QuarantinedEntry};
 
 /// How far ahead of the fleet's time an entry may be that is merged, unless it is configured.

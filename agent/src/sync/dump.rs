@@ -6,9 +6,9 @@ use std::io::Seek as _;
 use tempfile::SpooledTempFile;
 
 use super::ahead::Ahead;
+use crate::content::is_possible;
 use crate::lmdb::header::Header;
 use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind, Reader};
-use crate::powerdns::is_possible;
 use crate::snapshot::{
     DbiHeader, DecodeError, EncodeError, Entry, Meta, SnapshotWriter, entry_len, is_private_dbi,
 };

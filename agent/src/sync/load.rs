@@ -15,10 +15,10 @@ use super::dump::{TransferError, to_entry};
 use super::fill::{Filled, Filler};
 use super::quarantine::{Guard, Kept, LeftOut, key_of};
 use super::schema::lowers;
+use crate::content::{Change, Touched, is_possible};
 use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, Environment, Reader};
 use crate::merge::replaces;
-use crate::powerdns::{Change, Touched, is_possible};
 use crate::snapshot::{Entry, Snapshot, is_private_dbi};
 
 /// Between two batches, so that PowerDNS gets the lock, which is not a fair one.

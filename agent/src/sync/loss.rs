@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::content::is_possible;
 use crate::lmdb::header::Header;
 use crate::lmdb::{Change, Version};
 use crate::merge::replaces;
-use crate::powerdns::is_possible;
 use crate::snapshot::Entry;
 
 /// Most bytes of lost entries that are put back at once; what is beyond comes in the next round.

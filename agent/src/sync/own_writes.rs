@@ -10,8 +10,8 @@ use tokio::task::spawn_blocking;
 
 use super::SyncError;
 use super::replica::Replica;
+use crate::content::{Change, Touched};
 use crate::lmdb::{self, KeptReader, LmdbError};
-use crate::powerdns::{Change, Touched};
 use crate::snapshot::is_private_dbi;
 
 /// Transactions of merges alone after which a later state is kept, so that the file does not grow.

@@ -12,7 +12,7 @@ use super::refill_note::{self, Refill};
 use super::replica::Replica;
 use super::schema::SCHEMA_DBI;
 use super::sweeper::remove_all;
-use crate::powerdns::Touched;
+use crate::content::Touched;
 use crate::status::Level;
 
 const CONDITION: &str = "refill";

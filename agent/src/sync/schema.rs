@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::content::zone_name;
 use crate::lmdb::{Environment, LmdbError, Reader};
-use crate::powerdns::zone_name;
 use crate::snapshot::{DecodeError, Entry, Snapshot};
 
 /// Where PowerDNS writes the schema of its database.

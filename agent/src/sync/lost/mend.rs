@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use super::report::Mended;
 use super::sort_out::{Earlier, Found, sort_out};
+use crate::content::{Change, Touched};
 use crate::lmdb::header::{HEADER_LEN, Header};
 use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind, Writer};
-use crate::powerdns::{Change, Touched};
 use crate::sync::ahead::Ahead;
 use crate::sync::dump::to_entry;
 use crate::sync::loss::Gone;

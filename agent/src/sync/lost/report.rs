@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::content::{Touched, zone_name};
 use crate::lmdb::Environment;
-use crate::powerdns::{Touched, zone_name};
 use crate::show;
 
 /// Lost entries that are named, the last ones; the others are counted.

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::content::{is_possible, without_order};
 use crate::lmdb::header::Header;
 use crate::merge::replaces;
-use crate::powerdns::{is_possible, without_order};
 use crate::snapshot::Entry;
 
 /// An entry as it was found, from entry to entry.

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use serde_json::json;
+use zonetide_agent::content::is_possible;
 use zonetide_agent::lmdb::LmdbError;
-use zonetide_agent::powerdns::is_possible;
 use zonetide_testbed::Version;
 
 use super::{Servers, metric};

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use zonetide_agent::powerdns::{is_possible, without_order};
+use zonetide_agent::content::{is_possible, without_order};
 use zonetide_testbed::dns::Type;
 use zonetide_testbed::{Version, eventually};
 

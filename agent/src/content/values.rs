@@ -42,13 +42,13 @@ pub fn zone_labels(value: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 /// The same for the names of its records, which a variant shares with the zone.
-pub(super) fn names_below(value: &[u8]) -> Option<Vec<&[u8]>> {
+pub(crate) fn names_below(value: &[u8]) -> Option<Vec<&[u8]>> {
     labels_of(Zone::of(value)?.name)
 }
 
 /// The two values of one zone tell of the same zone and differ, if at all, in nothing but when it was last checked and
 /// which serial was last notified.
-pub(super) fn same_zone(id: u32, old: &[u8], new: &[u8]) -> bool {
+pub(crate) fn same_zone(id: u32, old: &[u8], new: &[u8]) -> bool {
     let at_rest = |value: &[u8]| {
         let mut value = value.to_vec();
         let checked = Zone::of(&value)?.end;
@@ -65,7 +65,7 @@ pub(super) fn same_zone(id: u32, old: &[u8], new: &[u8]) -> bool {
 
 /// The two values of one RRset are both served, as the same kind of data: none of the records is disabled, and
 /// whether they are authoritative is the same.
-pub(super) fn served_alike(old: &[u8], new: &[u8]) -> bool {
+pub(crate) fn served_alike(old: &[u8], new: &[u8]) -> bool {
     let flags = |value| {
         let mut flags: Vec<[u8; 3]> = records(value)?.into_iter().map(|record| record.flags).collect();
         flags.dedup();
@@ -78,7 +78,7 @@ pub(super) fn served_alike(old: &[u8], new: &[u8]) -> bool {
 }
 
 /// Two values of a SOA record differ in the serial alone.
-pub(super) fn only_the_serial_differs(old: &[u8], new: &[u8]) -> bool {
+pub(crate) fn only_the_serial_differs(old: &[u8], new: &[u8]) -> bool {
     let without = |value| {
         let records = records(value)?;
         let [record] = records.as_slice() else { return None };
@@ -148,18 +148,12 @@ fn labels_of(mut name: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::super::keys::presented;
     use super::*;
 
     /// A zone's value as PowerDNS 4.9 writes it.
-    pub(in super::super) fn zone(
-        name: &[u8],
-        id: u32,
-        checked: u64,
-        notified: u32,
-        account: &[u8],
-    ) -> Vec<u8> {
+    pub(crate) fn zone(name: &[u8], id: u32, checked: u64, notified: u32, account: &[u8]) -> Vec<u8> {
         let string = |bytes: &[u8]| [&(bytes.len() as u64).to_le_bytes()[..], bytes].concat();
         [
             &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0][..],
@@ -175,7 +169,7 @@ pub(super) mod tests {
         .concat()
     }
 
-    pub(in super::super) fn record(content: &[u8], ttl: u32, flags: [u8; 3]) -> Vec<u8> {
+    pub(crate) fn record(content: &[u8], ttl: u32, flags: [u8; 3]) -> Vec<u8> {
         let len = u16::try_from(content.len()).unwrap().to_le_bytes();
         [&len[..], content, &ttl.to_le_bytes(), &flags].concat()
     }

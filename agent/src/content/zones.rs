@@ -13,20 +13,20 @@ const MOST_KNOWN: usize = 4096;
 
 /// The databases that say which zone has which ID.
 #[derive(Default)]
-pub(super) struct Zones {
+pub(crate) struct Zones {
     mains: Mutex<Vec<Arc<Environment>>>,
     known: Mutex<HashMap<u32, Vec<String>>>,
 }
 
 impl Zones {
-    pub(super) fn read_from(&self, main: Arc<Environment>) {
+    pub(crate) fn read_from(&self, main: Arc<Environment>) {
         locked(&self.mains).push(main);
     }
 
     /// Says what to flush. Blocks on the databases.
     ///
     /// Whoever merges a zone after this look has its own change to tell, so that a zone that is not there yet is no loss.
-    pub(super) fn plan(&self, touched: Touched) -> Plan {
+    pub(crate) fn plan(&self, touched: Touched) -> Plan {
         let mains = locked(&self.mains).clone();
         let mut known = locked(&self.known);
         // A zone that was removed meanwhile does no harm. One of another name under its ID would.

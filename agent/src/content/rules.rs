@@ -21,14 +21,14 @@ pub struct Change<'c> {
 
 /// A zone, by what the entry says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ZoneRef {
+pub(crate) enum ZoneRef {
     Id(u32),
     Name(String),
 }
 
 /// What to flush.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     /// Answers do not depend on it.
     Nothing,
     /// A name, relative to the zone with this ID, without a final dot; empty for the zone itself.
@@ -47,7 +47,7 @@ const SOA: u16 = 6;
 const STRUCTURE: [u16; 11] = [0, 2, 39, 43, 46, 47, 48, 50, 51, 59, 60];
 
 /// What a change means for the caches.
-pub(super) fn effect(change: &Change<'_>) -> Effect {
+pub(crate) fn effect(change: &Change<'_>) -> Effect {
     // Merging again, or a newer mark on what was deleted already: the same to a reader.
     if change.old == change.new {
         return Effect::Nothing;

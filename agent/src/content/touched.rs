@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rules::{Change, Effect, ZoneRef, effect};
 
 /// Names of one zone beyond which the whole zone is flushed: PowerDNS needs 0.17 ms for so many, 0.3 ms for a zone.
-pub(super) const MOST_NAMES: usize = 64;
+pub(crate) const MOST_NAMES: usize = 64;
 /// Zones beyond which everything is flushed.
-pub(super) const MOST_ZONES: usize = 512;
+pub(crate) const MOST_ZONES: usize = 512;
 
 /// What of a zone is to be flushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Touched {
 
 /// What is known of a zone's ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Zone {
+pub(crate) enum Zone {
     /// The names of the zones that have it; none: PowerDNS does not serve such a zone.
     Named(Vec<String>),
     /// It cannot be looked up.
@@ -39,7 +39,7 @@ pub(super) enum Zone {
 
 /// What to flush, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Purge {
+pub(crate) enum Purge {
     /// Single names, absolute, of a zone.
     Names { zone: String, names: Vec<String> },
     /// A zone and all below it.
@@ -50,7 +50,7 @@ pub(super) enum Purge {
 
 /// What to flush.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// Empty all caches.
     pub everything: bool,
     /// Read the list of zones again, before anything is emptied.
@@ -73,7 +73,7 @@ impl Touched {
     }
 
     /// The list of zones has changed.
-    pub(super) fn has_new_zones(&self) -> bool {
+    pub(crate) fn has_new_zones(&self) -> bool {
         self.zone_list
     }
 
@@ -148,7 +148,7 @@ impl Touched {
     }
 
     /// Says what to flush; `lookup` gives the names of a zone's ID.
-    pub(super) fn plan(self, mut lookup: impl FnMut(u32) -> Zone) -> Plan {
+    pub(crate) fn plan(self, mut lookup: impl FnMut(u32) -> Zone) -> Plan {
         let mut everything = self.everything;
         let mut purges: Vec<_> = self.by_name.into_iter().map(Purge::Zone).collect();
         for (id, extent) in self.by_id {
