@@ -167,7 +167,7 @@ async fn serve_at_most(
     let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
 }
 
-/// Serves a connection until either end ends it, or other certificates count than when it was let in.
+/// Serves a connection until either end ends it.
 async fn serve_connection(
     connection: TcpStream,
     (from, place): (SocketAddr, Arc<Place>),
@@ -180,10 +180,29 @@ async fn serve_connection(
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let router = router.layer(Extension(ConnectInfo(from)));
-    let Some(mut tls) = tls else {
-        return Ok(watcher.watch(answer(connection, router, place)).await?);
-    };
-    let Some(opened) = shutdown.run_until_cancelled(tls.open(connection, router)).await else {
+    match tls {
+        None => Ok(watcher.watch(answer(connection, router, place)).await?),
+        // In a box, or each connection without TLS would take the memory of one with it.
+        Some(tls) => {
+            let serving = serve_private_connection(connection, router, place, tls, &shutdown);
+            let served = Box::pin(serving).await;
+            // Until now the listener waits for it.
+            drop(watcher);
+            served
+        }
+    }
+}
+
+/// The same by TLS, at most for as long as a look at a certificate is good for.
+async fn serve_private_connection(
+    connection: TcpStream,
+    router: Router,
+    place: Arc<Place>,
+    mut tls: Tls,
+    shutdown: &CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let opening = tls.open(connection, router);
+    let Some(opened) = shutdown.run_until_cancelled(opening).await else {
         return Ok(());
     };
     let (stream, router) = opened?;
@@ -195,10 +214,9 @@ async fn serve_connection(
         () = tokio::time::sleep(STAY) => {}
         () = shutdown.cancelled() => {}
     }
-    // What is being answered comes to its end. Until then the listener waits for it.
+    // What is being answered comes to its end.
     let ended = async { tokio::join!(ending.shutdown(), serving).1 };
     tokio::time::timeout(LAST, ended).await??;
-    drop(watcher);
     Ok(())
 }
 

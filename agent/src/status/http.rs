@@ -24,15 +24,14 @@ struct Context {
     status: Status,
     metrics: Metrics,
     store: Arc<dyn Store>,
-    /// What the store was seen to have, and when: whoever asks gets this while it is fresh, so that strangers cost the store a listing
-    /// a minute at most.
+    /// What the store was seen to have, and when: whoever asks gets this while it is fresh, so that strangers cost the store few listings.
     listing: Mutex<Option<(Instant, Shown)>>,
 }
 
 type Shown = (StatusCode, Bytes);
 
 /// How long a listing is shown.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_secs(10);
 
 /// Serves the endpoints, and `more` besides them, until `shutdown` is cancelled.
 pub async fn serve(
