@@ -1,7 +1,7 @@
 //! The HTTP endpoints: `/`, `/status`, `/healthz`, `/livez`, `/readyz`, `/metrics`, `/storage`. Nothing can be changed by them.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -10,8 +10,9 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +26,7 @@ struct Context {
     metrics: Metrics,
     store: Arc<dyn Store>,
     /// What the store was seen to have, and when: whoever asks gets this while it is fresh, so that strangers cost the store few listings.
-    listing: Mutex<Option<(Instant, Shown)>>,
+    listing: Mutex<Option<(Instant, Shared<BoxFuture<'static, Shown>>)>>,
 }
 
 type Shown = (StatusCode, Bytes);
@@ -140,23 +141,23 @@ async fn show_metrics(State(context): State<Arc<Context>>) -> impl IntoResponse 
 
 /// The objects of the store, a line each: bytes and name.
 async fn list_store(State(context): State<Arc<Context>>) -> Shown {
-    // In a task of its own: whoever goes away meanwhile has the store asked no more often.
-    let listing = tokio::spawn(async move { listing(&context).await });
-    listing
-        .await
-        .unwrap_or_else(|_| (StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()))
-}
-
-async fn listing(context: &Context) -> Shown {
-    let mut listing = context.listing.lock().await;
-    if let Some((when, shown)) = &*listing
-        && when.elapsed() < FRESH
-    {
-        return shown.clone();
-    }
-    let shown = look_at_store(context.store.as_ref()).await;
-    *listing = Some((Instant::now(), shown.clone()));
-    shown
+    let listing = {
+        let mut last = context.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((since, listing)) if since.elapsed() < FRESH => listing.clone(),
+            _ => {
+                let store = context.store.clone();
+                // In a task of its own: whoever goes away meanwhile has the store asked no more often.
+                let looking = tokio::spawn(async move { look_at_store(store.as_ref()).await });
+                let failed = |_| (StatusCode::INTERNAL_SERVER_ERROR, Bytes::new());
+                let listing = looking.map(move |shown| shown.unwrap_or_else(failed));
+                let listing = listing.boxed().shared();
+                *last = Some((Instant::now(), listing.clone()));
+                listing
+            }
+        }
+    };
+    listing.await
 }
 
 async fn look_at_store(store: &dyn Store) -> Shown {

@@ -1,6 +1,7 @@
 //! The endpoints through the real router, at times that the tests choose.
 
 mod serving;
+mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::http::router;
 use super::*;
 use crate::config::Health;
 use crate::snapshot::SnapshotName;
-use crate::store::{ObjectBackend, Store, spool};
+use crate::store::{ObjectBackend, Store};
 
 /// When the agent started, seconds since the epoch.
 const START: u64 = 1_790_000_000;
@@ -362,24 +363,6 @@ async fn metrics_follow_what_happens_and_forget_instances_that_are_gone() {
     assert!(agent.status.states()["main"].instances.is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn storage_lists_the_objects_and_asks_the_store_every_ten_seconds_at_most() {
-    let agent = Agent::new(Health::default());
-    let name = snapshot("other", START);
-    agent
-        .store
-        .put(name.as_str(), spool(&std::env::temp_dir()))
-        .await
-        .unwrap();
-    let answer = agent.get("/storage").await;
-    let both = format!("           0  {name}\n");
-    assert_eq!(answer.text, both);
-    agent.store.delete(name.as_str()).await.unwrap();
-    assert_eq!(agent.get("/storage").await.text, both);
-    tokio::time::advance(Duration::from_secs(10)).await;
-    assert_eq!(agent.get("/storage").await.text, "");
-}
-
 #[tokio::test]
 async fn the_database_is_counted_in_the_background() {
     let dir = tempfile::tempdir().unwrap();
@@ -409,33 +392,4 @@ async fn the_database_is_counted_in_the_background() {
     let content = state.content.unwrap();
     assert_eq!((content.entries, content.marks), (43, 20));
     assert_eq!(state.file.unwrap().bytes, std::fs::metadata(&path).unwrap().len());
-}
-
-#[tokio::test]
-async fn the_store_s_clock_is_in_status_page_and_metrics_once_it_is_known() {
-    let agent = Agent::new(Health::default());
-    assert_eq!(agent.get("/status").await.json()["store_clock"], Value::Null);
-    assert!(
-        !agent
-            .get("/metrics")
-            .await
-            .text
-            .contains("store_clock_ahead_seconds{")
-    );
-    let skew = crate::store::Skew::between(-5_100_000_000, -4_100_000_000);
-    agent.main.compared_clocks(skew);
-    let clock = agent.get("/status").await.json()["store_clock"].clone();
-    assert_eq!(
-        (&clock["ahead_seconds"], &clock["uncertainty_seconds"]),
-        (&(-4.6).into(), &0.5.into())
-    );
-    let page = agent.get("/").await.text;
-    assert!(page.contains("this clock is 4.6 s behind the store"), "{page}");
-    let metrics = agent.get("/metrics").await.text;
-    for sample in [
-        "zonetide_agent_store_clock_ahead_seconds{database=\"main\"} -4.6",
-        "zonetide_agent_store_clock_uncertainty_seconds{database=\"main\"} 0.5",
-    ] {
-        assert!(metrics.contains(sample), "{sample}: {metrics}");
-    }
 }
