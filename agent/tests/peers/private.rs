@@ -298,33 +298,52 @@ async fn certificates_and_authorities_are_renewed_without_a_restart() {
     let mut b = agent("b", &b_files, &[]).await;
     let a = agent("a", &a_files, &[b.address]).await;
     a.reaches(&b).await;
-    let name = |instance: &str| format!("urn:zonetide:instance:{instance}");
-    let soon = SystemTime::now() + DAY;
-    // First both believe the next one, then they have certificates of it, then the first is not believed any more.
+    let known_to = |ca: &Authority| {
+        let client = client(&of(ca, "c"), true).tls_danger_accept_invalid_certs(true);
+        client.build().unwrap()
+    };
+    let (first_one, next_one) = (known_to(&authority), known_to(&next));
+    // Step by step, as the documentation has it: both believe the next one as well, ...
     for files in [&a_files, &b_files] {
         files.believe(&[&next, &authority]);
     }
-    let known = client(&of(&next, "c"), true).tls_danger_accept_invalid_certs(true);
-    let known = known.build().unwrap();
-    until_answered(&b, &known).await;
-    for (files, instance) in [(&a_files, "a"), (&b_files, "b")] {
-        files.write(&next, &[&name(instance)], soon);
-        files.believe(&[&next, &authority]);
+    for agent in [&a, &b] {
+        until_answers(agent, &next_one, true).await;
     }
+    a.tell("both-are-believed", 10);
+    assert_eq!(b.next().await, "both-are-believed");
+    // ... have certificates of it, ...
+    let in_use = |agent: &Agent| agent.report().certificate.unwrap().fingerprint;
+    let before = [&a, &b].map(in_use);
+    for (files, instance) in [(&a_files, "a"), (&b_files, "b")] {
+        let name = format!("urn:zonetide:instance:{instance}");
+        files.renew(&next, &[&name], SystemTime::now() + DAY);
+    }
+    until("both use others", || {
+        [&a, &b]
+            .map(in_use)
+            .iter()
+            .zip(&before)
+            .all(|(now, before)| now != before)
+    })
+    .await;
+    a.tell("both-have-others", 10);
+    assert_eq!(b.next().await, "both-have-others");
+    // ... and believe the first one no more.
     for files in [&a_files, &b_files] {
         files.believe(&[&next]);
     }
-    let outdated = client(&of(&authority, "c"), true).tls_danger_accept_invalid_certs(true);
-    let outdated = outdated.build().unwrap();
-    while post(&outdated, &b, "/peer/v1/hello", "c").send().await.is_ok() {}
-    a.reaches(&b).await;
-    a.tell("after", 10);
-    assert_eq!(b.next().await, "after");
+    for agent in [&a, &b] {
+        until_answers(agent, &first_one, false).await;
+    }
+    a.tell("the-first-is-not-believed", 10);
+    assert_eq!(b.next().await, "the-first-is-not-believed");
 }
 
-async fn until_answered(agent: &Agent, client: &reqwest::Client) {
-    while post(client, agent, "/peer/v1/hello", "c").send().await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+/// Asks until there is an answer, or until there is none any more.
+async fn until_answers(agent: &Agent, client: &reqwest::Client, answers: bool) {
+    while post(client, agent, "/peer/v1/hello", "c").send().await.is_ok() != answers {
+        tokio::task::yield_now().await;
     }
 }
 

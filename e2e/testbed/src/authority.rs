@@ -84,12 +84,17 @@ impl Files {
         );
     }
 
-    /// A certificate that ends then and has these URIs among its names.
+    /// A certificate that ends then and has these URIs among its names, of the authority that is believed.
     pub fn write(&self, authority: &Authority, names: &[&str], ends: SystemTime) {
+        self.renew(authority, names, ends);
+        self.believe(&[authority]);
+    }
+
+    /// Another certificate; who is believed stays.
+    pub fn renew(&self, authority: &Authority, names: &[&str], ends: SystemTime) {
         let (certificate, key) = authority.certify(names, ends);
         self.replace("key", &key);
         self.replace("cert", &certificate);
-        self.believe(&[authority]);
     }
 
     /// Whose certificates are believed.
