@@ -27,6 +27,7 @@ pub mod peer;
 pub mod plan;
 mod quarantine;
 mod reach;
+mod recall;
 mod receive;
 mod refill;
 mod refill_note;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::collect::Synced;
-use super::contain::Known;
 use super::deltas::Deltas;
 use super::limits::Limits;
 use super::lost::Losses;
@@ -14,6 +13,7 @@ use super::namesake::Namesake;
 use super::plan::{Knowledge, Listing};
 use super::quarantine::Summary;
 use super::reach::Reach;
+use super::recall::Known;
 use super::refill_note::Refill;
 use crate::lmdb::KeptReader;
 use crate::snapshot::{DeltaName, SnapshotName};
