@@ -111,12 +111,7 @@ mod tests {
     const WIRE: &[u8] = b"\x04zone\x07example\0";
 
     fn main_database(dir: &std::path::Path) -> Arc<Environment> {
-        let options = OpenOptions {
-            map_size: 10 << 20,
-            max_dbs: 16,
-            create: true,
-            no_subdir: true,
-        };
+        let options = OpenOptions::of_a_new_file(10 << 20);
         Arc::new(Environment::open(&dir.join("pdns.lmdb"), &options).unwrap())
     }
 

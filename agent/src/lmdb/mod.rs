@@ -47,6 +47,19 @@ pub struct OpenOptions {
     pub no_subdir: bool,
 }
 
+#[cfg(test)]
+impl OpenOptions {
+    /// One file, as PowerDNS has it, that is made where there is none.
+    pub(crate) fn of_a_new_file(map_size: usize) -> Self {
+        Self {
+            map_size,
+            max_dbs: 16,
+            create: true,
+            no_subdir: true,
+        }
+    }
+}
+
 /// An open LMDB file.
 pub struct Environment {
     env: heed::Env<WithoutTls>,

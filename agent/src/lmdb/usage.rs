@@ -53,12 +53,7 @@ mod tests {
     #[test]
     fn entries_are_counted_by_dbi_and_pages_by_bytes() {
         let dir = tempfile::tempdir().unwrap();
-        let options = OpenOptions {
-            map_size: 1 << 20,
-            max_dbs: 4,
-            create: true,
-            no_subdir: true,
-        };
+        let options = OpenOptions::of_a_new_file(1 << 20);
         let env = Environment::open(&dir.path().join("pdns.lmdb"), &options).unwrap();
         assert_eq!(env.usage().unwrap().entries, []);
         env.write(|writer| {

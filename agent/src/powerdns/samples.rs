@@ -120,12 +120,7 @@ mod tests {
     use crate::lmdb::OpenOptions;
 
     fn main_database(dir: &Path) -> Arc<Environment> {
-        let options = OpenOptions {
-            map_size: 10 << 20,
-            max_dbs: 16,
-            create: true,
-            no_subdir: true,
-        };
+        let options = OpenOptions::of_a_new_file(10 << 20);
         Arc::new(Environment::open(&dir.join("pdns.lmdb"), &options).unwrap())
     }
 

@@ -329,12 +329,7 @@ mod tests {
     #[test]
     fn the_own_database_is_read_again_when_something_was_committed_to_it_and_only_then() {
         let dir = tempfile::tempdir().unwrap();
-        let options = OpenOptions {
-            map_size: 1 << 20,
-            max_dbs: 4,
-            create: true,
-            no_subdir: true,
-        };
+        let options = OpenOptions::of_a_new_file(1 << 20);
         let database = Arc::new(Environment::open(&dir.path().join("pdns.lmdb"), &options).unwrap());
         let write = |schema: u32| {
             let wrote = database.write::<_, LmdbError>(|writer| {

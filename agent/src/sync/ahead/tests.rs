@@ -16,12 +16,7 @@ fn write(env: &Environment, time: u64) -> u64 {
 #[test]
 fn what_powerdns_put_over_an_entry_counts_as_later_and_what_has_its_time_already_has_it() {
     let dir = tempfile::tempdir().unwrap();
-    let options = OpenOptions {
-        map_size: 1 << 20,
-        max_dbs: 8,
-        create: true,
-        no_subdir: true,
-    };
+    let options = OpenOptions::of_a_new_file(1 << 20);
     let env = Arc::new(Environment::open(&dir.path().join("pdns.lmdb"), &options).unwrap());
     write(&env, 1_000);
     let kept = Arc::new(env.keep_reader().unwrap());

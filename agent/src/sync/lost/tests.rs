@@ -6,12 +6,7 @@ use crate::sync::loss::Gone;
 const DBI: &str = "records";
 
 fn open(dir: &tempfile::TempDir) -> Arc<Environment> {
-    let options = OpenOptions {
-        map_size: 1 << 20,
-        max_dbs: 4,
-        create: true,
-        no_subdir: true,
-    };
+    let options = OpenOptions::of_a_new_file(1 << 20);
     Arc::new(Environment::open(&dir.path().join("pdns.lmdb"), &options).unwrap())
 }
 

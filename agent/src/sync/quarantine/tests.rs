@@ -11,12 +11,7 @@ const DBI: &str = "records_v5";
 const LIMIT: u64 = 1_000;
 
 fn open(dir: &Path) -> Environment {
-    let options = OpenOptions {
-        map_size: 32 << 20,
-        max_dbs: 8,
-        create: true,
-        no_subdir: true,
-    };
+    let options = OpenOptions::of_a_new_file(32 << 20);
     Environment::open(&dir.join("pdns.lmdb"), &options).unwrap()
 }
 

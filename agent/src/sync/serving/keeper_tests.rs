@@ -33,12 +33,7 @@ impl Server {
     /// With an entry of its own.
     fn new(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = OpenOptions {
-            map_size: 1 << 20,
-            max_dbs: 8,
-            create: true,
-            no_subdir: true,
-        };
+        let options = OpenOptions::of_a_new_file(1 << 20);
         let env = Environment::open(&dir.path().join("db"), &options).unwrap();
         env.write::<_, LmdbError>(|writer| {
             let dbi = writer.dbi("records_v5")?;
