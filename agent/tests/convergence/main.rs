@@ -15,6 +15,7 @@
 
 mod calm;
 mod clock;
+mod exchange;
 mod fleet;
 mod found;
 mod history;
