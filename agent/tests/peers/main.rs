@@ -5,5 +5,6 @@ mod agent;
 mod guarding;
 mod handing;
 mod private;
+mod renewed;
 mod shown;
 mod telling;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use futures::FutureExt as _;
 use reqwest::StatusCode;
 use tempfile::{SpooledTempFile, TempDir};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,10 +17,10 @@ use zonetide_testbed::authority::{Authority, Files};
 use crate::agent::{Addresses, Agent, TOKEN, listen, settings, until};
 use crate::handing::Still;
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// The files of an agent, which go with it.
-struct Own {
+pub(super) struct Own {
     files: Files,
     _dir: TempDir,
 }
@@ -33,7 +34,7 @@ impl std::ops::Deref for Own {
 }
 
 /// Where they will be.
-fn none() -> Own {
+pub(super) fn none() -> Own {
     let dir = tempfile::tempdir().unwrap();
     Own {
         files: Files::within(dir.path()),
@@ -42,7 +43,7 @@ fn none() -> Own {
 }
 
 /// Of one that tells changes.
-fn of(authority: &Authority, instance: &str) -> Own {
+pub(super) fn of(authority: &Authority, instance: &str) -> Own {
     let files = none();
     files.certify(authority, instance);
     files
@@ -65,12 +66,12 @@ fn private(files: &Files, peers: &[SocketAddr]) -> Settings {
     settings
 }
 
-async fn agent(name: &str, files: &Files, peers: &[SocketAddr]) -> Agent {
+pub(super) async fn agent(name: &str, files: &Files, peers: &[SocketAddr]) -> Agent {
     Agent::telling(name, private(files, peers)).await
 }
 
 /// A client that trusts the authority of these files, and has their certificate if it is `known`.
-fn client(files: &Files, known: bool) -> reqwest::ClientBuilder {
+pub(super) fn client(files: &Files, known: bool) -> reqwest::ClientBuilder {
     let read = |name: &str| std::fs::read(files.path(name)).unwrap();
     let root = reqwest::Certificate::from_pem(&read("ca")).unwrap();
     // The addresses are no names in the certificates.
@@ -86,7 +87,12 @@ fn client(files: &Files, known: bool) -> reqwest::ClientBuilder {
     }
 }
 
-fn post(client: &reqwest::Client, to: &Agent, path: &str, instance: &str) -> reqwest::RequestBuilder {
+pub(super) fn post(
+    client: &reqwest::Client,
+    to: &Agent,
+    path: &str,
+    instance: &str,
+) -> reqwest::RequestBuilder {
     client
         .post(format!("https://{}{path}", to.address))
         .bearer_auth(TOKEN)
@@ -292,82 +298,6 @@ async fn take(agent: &Agent, from: &Agent) -> Result<Whole, NotGiven> {
 }
 
 #[tokio::test]
-async fn certificates_and_authorities_are_renewed_without_a_restart() {
-    let (authority, next) = (Authority::new(), Authority::new());
-    let (a_files, b_files) = (of(&authority, "a"), of(&authority, "b"));
-    let mut b = agent("b", &b_files, &[]).await;
-    let a = agent("a", &a_files, &[b.address]).await;
-    a.reaches(&b).await;
-    let known_to = |ca: &Authority| {
-        let client = client(&of(ca, "c"), true).tls_danger_accept_invalid_certs(true);
-        client.build().unwrap()
-    };
-    let (first_one, next_one) = (known_to(&authority), known_to(&next));
-    // Step by step, as the documentation has it: both believe the next one as well, ...
-    for files in [&a_files, &b_files] {
-        files.believe(&[&next, &authority]);
-    }
-    for agent in [&a, &b] {
-        until_answers(agent, &next_one, true).await;
-    }
-    a.tell("both-are-believed", 10);
-    assert_eq!(b.next().await, "both-are-believed");
-    // ... have certificates of it, ...
-    let in_use = |agent: &Agent| agent.report().certificate.unwrap().fingerprint;
-    let before = [&a, &b].map(in_use);
-    for (files, instance) in [(&a_files, "a"), (&b_files, "b")] {
-        let name = format!("urn:zonetide:instance:{instance}");
-        files.renew(&next, &[&name], SystemTime::now() + DAY);
-    }
-    until("both use others", || {
-        [&a, &b]
-            .map(in_use)
-            .iter()
-            .zip(&before)
-            .all(|(now, before)| now != before)
-    })
-    .await;
-    a.tell("both-have-others", 10);
-    assert_eq!(b.next().await, "both-have-others");
-    // ... and believe the first one no more.
-    for files in [&a_files, &b_files] {
-        files.believe(&[&next]);
-    }
-    for agent in [&a, &b] {
-        until_answers(agent, &first_one, false).await;
-    }
-    a.tell("the-first-is-not-believed", 10);
-    assert_eq!(b.next().await, "the-first-is-not-believed");
-}
-
-/// Asks until there is an answer, or until there is none any more.
-async fn until_answers(agent: &Agent, client: &reqwest::Client, answers: bool) {
-    while post(client, agent, "/peer/v1/hello", "c").send().await.is_ok() != answers {
-        tokio::task::yield_now().await;
-    }
-}
-
-#[tokio::test]
-async fn an_agent_whose_certificate_is_not_there_yet_says_so_and_begins_once_it_is() {
-    let authority = Authority::new();
-    let (a_files, b_files) = (none(), none());
-    let mut b = agent("b", &b_files, &[]).await;
-    let a = agent("a", &a_files, &[b.address]).await;
-    let says_why = || {
-        let error = a.link(b.address).and_then(|link| link.last_error);
-        error.is_some_and(|error| error.contains("peers.tls.ca_file: cannot read"))
-    };
-    until("it says why nobody is reached", says_why).await;
-    for (files, instance) in [(&b_files, "b"), (&a_files, "a")] {
-        let name = format!("urn:zonetide:instance:{instance}");
-        files.write(&authority, &[&name], SystemTime::now() + DAY);
-    }
-    a.reaches(&b).await;
-    a.tell("first", 10);
-    assert_eq!(b.next().await, "first");
-}
-
-#[tokio::test]
 async fn a_certificate_is_enough_where_there_is_no_token() {
     let authority = Authority::new();
     let (a_files, b_files) = (of(&authority, "a"), of(&authority, "b"));
@@ -409,6 +339,19 @@ async fn whoever_does_not_end_the_handshake_is_let_go_and_keeps_no_agent_from_en
     assert_eq!(asked.status(), StatusCode::NOT_FOUND);
     stop.cancel();
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_with_a_certificate_says_nothing_in_clear_text_though_it_is_told_to() {
+    let authority = Authority::new();
+    let files = of(&authority, "a");
+    let (listener, address) = listen().await;
+    let mut plain = private(&files, &[]);
+    plain.list = vec![format!("http://{address}")];
+    let a = Agent::telling("a", plain).await;
+    let refused = || a.link(address).is_some_and(|link| link.last_error.is_some());
+    until("it does not greet it", refused).await;
+    assert!(listener.accept().now_or_never().is_none());
 }
 
 #[tokio::test]
