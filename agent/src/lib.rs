@@ -15,6 +15,7 @@ pub mod lmdb;
 pub mod merge;
 pub mod peers;
 pub mod powerdns;
+pub mod report;
 pub mod serve;
 pub mod show;
 pub mod skew;

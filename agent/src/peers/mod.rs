@@ -41,9 +41,9 @@ pub use source::{Answer, Source, Whole};
 pub use token::TokenSource;
 pub use transport::CertificateFiles;
 
+use crate::report::PeersReporter;
 use crate::serve::Tls;
 use crate::skew::Skew;
-use crate::status::PeersReport;
 
 /// Why peers cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
@@ -246,7 +246,7 @@ impl Peers {
     }
 
     /// Gives what is shown of the peers, each time it is called; none without peers.
-    pub fn reporter(&self) -> Option<Arc<dyn Fn() -> PeersReport + Send + Sync>> {
+    pub fn reporter(&self) -> Option<PeersReporter> {
         self.core.settings.as_ref()?;
         let core = self.core.clone();
         Some(Arc::new(move || report::report(&core)))

@@ -5,7 +5,7 @@ use super::link::Standing;
 use super::lock;
 use super::server::Refusal;
 use super::transport::Transport;
-use crate::status::{Ago, PeerContact, PeerLink, PeersReport, RefusedPeer};
+use crate::report::{Ago, PeerContact, PeerLink, PeersReport, RefusedPeer};
 
 pub(super) fn report(core: &Core) -> PeersReport {
     let links = lock(&core.links);

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::identity::{AnyAddress, Identity};
 use super::request::reason;
 use super::{PeersError, Settings, lock};
-use crate::status::OwnCertificate;
+use crate::report::OwnCertificate;
 
 /// Idle connections last longer than the time between two hellos to anybody.
 const IDLE: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::DatabaseState;
 use super::events::shortened;
 use crate::human::span;
+use crate::report::Level;
 
 /// How long something may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +41,6 @@ pub struct HealthRules {
     pub report_start: bool,
     /// Whether the start is done shows in the metadata.
     pub start_in_metadata: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    Ok,
-    Warning,
-    Error,
 }
 
 /// The steps whose failures count.

@@ -15,7 +15,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::serving::{Basis, Serving};
+use super::serving::Serving;
+use crate::report::Basis;
 use crate::store::Skew;
 use details::{Checked, Details, Peer, Raised};
 use losses::{Losses, LossesFamilies};

@@ -6,7 +6,6 @@ mod health;
 mod http;
 mod metrics;
 mod page;
-mod peers;
 mod powerdns;
 mod quarantine;
 mod report;
@@ -22,18 +21,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::report::{Basis, Level, PeersReporter};
 use crate::store::Store;
 
 pub use census::census;
-pub use health::{HealthRules, Level, Limits};
+pub use health::{HealthRules, Limits};
 pub use http::serve;
 pub use metrics::{DatabaseMetrics, Metrics};
-pub use peers::{Ago, OwnCertificate, PeerContact, PeerLink, PeersReport, PeersReporter, RefusedPeer};
 pub use powerdns::PowerDnsStatus;
-pub use quarantine::{Quarantined, QuarantinedEntry};
 pub use reporter::DatabaseStatus;
-pub use serving::{Basis, Serving, ServingStatus};
-pub use state::{Clock, DatabaseState, Now, Way};
+pub use serving::{Serving, ServingStatus};
+pub use state::{Clock, DatabaseState, Now};
 
 use health::{Finding, Watch, examine};
 

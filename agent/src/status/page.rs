@@ -2,10 +2,9 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::peers::{Ago, PeerContact, PeerLink, PeersReport};
 use super::report::{DatabaseReport, EventReport, InstanceReport, Report, When};
-use super::serving::Basis;
 use crate::human::{age, count, size, span, time};
+use crate::report::{Ago, Basis, PeerContact, PeerLink, PeersReport};
 
 /// The page loads itself anew after so many seconds.
 const REFRESH: u32 = 5;

@@ -6,13 +6,13 @@ use serde::{Serialize, Serializer};
 
 use super::Status;
 use super::events::Event;
-use super::health::{Check, Level};
-use super::peers::PeersReport;
+use super::health::Check;
 use super::powerdns::PowerDnsReport;
 use super::quarantine::QuarantineReport;
-use super::serving::{Basis, Serving};
+use super::serving::Serving;
 use super::state::{DatabaseState, Now};
 use crate::human::age;
+use crate::report::{Basis, Level, PeersReport};
 use crate::store::Skew;
 
 /// The version of `/status`: it grows when a field changes its meaning or goes; new fields leave it as it is.

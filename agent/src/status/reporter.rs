@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::DatabaseMetrics;
 use super::events::{EventKind, shortened};
-use super::health::{Check, Level};
+use super::health::Check;
 use super::state::{
-    Clock, Condition, Content, DatabaseState, FileState, MergedSnapshot, Now, StoredSnapshot, Way,
+    Clock, Condition, Content, DatabaseState, FileState, MergedSnapshot, Now, StoredSnapshot,
 };
-use super::{DatabaseMetrics, Quarantined};
 use crate::human::{count, size, span};
+use crate::report::{Level, Quarantined, Way};
 use crate::snapshot::{DeltaName, SnapshotName};
 use crate::store::Skew;
 

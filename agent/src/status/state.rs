@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::Quarantined;
 use super::events::Events;
-use super::health::{Check, Level, Streaks};
+use super::health::{Check, Streaks};
+use crate::report::{Level, Quarantined};
 use crate::snapshot::SnapshotName;
 use crate::store::Skew;
 
@@ -28,13 +28,6 @@ impl Now {
             wall: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
         }
     }
-}
-
-/// On which way a delta came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    Store,
-    Peer,
 }
 
 /// Where the time comes from.

@@ -3,7 +3,7 @@
 
 use super::fleet_time::{FAR, Source};
 use super::replica::Replica;
-use crate::status::Level;
+use crate::report::Level;
 use crate::store::Skew;
 
 /// Whether the clocks are too far apart. A difference near the limit must not come and go with every answer.

@@ -19,7 +19,7 @@ use super::settle::{Later, settle};
 use crate::content::Touched;
 use crate::content::keys::Subject;
 use crate::lmdb::Environment;
-use crate::status::{Level, Quarantined, QuarantinedEntry};
+use crate::report::{Level, Quarantined, QuarantinedEntry};
 
 /// How far ahead of the fleet's time an entry may be that is merged, unless it is configured.
 pub const MAX_AHEAD: Duration = Duration::from_secs(300);

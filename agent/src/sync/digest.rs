@@ -10,8 +10,8 @@ use super::plan::{Next, sort_listing};
 use super::replica::Replica;
 use super::schema::Verdict;
 use super::state::State;
+use crate::report::Level;
 use crate::snapshot::{DeltaName, SnapshotName};
-use crate::status::Level;
 use crate::store::Listed;
 
 /// How far before the newest delta seen the next look begins, ns: clocks differ, and uploads take time.

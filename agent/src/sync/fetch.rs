@@ -9,8 +9,8 @@ use super::load::{Interrupted, Merged, Terms, merge_and_tell};
 use super::plan::Next;
 use super::replica::Replica;
 use super::schema::schema_of_snapshot;
+use crate::report::{Level, Way};
 use crate::snapshot::{DecodeError, DeltaName, Meta, Snapshot, SnapshotName};
-use crate::status::{Level, Way};
 use crate::store::spool;
 
 /// How far ahead of the fleet's time an entry may be before it is worth a warning, ns: NTP keeps clocks much closer.

@@ -13,7 +13,7 @@ use super::replica::Replica;
 use super::schema::SCHEMA_DBI;
 use super::sweeper::remove_all;
 use crate::content::Touched;
-use crate::status::Level;
+use crate::report::Level;
 
 const CONDITION: &str = "refill";
 

@@ -23,8 +23,9 @@ use super::sweeper::{Sweep, sweep};
 use super::trouble::Troubles;
 use crate::content::Touched;
 use crate::lmdb::{Environment, KeptReader};
+use crate::report::Level;
 use crate::snapshot::{Meta, SnapshotName, ZONETIDE_VERSION, sanitize_instance};
-use crate::status::{DatabaseStatus, Level};
+use crate::status::DatabaseStatus;
 use crate::store::Store;
 
 /// Time between two deltas while changes keep coming: peers know them at once, and the store charges for each.

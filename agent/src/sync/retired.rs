@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::cleaner::Cleaner;
 use super::replica::Replica;
+use crate::report::Level;
 use crate::snapshot::sanitize_instance;
-use crate::status::Level;
 
 /// A file with an instance ID in each line.
 pub(super) struct RetiredFile {

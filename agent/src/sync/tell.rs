@@ -12,8 +12,8 @@ use super::peer::Told;
 use super::replica::Replica;
 use super::schema::Verdict;
 use super::send::Whom;
+use crate::report::Way;
 use crate::snapshot::{DeltaName, EncodeError};
-use crate::status::Way;
 use crate::store::{StoreError, StoreErrorReason, spool};
 
 impl Replica {

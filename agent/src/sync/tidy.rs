@@ -11,7 +11,7 @@ use super::cleaner::Cleaner;
 use super::replica::Replica;
 use super::retired::RetiredFile;
 use super::run::Pace;
-use crate::status::Level;
+use crate::report::Level;
 
 /// Between two looks at the list of retired instances, and at their objects while they are expected to go soon.
 const LOOK: Duration = Duration::from_secs(5);

@@ -9,8 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use super::SyncError;
 use super::dump::TransferError;
 use crate::lmdb::{LmdbError, LmdbErrorKind};
+use crate::report::Level;
 use crate::snapshot::{DecodeError, EncodeError};
-use crate::status::{DatabaseStatus, Level};
+use crate::status::DatabaseStatus;
 use crate::store::{StoreError, StoreErrorReason};
 
 /// What keeps a database from being written.

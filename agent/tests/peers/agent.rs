@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zonetide_agent::peers::{Arrived, Changes, Contacts, Outbox, Peers, Resolver, Settings, TokenSource};
+use zonetide_agent::report::{PeerLink, PeersReport};
 use zonetide_agent::serve::{serve_privately, serve_router};
-use zonetide_agent::status::{PeerLink, PeersReport};
 
 pub(crate) const TOKEN: &str = "a-token-that-only-tests-have";
 /// Longer than anything takes on a busy machine.

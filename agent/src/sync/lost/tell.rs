@@ -3,7 +3,7 @@
 use tokio::task::spawn_blocking;
 
 use super::{Losses, Mended};
-use crate::status::Level;
+use crate::report::Level;
 use crate::sync::replica::Replica;
 
 /// The name of the condition.

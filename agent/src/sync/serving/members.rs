@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::neighbours::Says;
 use super::rule::OwnData;
-use crate::status::{Basis, ServingStatus};
+use crate::report::Basis;
+use crate::status::ServingStatus;
 use crate::sync::replica::{Clock, Replica};
 use crate::sync::word::Word;
 use crate::sync::{dump::Dump, in_sync};

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tempfile::SpooledTempFile;
 
-use crate::status::Basis;
+use crate::report::Basis;
 use crate::sync::word::Word;
 
 /// What a server says of itself.

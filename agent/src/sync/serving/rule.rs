@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::human::span;
-use crate::status::Basis;
+use crate::report::Basis;
 
 /// Failures after which a peer counts as one that does not answer: whoever cannot hand anything over must not keep others from
 /// serving. Who has nothing that could be served waits for one that is busy for as long as it takes.

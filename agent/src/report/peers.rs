@@ -1,4 +1,4 @@
-//! What the endpoints show of the peers. Whoever has peers fills it in; nothing here knows how they are spoken to.
+//! What an agent tells of its peers. Whoever has peers fills it in; nothing here knows how they are spoken to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
