@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::status::DatabaseStatus;
+use crate::report::Report;
 use crate::store::{Store, spool};
 
 /// What `--wait-for-marker-file` waits for.
@@ -14,7 +14,7 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Ends when the object is there.
-    pub(super) async fn pass(&self, store: &dyn Store, database: &str, status: &DatabaseStatus) {
+    pub(super) async fn pass(&self, store: &dyn Store, database: &str, status: &dyn Report) {
         let Some(name) = &self.name else { return };
         tracing::info!(
             database,
@@ -44,13 +44,13 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::status::Metrics;
+    use crate::report::Raised;
     use crate::store::ObjectBackend;
 
     #[tokio::test(start_paused = true)]
     async fn replicas_wait_until_the_marker_file_is_in_the_store() {
         let store = ObjectBackend::new(Arc::new(InMemory::new()), "");
-        let status = DatabaseStatus::new(Metrics::new().database("main"));
+        let status = Raised::default();
         let gate = Gate {
             name: Some("go".into()),
             poll: Duration::from_secs(1),

@@ -5,14 +5,14 @@ use anyhow::Context as _;
 
 use crate::config::Lmdb;
 use crate::lmdb::{Environment, LmdbError, LmdbErrorKind, create_files};
-use crate::status::DatabaseStatus;
+use crate::report::Report;
 use crate::sync::{Pace, Trouble};
 
 /// Opens a database and makes it if it may; waits where PowerDNS has to make it, or a person to put something right.
 pub(super) async fn open_when_possible(
     name: &str,
     lmdb: &Lmdb,
-    status: &DatabaseStatus,
+    status: &dyn Report,
     pace: &Pace,
 ) -> anyhow::Result<Environment> {
     let mut told = None;

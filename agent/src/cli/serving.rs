@@ -8,18 +8,18 @@ use tempfile::SpooledTempFile;
 use super::sync::now;
 use crate::config::Config;
 use crate::peers::{Answer, NotGiven, Peers, Questions, Source, Whole};
-use crate::status::ServingStatus;
+use crate::report::ReportServing;
 use crate::sync::Word;
 use crate::sync::serving::{Neighbour, Neighbours, NotTaken, Rules, Says, Serving};
 
 /// Who decides when the server may be asked.
-pub(super) fn serving(config: &Config, receive_only: bool, status: &ServingStatus) -> Serving {
+pub(super) fn serving(config: &Config, receive_only: bool, status: Arc<dyn ReportServing>) -> Serving {
     let rules = Rules {
         stale_for: config.serving.stale_for.0,
         store_patience: config.serving.store_patience.0,
     };
     let databases = config.lmdbs.keys().cloned();
-    Serving::new(rules, databases, receive_only, status.clone(), Arc::new(now))
+    Serving::new(rules, databases, receive_only, status, Arc::new(now))
 }
 
 /// The peers as serving sees them.

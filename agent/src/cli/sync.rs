@@ -80,9 +80,9 @@ pub(super) async fn replicate(
     }
     let statuses = statuses(&config, &metrics);
     let mut tasks = JoinSet::new();
-    let (serving_status, powerdns) = (ServingStatus::default(), PowerDnsStatus::default());
+    let (serving_status, powerdns) = (Arc::new(ServingStatus::default()), PowerDnsStatus::default());
     let serving = (!config.only_once)
-        .then(|| serving(&config, receive_only, &serving_status))
+        .then(|| serving(&config, receive_only, serving_status.clone()))
         .map(Arc::new);
     if let Some(serving) = &serving {
         let neighbours = answer_for(serving, &peers);
@@ -214,9 +214,9 @@ impl Served {
     async fn run(self, pace: Pace, shutdown: CancellationToken) -> anyhow::Result<()> {
         let opening = async {
             // The files are made first: PowerDNS must not be the one that sizes the table of readers.
-            let env = open_when_possible(&self.name, &self.lmdb, &self.status, &pace).await?;
+            let env = open_when_possible(&self.name, &self.lmdb, &*self.status, &pace).await?;
             self.gate
-                .pass(self.store.as_ref(), &self.name, &self.status)
+                .pass(self.store.as_ref(), &self.name, &*self.status)
                 .await;
             anyhow::Ok(Arc::new(env))
         };

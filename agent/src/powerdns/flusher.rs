@@ -236,6 +236,7 @@ mod tests {
     use super::super::control::tests::powerdns;
     use super::*;
     use crate::content::Change;
+    use crate::report::Report as _;
     use crate::status::Metrics;
 
     fn new_zone() -> Touched {

@@ -1,4 +1,4 @@
-//! By what an agent serves.
+//! By what an agent serves, or what it waits for.
 
 use serde::Serialize;
 
@@ -26,4 +26,20 @@ impl Basis {
             Self::OwnData => "own-data",
         }
     }
+}
+
+/// Where it is reported to by whoever decides it. Nothing here waits or fails.
+pub trait ReportServing: Send + Sync {
+    /// It serves from now on, ns since the epoch. A basis is never followed by a weaker one. True if that is news.
+    fn serve(&self, basis: Basis, now: u64) -> bool;
+
+    /// It does not serve yet, and why, for people. True if that is news.
+    fn wait(&self, why: String) -> bool;
+
+    /// After each look: when all databases were last known to be in sync, with the bucket or with peers, ns since the epoch;
+    /// `None`: that is not known of one of them.
+    fn in_sync(&self, when: Option<u64>);
+
+    /// By what it serves, as reported last; `None`: it does not yet.
+    fn basis(&self) -> Option<Basis>;
 }

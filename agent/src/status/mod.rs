@@ -8,6 +8,7 @@ mod metrics;
 mod page;
 mod powerdns;
 mod quarantine;
+mod replica;
 mod report;
 mod reporter;
 mod serving;
@@ -54,7 +55,7 @@ pub struct Status {
     databases: Arc<BTreeMap<String, Arc<DatabaseStatus>>>,
     peers: Option<PeersReporter>,
     store: Option<Arc<dyn Store>>,
-    serving: ServingStatus,
+    serving: Arc<ServingStatus>,
     powerdns: PowerDnsStatus,
     clock: Clock,
     started: Now,
@@ -76,7 +77,7 @@ impl Status {
             databases: Arc::new(databases),
             peers: None,
             store: None,
-            serving: ServingStatus::default(),
+            serving: Arc::default(),
             powerdns: PowerDnsStatus::default(),
             started: clock(),
             clock,
@@ -99,7 +100,7 @@ impl Status {
 
     /// Shows by what the agent serves while it is not by the bucket.
     #[must_use]
-    pub fn with_serving(mut self, serving: ServingStatus) -> Self {
+    pub fn with_serving(mut self, serving: Arc<ServingStatus>) -> Self {
         self.serving = serving;
         self
     }

@@ -1,9 +1,8 @@
 //! By what an agent serves, or what it waits for. Whoever decides that reports it here.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::state::Now;
-use crate::report::Basis;
+use crate::report::{Basis, ReportServing};
 
 /// What is known of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,8 +18,8 @@ pub struct Serving {
 }
 
 /// Where the basis is reported to.
-#[derive(Clone, Default)]
-pub struct ServingStatus(Arc<Mutex<Serving>>);
+#[derive(Default)]
+pub struct ServingStatus(Mutex<Serving>);
 
 impl ServingStatus {
     fn serving(&self) -> MutexGuard<'_, Serving> {
@@ -31,21 +30,21 @@ impl ServingStatus {
     pub fn get(&self) -> Serving {
         self.serving().clone()
     }
+}
 
-    /// It serves from now on. A basis is never followed by a weaker one. True if that is news.
-    pub fn serve(&self, basis: Basis, now: Now) -> bool {
+impl ReportServing for ServingStatus {
+    fn serve(&self, basis: Basis, now: u64) -> bool {
         let mut serving = self.serving();
         if serving.basis >= Some(basis) {
             return false;
         }
         serving.basis = Some(basis);
-        serving.since = now.wall;
+        serving.since = now;
         serving.waits.clear();
         true
     }
 
-    /// It does not serve yet, and why. True if that is news.
-    pub fn wait(&self, why: String) -> bool {
+    fn wait(&self, why: String) -> bool {
         let mut serving = self.serving();
         let news = serving.basis.is_none() && serving.waits != why;
         if news {
@@ -54,8 +53,12 @@ impl ServingStatus {
         news
     }
 
-    pub fn in_sync(&self, when: Option<u64>) {
+    fn in_sync(&self, when: Option<u64>) {
         self.serving().last_in_sync = when;
+    }
+
+    fn basis(&self) -> Option<Basis> {
+        self.serving().basis
     }
 }
 
@@ -68,11 +71,10 @@ mod tests {
         let status = ServingStatus::default();
         assert!(status.wait("for the store".into()));
         assert!(!status.wait("for the store".into()));
-        let at = |wall| Now { wall, ..Now::read() };
-        assert!(status.serve(Basis::OwnData, at(1)));
-        assert!(!status.serve(Basis::OwnData, at(2)));
-        assert!(status.serve(Basis::Bucket, at(3)));
-        assert!(!status.serve(Basis::Peers, at(4)));
+        assert!(status.serve(Basis::OwnData, 1));
+        assert!(!status.serve(Basis::OwnData, 2));
+        assert!(status.serve(Basis::Bucket, 3));
+        assert!(!status.serve(Basis::Peers, 4));
         let serving = status.get();
         assert_eq!(
             (serving.basis, serving.since, serving.waits.as_str()),

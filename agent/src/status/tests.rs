@@ -18,6 +18,7 @@ use tower::ServiceExt as _;
 use super::http::router;
 use super::*;
 use crate::config::Health;
+use crate::report::{Report as _, ReportServing as _};
 use crate::snapshot::SnapshotName;
 use crate::store::{ObjectBackend, Store};
 

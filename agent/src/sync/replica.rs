@@ -23,9 +23,8 @@ use super::sweeper::{Sweep, sweep};
 use super::trouble::Troubles;
 use crate::content::Touched;
 use crate::lmdb::{Environment, KeptReader};
-use crate::report::Level;
+use crate::report::{Level, Report};
 use crate::snapshot::{Meta, SnapshotName, ZONETIDE_VERSION, sanitize_instance};
-use crate::status::DatabaseStatus;
 use crate::store::Store;
 
 /// Time between two deltas while changes keep coming: peers know them at once, and the store charges for each.
@@ -101,7 +100,7 @@ pub struct Origin {
 pub struct Replica {
     pub(super) env: Arc<Environment>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) status: Arc<DatabaseStatus>,
+    pub(super) status: Arc<dyn Report>,
     pub(super) troubles: Troubles,
     pub(super) origin: Origin,
     /// The instance as object names show it.
@@ -136,7 +135,7 @@ impl Replica {
     pub fn new(
         env: Arc<Environment>,
         store: Arc<dyn Store>,
-        status: Arc<DatabaseStatus>,
+        status: Arc<dyn Report>,
         origin: Origin,
         clock: Clock,
     ) -> Self {

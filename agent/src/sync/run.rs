@@ -85,7 +85,7 @@ impl Failures {
         let outcome = outcome.map_err(|error| error.with_folder(replica.env.folder()));
         replica
             .troubles
-            .note(&replica.status, self.step, outcome.as_ref().err());
+            .note(&*replica.status, self.step, outcome.as_ref().err());
         let wait = match outcome {
             Ok(wait) => {
                 self.count = 0;

@@ -9,9 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use super::SyncError;
 use super::dump::TransferError;
 use crate::lmdb::{LmdbError, LmdbErrorKind};
-use crate::report::Level;
+use crate::report::{Level, Report};
 use crate::snapshot::{DecodeError, EncodeError};
-use crate::status::DatabaseStatus;
 use crate::store::{StoreError, StoreErrorReason};
 
 /// What keeps a database from being written.
@@ -68,7 +67,7 @@ pub(super) struct Troubles(Mutex<BTreeMap<&'static str, Trouble>>);
 
 impl Troubles {
     /// Takes note of how a step ended.
-    pub(super) fn note(&self, status: &DatabaseStatus, step: &'static str, error: Option<&SyncError>) {
+    pub(super) fn note(&self, status: &dyn Report, step: &'static str, error: Option<&SyncError>) {
         let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = error.and_then(Trouble::of);
         match (now, error) {
@@ -132,7 +131,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::status::Metrics;
+    use crate::report::Raised;
 
     fn dump(kind: LmdbErrorKind) -> SyncError {
         let path = PathBuf::from("/data/pdns.lmdb");
@@ -141,11 +140,11 @@ mod tests {
 
     #[test]
     fn a_condition_lasts_until_no_step_is_in_that_trouble_any_more() {
-        let status = DatabaseStatus::new(Metrics::new().database("main"));
+        let status = Raised::default();
         let troubles = Troubles::default();
         let after = |step, error: Option<SyncError>| {
             troubles.note(&status, step, error.as_ref());
-            status.state().conditions.keys().copied().collect::<Vec<_>>()
+            status.names()
         };
         assert_eq!(after("send", Some(dump(LmdbErrorKind::DiskFull))), ["volume"]);
         assert_eq!(after("receive", Some(dump(LmdbErrorKind::DiskFull))), ["volume"]);

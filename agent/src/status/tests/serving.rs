@@ -4,16 +4,16 @@ use super::*;
 
 impl Agent {
     /// With a place where the basis is reported to.
-    fn serving() -> (Self, ServingStatus) {
+    fn serving() -> (Self, Arc<ServingStatus>) {
         let mut agent = Self::new(Health::default());
-        let serving = ServingStatus::default();
+        let serving = Arc::new(ServingStatus::default());
         agent.status = agent.status.clone().with_serving(serving.clone());
         agent.router = router(agent.status.clone(), Metrics::new(), agent.store.clone());
         (agent, serving)
     }
 
-    fn now(&self) -> Now {
-        (self.status.clock)()
+    fn now(&self) -> u64 {
+        (self.status.clock)().wall
     }
 }
 

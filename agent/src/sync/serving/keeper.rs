@@ -13,7 +13,6 @@ use super::peers::Peers;
 use super::rule::{FAILURE, MOST_FAILURES, PeerSeen, Seen, Step, is_young, step, step_while_serving};
 use crate::human::age;
 use crate::report::Basis;
-use crate::status::Now;
 use crate::store::spool;
 use crate::sync::TakenOver;
 use crate::sync::word::Word;
@@ -48,7 +47,7 @@ impl Serving {
         let mut memory = Memory::default();
         let deciding = async {
             loop {
-                let pause = match self.status.get().basis {
+                let pause = match self.status.basis() {
                     None => self.start(&mut memory, neighbours.as_deref()).await,
                     Some(basis) => self.go_on(basis, &mut memory, neighbours.as_deref()).await,
                 };
@@ -202,7 +201,7 @@ impl Serving {
     }
 
     fn serve(&self, basis: Basis) {
-        let now = Now::read();
+        let now = self.members.now();
         if basis != Basis::Bucket {
             self.members.begin_to_serve(self.receive_only);
         }
@@ -220,7 +219,7 @@ impl Serving {
                 "ready though neither the store nor an up to date peer answers: {}",
                 last_in_sync.map_or_else(
                     || "it is not known when own data was last in sync".to_owned(),
-                    |time| format!("own data was in sync {} ago", age(time, now.wall))
+                    |time| format!("own data was in sync {} ago", age(time, now))
                 )
             ),
         }

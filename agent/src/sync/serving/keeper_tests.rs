@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::lmdb::{Environment, LmdbError, OpenOptions};
-use crate::status::{DatabaseStatus, Metrics, ServingStatus};
+use crate::report::Raised;
+use crate::status::ServingStatus;
 use crate::store::ObjectBackend;
 use crate::sync::serving::{Rules, Says};
 use crate::sync::{Origin, Received, Replica, in_sync};
@@ -47,12 +48,11 @@ impl Server {
             hostname: "test".into(),
         };
         let store = ObjectBackend::new(Arc::new(InMemory::new()), "");
-        let status = DatabaseStatus::new(Metrics::new().database("main"));
         let now = clock.clone();
         let replica = Replica::new(
             Arc::new(env),
             Arc::new(store),
-            Arc::new(status),
+            Arc::new(Raised::default()),
             origin,
             Arc::new(move || now.load(Ordering::Relaxed)),
         );
@@ -79,8 +79,8 @@ impl Server {
     }
 
     /// Who decides for it.
-    fn serving(&self) -> (Arc<Serving>, ServingStatus) {
-        let status = ServingStatus::default();
+    fn serving(&self) -> (Arc<Serving>, Arc<ServingStatus>) {
+        let status = Arc::new(ServingStatus::default());
         let rules = Rules {
             stale_for: STALE_FOR,
             store_patience: PATIENCE,
@@ -185,7 +185,7 @@ impl Neighbours for Crowd {
 }
 
 /// Lets a server decide for so long, among these.
-async fn decide(server: &Server, crowd: &Arc<Crowd>, seconds: u64) -> ServingStatus {
+async fn decide(server: &Server, crowd: &Arc<Crowd>, seconds: u64) -> Arc<ServingStatus> {
     let (serving, status) = server.serving();
     let deciding = serving.keep(Some(crowd.clone()), CancellationToken::new());
     let _ = timeout(Duration::from_secs(seconds), deciding).await;

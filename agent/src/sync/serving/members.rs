@@ -9,8 +9,7 @@ use tokio::time::Instant;
 
 use super::neighbours::Says;
 use super::rule::OwnData;
-use crate::report::Basis;
-use crate::status::ServingStatus;
+use crate::report::{Basis, ReportServing};
 use crate::sync::replica::{Clock, Replica};
 use crate::sync::word::Word;
 use crate::sync::{dump::Dump, in_sync};
@@ -95,11 +94,11 @@ impl Members {
     }
 
     /// By what the server may be asked.
-    pub(super) fn basis(&self, status: &ServingStatus) -> Option<Basis> {
+    pub(super) fn basis(&self, status: &dyn ReportServing) -> Option<Basis> {
         if self.have_the_bucket() {
             Some(Basis::Bucket)
         } else {
-            status.get().basis
+            status.basis()
         }
     }
 
@@ -131,7 +130,7 @@ impl Members {
         words
     }
 
-    pub(super) async fn say(&self, status: &ServingStatus, gives: bool) -> Says {
+    pub(super) async fn say(&self, status: &dyn ReportServing, gives: bool) -> Says {
         // The basis first: who becomes up to date meanwhile says so with the next answer.
         let basis = self.basis(status);
         Says {

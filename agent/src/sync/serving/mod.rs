@@ -17,14 +17,14 @@ use self::members::Members;
 use super::dump::Dump;
 use super::replica::{Clock, Replica};
 use super::word::Word;
-use crate::status::ServingStatus;
+use crate::report::ReportServing;
 
 /// Decides when an agent serves, and answers other agents that start.
 pub struct Serving {
     rules: Rules,
     receive_only: bool,
     members: Members,
-    status: ServingStatus,
+    status: Arc<dyn ReportServing>,
 }
 
 impl Serving {
@@ -33,7 +33,7 @@ impl Serving {
         rules: Rules,
         databases: impl IntoIterator<Item = String>,
         receive_only: bool,
-        status: ServingStatus,
+        status: Arc<dyn ReportServing>,
         clock: Clock,
     ) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Serving {
         if !self.members.are_open() {
             return None;
         }
-        Some(self.members.say(&self.status, !self.receive_only).await)
+        Some(self.members.say(&*self.status, !self.receive_only).await)
     }
 
     /// A database for another server; `None`: it cannot be had now.
