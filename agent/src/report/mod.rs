@@ -1,5 +1,4 @@
-//! What peers and sync tell of themselves: plain data, and two traits through which they tell it. Whoever shows it, a layer above them,
-//! implements these.
+//! What peers and sync tell of themselves: two traits and plain data. Whoever shows it implements the traits, in a layer above them.
 
 mod peers;
 mod quarantine;
