@@ -9,10 +9,11 @@ use std::io::{self, BufRead, BufReader, Seek as _};
 use flate2::bufread::MultiGzDecoder;
 use tempfile::SpooledTempFile;
 
+use super::vector::{read_had, read_states};
 use super::wire::{BYTES, FIXED64, VARINT, WireReader};
 use super::{
-    DbiHeader, Entry, FLAG_DELETED, MAX_COMPAT_VERSION, MAX_DBIS, MAX_ENTRY_LEN, MAX_KEY_LEN, Meta,
-    SCHEMA_FIELD, ZONETIDE_FIELD,
+    ADOPTED_FIELD, DbiHeader, Entry, FLAG_DELETED, MAX_COMPAT_VERSION, MAX_DBIS, MAX_ENTRY_LEN, MAX_KEY_LEN,
+    Meta, SCHEMA_FIELD, VECTOR_FIELD, ZONETIDE_FIELD,
 };
 
 /// Longest Meta message that is taken, in bytes.
@@ -173,6 +174,26 @@ impl Snapshot {
     }
 }
 
+/// What an object says of itself, read from its first bytes: of an object that may be torn, and of one that has its entries first nothing.
+///
+/// # Errors
+/// [`DecodeError::Truncated`] where Meta is not in these bytes, and what else makes an object unusable.
+pub fn meta_of_start(start: &[u8]) -> Result<Meta, DecodeError> {
+    let mut reader = WireReader::new(BufReader::new(MultiGzDecoder::new(start)));
+    let mut buffer = Vec::new();
+    while !reader.at_end()? {
+        match reader.tag()? {
+            (2, BYTES) => {
+                reader.limited("meta", MAX_META_LEN, &mut buffer)?;
+                return read_meta(&buffer);
+            }
+            (3, _) => break,
+            (_, wire_type) => reader.skip(wire_type)?,
+        }
+    }
+    Err(DecodeError::Truncated)
+}
+
 fn walk<E: From<DecodeError>>(
     object: &mut SpooledTempFile,
     on_entry: &mut impl FnMut(usize, RawEntry<'_>) -> Result<(), E>,
@@ -187,7 +208,7 @@ fn walk<E: From<DecodeError>>(
             (1, VARINT) => outline.format_version = reader.varint()?,
             (4, VARINT) => outline.compat_version = reader.varint()?,
             (2, BYTES) => {
-                read_limited(&mut reader, "meta", MAX_META_LEN, &mut buffer)?;
+                reader.limited("meta", MAX_META_LEN, &mut buffer)?;
                 outline.meta = read_meta(&buffer)?;
             }
             (3, BYTES) => {
@@ -214,34 +235,6 @@ fn walk<E: From<DecodeError>>(
     Ok(outline)
 }
 
-fn read_limited<R: BufRead>(
-    reader: &mut WireReader<R>,
-    what: &'static str,
-    max: u64,
-    buffer: &mut Vec<u8>,
-) -> Result<(), DecodeError> {
-    let len = reader.varint()?;
-    if len > max {
-        return Err(DecodeError::TooLong {
-            what,
-            len,
-            max,
-            offset: reader.offset(),
-        });
-    }
-    reader.bytes(len, buffer)
-}
-
-fn read_text<R: BufRead>(
-    reader: &mut WireReader<R>,
-    what: &'static str,
-    max: u64,
-) -> Result<String, DecodeError> {
-    let mut bytes = Vec::new();
-    read_limited(reader, what, max, &mut bytes)?;
-    String::from_utf8(bytes).map_err(|_| DecodeError::Text(what))
-}
-
 /// A DBI message may be longer than 2 GiB and is never held as a whole.
 fn read_dbi<R: BufRead, E: From<DecodeError>>(
     reader: &mut WireReader<R>,
@@ -258,11 +251,11 @@ fn read_dbi<R: BufRead, E: From<DecodeError>>(
     let mut dbi = DbiOutline::default();
     while reader.offset() < end {
         match reader.tag()? {
-            (1, BYTES) => dbi.header.name = read_text(reader, "the name of a DBI", MAX_NAME_LEN)?,
+            (1, BYTES) => dbi.header.name = reader.text("the name of a DBI", MAX_NAME_LEN)?,
             (3, VARINT) => dbi.header.flags = reader.varint()?,
-            (4, BYTES) => dbi.header.transform = read_text(reader, "a transform", MAX_NAME_LEN)?,
+            (4, BYTES) => dbi.header.transform = reader.text("a transform", MAX_NAME_LEN)?,
             (2, BYTES) => {
-                read_limited(reader, "an entry", MAX_ENTRY_LEN, buffer)?;
+                reader.limited("an entry", MAX_ENTRY_LEN, buffer)?;
                 let entry = read_entry(buffer)?;
                 if entry.key.is_empty() {
                     return Err(DecodeError::EmptyKey(index).into());
@@ -340,17 +333,26 @@ fn slice<'a>(
 fn read_meta(message: &[u8]) -> Result<Meta, DecodeError> {
     let mut meta = Meta::default();
     let mut reader = WireReader::new(message);
+    let mut part = Vec::new();
     while !reader.at_end()? {
         match reader.tag()? {
-            (1, BYTES) => meta.generation = read_text(&mut reader, "the generation", MAX_META_LEN)?,
-            (2, BYTES) => meta.instance = read_text(&mut reader, "the instance", MAX_META_LEN)?,
-            (3, BYTES) => meta.hostname = read_text(&mut reader, "the host name", MAX_META_LEN)?,
+            (1, BYTES) => meta.generation = reader.text("the generation", MAX_META_LEN)?,
+            (2, BYTES) => meta.instance = reader.text("the instance", MAX_META_LEN)?,
+            (3, BYTES) => meta.hostname = reader.text("the host name", MAX_META_LEN)?,
             (4, VARINT) => meta.lmdb_txn_id = reader.varint()?.cast_signed(),
             (5, FIXED64) => meta.timestamp = reader.fixed64()?,
-            (7, BYTES) => meta.database = read_text(&mut reader, "the database name", MAX_META_LEN)?,
+            (7, BYTES) => meta.database = reader.text("the database name", MAX_META_LEN)?,
             (8, VARINT) => meta.from_lmdb_txn_id = reader.varint()?.cast_signed(),
             (ZONETIDE_FIELD, VARINT) => meta.zonetide = reader.varint()?,
             (SCHEMA_FIELD, VARINT) => meta.schema = reader.varint()?,
+            (VECTOR_FIELD, BYTES) => {
+                reader.limited("a version", MAX_META_LEN, &mut part)?;
+                meta.vector.extend([read_had(&part)?]);
+            }
+            (ADOPTED_FIELD, BYTES) => {
+                reader.limited("states of an instance", MAX_META_LEN, &mut part)?;
+                meta.adopted.extend([read_states(&part)?]);
+            }
             (field @ (1..=5 | 7 | 8), wire_type) => {
                 return Err(DecodeError::FieldType {
                     message: "Meta",

@@ -5,11 +5,13 @@ use std::io::{self, BufWriter, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::vector::{write_had, write_states};
 use super::wire::{
     BYTES, FIXED64, VARINT, varint_len, write_bytes, write_fixed64, write_tag, write_uint, write_varint,
 };
 use super::{
-    COMPAT_VERSION, DbiHeader, Entry, FLAG_DELETED, FORMAT_VERSION, Meta, SCHEMA_FIELD, ZONETIDE_FIELD,
+    ADOPTED_FIELD, COMPAT_VERSION, DbiHeader, Entry, FLAG_DELETED, FORMAT_VERSION, Meta, SCHEMA_FIELD,
+    VECTOR_FIELD, ZONETIDE_FIELD,
 };
 
 /// Why a snapshot cannot be written.
@@ -97,6 +99,12 @@ impl<W: Write> SnapshotWriter<W> {
         write_uint(&mut message, 8, meta.from_lmdb_txn_id.cast_unsigned())?;
         write_uint(&mut message, ZONETIDE_FIELD, meta.zonetide)?;
         write_uint(&mut message, SCHEMA_FIELD, meta.schema)?;
+        for (instance, had) in &meta.vector {
+            write_bytes(&mut message, VECTOR_FIELD, &write_had(instance, *had)?)?;
+        }
+        for (instance, states) in &meta.adopted {
+            write_bytes(&mut message, ADOPTED_FIELD, &write_states(instance, states)?)?;
+        }
         write_bytes(&mut out, 2, &message)?;
         Ok(Self { out, open: None })
     }

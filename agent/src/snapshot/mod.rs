@@ -9,13 +9,17 @@ mod encode;
 mod name;
 mod parts;
 mod time;
+mod vector;
 mod wire;
 
-pub use decode::{DbiOutline, DecodeError, Outline, Snapshot};
+pub use decode::{DbiOutline, DecodeError, Outline, Snapshot, meta_of_start};
 pub use delta::DeltaName;
 pub use encode::{EncodeError, SnapshotWriter, entry_len};
 pub use name::{NameError, SnapshotName, is_database_name, sanitize_instance};
 pub use parts::DeltaWriter;
+pub use vector::{Had, Vector};
+
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The format version that we and Lightning Stream write.
 pub const FORMAT_VERSION: u32 = 3;
@@ -32,6 +36,8 @@ pub const ZONETIDE_VERSION: u64 = 1;
 /// The numbers of our fields in Meta, far from those that Lightning Stream may come to use.
 const ZONETIDE_FIELD: u64 = 1000;
 const SCHEMA_FIELD: u64 = 1001;
+const VECTOR_FIELD: u64 = 1002;
+const ADOPTED_FIELD: u64 = 1003;
 /// LMDB's limit on the length of a key, in bytes (`mdb_env_get_maxkeysize` of liblmdb 0.9).
 pub const MAX_KEY_LEN: usize = 511;
 /// Longest entry that is taken, in bytes, for an entry is in memory as a whole: far above what PowerDNS stores in one
@@ -62,6 +68,11 @@ pub struct Meta {
     pub zonetide: u64,
     /// The schema of the writer's PowerDNS database; 0 where it is not known, and in an object of Lightning Stream.
     pub schema: u64,
+    /// Of a snapshot: what it has of other instances. Whoever has merged it needs none of their objects up to these states.
+    pub vector: Vector,
+    /// Of a delta: by other instances, states that it has the changes of because they told of them and did not store them; ns since
+    /// the epoch.
+    pub adopted: BTreeMap<String, BTreeSet<u64>>,
 }
 
 /// What is said of a DBI before its entries.

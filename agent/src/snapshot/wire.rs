@@ -84,6 +84,32 @@ impl<R: BufRead> WireReader<R> {
         Ok(())
     }
 
+    /// Fills `buffer` with a length-delimited field of at most `max` bytes.
+    pub(super) fn limited(
+        &mut self,
+        what: &'static str,
+        max: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        let len = self.varint()?;
+        if len > max {
+            return Err(DecodeError::TooLong {
+                what,
+                len,
+                max,
+                offset: self.offset(),
+            });
+        }
+        self.bytes(len, buffer)
+    }
+
+    /// A length-delimited field of text.
+    pub(super) fn text(&mut self, what: &'static str, max: u64) -> Result<String, DecodeError> {
+        let mut bytes = Vec::new();
+        self.limited(what, max, &mut bytes)?;
+        String::from_utf8(bytes).map_err(|_| DecodeError::Text(what))
+    }
+
     /// Passes over `len` bytes.
     pub(super) fn advance(&mut self, len: u64) -> Result<(), DecodeError> {
         let got =

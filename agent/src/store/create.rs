@@ -114,6 +114,10 @@ impl Store for CreatedStore {
         self.created().await?.get(name, object).await
     }
 
+    async fn get_start(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.created().await?.get_start(name, most).await
+    }
+
     async fn put(&self, name: &str, object: SpooledTempFile) -> Result<(), StoreError> {
         self.created().await?.put(name, object).await
     }

@@ -133,6 +133,10 @@ impl Store for MarkedStore {
         self.inner.get(name, object).await
     }
 
+    async fn get_start(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get_start(name, most).await
+    }
+
     async fn put(&self, name: &str, object: SpooledTempFile) -> Result<(), StoreError> {
         self.inner.put(name, object).await?;
         self.tell(name, false).await;

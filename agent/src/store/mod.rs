@@ -21,6 +21,7 @@ mod settings;
 mod traffic;
 mod upload;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -160,6 +161,20 @@ pub trait Store: Send + Sync {
     }
     /// Fills an empty `object` with the content; `None` when there is none of that name.
     async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError>;
+    /// The first bytes of an object, `most` at most; `None` when there is none of that name.
+    async fn get_start(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(object) = self.get(name, spool(&std::env::temp_dir())).await? else {
+            return Ok(None);
+        };
+        let mut start = Vec::new();
+        let read = object.take(most).read_to_end(&mut start);
+        read.map_err(|error| StoreError {
+            operation: "read",
+            name: name.to_owned(),
+            reason: StoreErrorReason::Spool(error),
+        })?;
+        Ok(Some(start))
+    }
     /// Stores an object, from its beginning, as a whole or not at all; one of the same name is replaced.
     async fn put(&self, name: &str, object: SpooledTempFile) -> Result<(), StoreError>;
     /// Removes an object; that there is none is no error.

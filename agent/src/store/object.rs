@@ -8,8 +8,8 @@ use futures::TryStreamExt as _;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, Error, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMultipartOptions, PutOptions, PutPayload,
+    Attribute, Attributes, Error, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload,
 };
 use tempfile::SpooledTempFile;
 
@@ -328,6 +328,25 @@ impl Store for ObjectBackend {
         match fetched.await {
             Ok(Ok(())) => Ok(Some(object)),
             Ok(Err(error)) => Err(spool_error("read", name, error)),
+            Err(error @ Error::NotFound { .. }) if !bucket_is_missing(&error) => Ok(None),
+            Err(error) => Err(self.explain("read", name, error)),
+        }
+    }
+
+    async fn get_start(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path("read", name)?;
+        let options = || GetOptions::new().with_range(Some(GetRange::Bounded(0..most)));
+        let fetched = async {
+            let start = self
+                .renewing(|| self.objects.get_opts(&path, options()))
+                .await?
+                .bytes()
+                .await?;
+            self.traffic.carried(start.len());
+            Ok(start)
+        };
+        match fetched.await {
+            Ok(start) => Ok(Some(start.to_vec())),
             Err(error @ Error::NotFound { .. }) if !bucket_is_missing(&error) => Ok(None),
             Err(error) => Err(self.explain("read", name, error)),
         }

@@ -12,7 +12,7 @@ use super::loss::Lost;
 use super::reach::Written;
 use super::settle::Later;
 use crate::lmdb::header::Header;
-use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, Reader, scan_since};
+use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, Reader, Version, scan_since};
 use crate::snapshot::{DeltaWriter, EncodeError, Meta, is_private_dbi};
 use crate::store::spool;
 
@@ -81,6 +81,29 @@ pub(super) fn collect(
     }
     let mut collector = Collector::new(env, (foreign, ahead), meta)?;
     env.read(|reader| scan(&mut collector, reader, from.txn))?;
+    Ok(collector.finish()?)
+}
+
+/// Collects what these transactions wrote, as far as nothing was put over it.
+///
+/// # Errors
+/// Those of [`collect`].
+pub(super) fn collect_writes(
+    env: &Environment,
+    writes: &BTreeSet<u64>,
+    meta: &Meta,
+) -> Result<Collected, TransferError> {
+    let (nothing, alone) = (BTreeSet::new(), Ahead::alone());
+    let mut collector = Collector::new(env, (&nothing, &alone), meta)?;
+    let before = writes.first().map_or(u64::MAX, |first| first.saturating_sub(1));
+    env.read(|reader| {
+        scan_since(reader, before, |change| match change.new {
+            Some(new) if writes.contains(&new.header.txn_id) && !is_private_dbi(change.dbi) => {
+                collector.write(change.dbi, change.key, new)
+            }
+            _ => Ok(()),
+        })
+    })?;
     Ok(collector.finish()?)
 }
 
@@ -171,14 +194,18 @@ impl<'f> Collector<'f> {
         if note.is_none_or(|note| note.txn_id != new.header.txn_id) {
             self.newest = self.newest.max(new.header.timestamp);
         }
-        let entry = to_entry(change.key, new.header, new.value);
-        self.writer.entry(change.dbi, &entry)?;
+        self.write(change.dbi, change.key, new)
+    }
+
+    fn write(&mut self, dbi: &str, key: &[u8], new: Version<'_>) -> Result<(), TransferError> {
+        let entry = to_entry(key, new.header, new.value);
+        self.writer.entry(dbi, &entry)?;
         self.bytes += entry.key.len() + entry.value.len();
         if self.bytes > FEW {
             self.few = None;
         }
         if let Some(few) = &mut self.few {
-            few.push(Written::new(change.dbi, &entry));
+            few.push(Written::new(dbi, &entry));
         }
         Ok(())
     }

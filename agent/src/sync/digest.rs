@@ -52,7 +52,7 @@ impl Replica {
         }
         self.compare_with_memory(&snapshots);
         self.report_listing();
-        self.make_good();
+        self.make_good().await?;
         self.await_the_first();
         self.look_for_orphans();
         Ok(())
@@ -74,16 +74,20 @@ impl Replica {
             state.deltas.extend(deltas);
         }
         self.report_listing();
+        self.look_for_orphans();
         Ok(())
     }
 
     fn report_listing(&self) {
-        let state = self.state();
+        let mut state = self.state();
         let instances: BTreeSet<_> = state.listing.keys().chain(state.deltas.instances()).collect();
         let newest = instances
             .into_iter()
             .map(|instance| (instance.clone(), state.last_sign(instance)));
-        self.status.listed(newest.collect());
+        let newest: BTreeMap<_, _> = newest.collect();
+        // Of those that are gone the last sign is still of use.
+        state.signs.extend(newest.clone());
+        self.status.listed(newest);
     }
 
     /// What was known before the start is void if the store has not the state that was stored last: it is another store, or
@@ -120,20 +124,6 @@ impl Replica {
         );
     }
 
-    /// When a snapshot vanishes, what it said may be in this database alone: an emptied bucket fills again by this.
-    fn make_good(&self) {
-        let mut state = self.state();
-        for instance in state.known.vanished(&state.listing) {
-            let name = state.known.forget(&instance);
-            state.heard.remove(&instance);
-            tracing::warn!(
-                database = %self.database(), instance, name = name.as_ref().map(SnapshotName::as_str),
-                "a snapshot is gone: this database is stored again"
-            );
-            state.mistrust_the_store();
-        }
-    }
-
     fn await_the_first(&self) {
         let mut state = self.state();
         if state.awaited.is_none() {
@@ -144,16 +134,6 @@ impl Replica {
             });
             let states: BTreeMap<_, _> = states.collect();
             state.awaited = Some(states);
-        }
-    }
-
-    fn look_for_orphans(&self) {
-        let now = self.now_ns();
-        for instance in self.state().adopt(now) {
-            tracing::warn!(
-                database = %self.database(), instance,
-                "an instance told of changes and did not store them within a minute: this one stores them"
-            );
         }
     }
 

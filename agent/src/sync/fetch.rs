@@ -9,6 +9,7 @@ use super::load::{Interrupted, Merged, Terms, merge_and_tell};
 use super::plan::Next;
 use super::replica::Replica;
 use super::schema::schema_of_snapshot;
+use super::unstored::Told;
 use crate::report::{Level, Way};
 use crate::snapshot::{DecodeError, DeltaName, Meta, Snapshot, SnapshotName};
 use crate::store::spool;
@@ -86,6 +87,9 @@ impl Replica {
         let noted = self
             .note_left_out(name.instance(), name.as_str(), merged.left_out)
             .await;
+        if noted.is_ok() {
+            self.take_vector(name, loaded.meta.vector);
+        }
         drop(turn);
         noted?;
         self.warn_of_the_future(name.as_str(), merged.newest);
@@ -135,8 +139,18 @@ impl Replica {
         let joins = {
             let mut state = self.state();
             state.saw([name.time()], now);
-            if way == Way::Peer {
-                state.hear(name.instance(), name.time());
+            match way {
+                Way::Peer => {
+                    let told = Told {
+                        since: name.since(),
+                        writes: Some(merged.txn_ids.iter().copied().collect()),
+                    };
+                    state.hear(name.instance(), name.time(), told);
+                }
+                Way::Store => {
+                    state.heard.are_stored(&loaded.meta.adopted);
+                    state.want_what_goes(name, &loaded.meta.vector);
+                }
             }
             state.known.merged_delta(name)
         };

@@ -11,6 +11,7 @@ use super::collect::Synced;
 use super::lost::recount::{Counts, count, missing};
 use super::replica::Replica;
 use super::state::State;
+use super::unstored::{Heard, States, Told};
 
 const NAME: &str = "zonetide-state.json";
 /// The layout of the file; another one is not read.
@@ -32,6 +33,9 @@ struct Memory {
     /// By instance, the states that a peer told of and that the store may lack.
     #[serde(default)]
     heard: BTreeMap<String, BTreeSet<u64>>,
+    /// The same, with what is known of each.
+    #[serde(default)]
+    told: States,
     /// By instance, the newest snapshot that was read.
     read: BTreeMap<String, u64>,
     lightning_stream: BTreeSet<String>,
@@ -88,7 +92,20 @@ impl Replica {
             state.known.have = memory.have;
             state.known.read = memory.read;
         }
-        state.heard = memory.heard;
+        state.heard = Heard::new(memory.told);
+        // An agent before this one knew no more of them.
+        for (instance, times) in memory.heard {
+            for time in times {
+                if !state
+                    .heard
+                    .states()
+                    .get(&instance)
+                    .is_some_and(|told| told.contains_key(&time))
+                {
+                    state.hear(&instance, time, Told::default());
+                }
+            }
+        }
         state.lightning_stream = memory.lightning_stream;
         state.stored = Synced {
             time: memory.time,
@@ -144,6 +161,9 @@ impl Replica {
         // Of a state that was looked through: what is lost of it later is seen.
         let kept = state.kept().filter(|_| !state.removing);
         let entries = kept.and_then(|kept| count(&kept).ok()).unwrap_or_default();
+        let times = |(instance, told): (&String, &BTreeMap<u64, Told>)| {
+            (instance.clone(), told.keys().copied().collect())
+        };
         // What there was no room for of theirs is not here.
         let of_all = |mut states: BTreeMap<String, u64>| {
             states.retain(|instance, _| !state.no_room.contains_key(instance));
@@ -157,7 +177,8 @@ impl Replica {
             txn: state.stored.txn,
             time: state.stored.time,
             have: of_all(state.known.have.clone()),
-            heard: state.heard.clone(),
+            heard: state.heard.states().iter().map(times).collect(),
+            told: state.heard.states().clone(),
             read: of_all(state.known.read.clone()),
             lightning_stream: state.lightning_stream.clone(),
             schemas: if self.schemas.main {

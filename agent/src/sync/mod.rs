@@ -1,5 +1,6 @@
 //! Replication of a database through a store.
 
+mod adopt;
 mod ahead;
 mod beside;
 mod cadence;
@@ -44,6 +45,8 @@ mod sweeper;
 mod tell;
 mod tidy;
 mod trouble;
+mod unstored;
+mod vectors;
 mod word;
 
 pub use ahead::{AHEAD_DBI, Ahead};

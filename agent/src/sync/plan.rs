@@ -1,5 +1,6 @@
 //! Which snapshots of a listing to load, to keep and to remove: pure decisions.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::deltas::Deltas;
@@ -20,6 +21,8 @@ pub struct Knowledge {
     pub have: BTreeMap<String, u64>,
     /// The time of the newest snapshot of each instance that was read or written here, ns since the epoch.
     pub read: BTreeMap<String, u64>,
+    /// By instance, the state from which on a snapshot is to be read though deltas lead there: it has more than they tell.
+    pub wanted: BTreeMap<String, u64>,
     /// Objects that do not decode: they count as if they were not there.
     pub corrupt: BTreeSet<SnapshotName>,
     /// With the size that the listing showed: who told a peer of a state stores it under the same name at the next attempt.
@@ -80,6 +83,9 @@ impl Knowledge {
         self.reached(name.instance(), name.timestamp());
         let read = self.read.entry(name.instance().to_owned()).or_default();
         *read = name.timestamp().max(*read);
+        if self.is_wanted(name) {
+            self.wanted.remove(name.instance());
+        }
     }
 
     /// Everything of an instance up to this state of it is merged.
@@ -91,6 +97,15 @@ impl Knowledge {
     /// The state of an instance up to which everything is merged, ns since the epoch; 0: nothing.
     pub fn have(&self, instance: &str) -> u64 {
         self.have.get(instance).copied().unwrap_or(0)
+    }
+
+    /// What an instance stores after this state of it is read again, ns since the epoch.
+    pub fn lower(&mut self, instance: &str, time: u64) {
+        match self.have.get_mut(instance) {
+            Some(have) if time > 0 => *have = time.min(*have),
+            Some(_) => drop(self.have.remove(instance)),
+            None => {}
+        }
     }
 
     /// A delta was merged. Returns whether all that came before it is merged, too.
@@ -150,8 +165,13 @@ impl Knowledge {
         name.timestamp().saturating_sub(read) >= AUDIT
     }
 
-    /// What is to be loaded next, one object of each instance that has news, the own instance's first. Objects for which
-    /// `skip` says so cannot be had now.
+    fn is_wanted(&self, name: &SnapshotName) -> bool {
+        let wanted = self.wanted.get(name.instance());
+        wanted.is_some_and(|wanted| name.timestamp() >= *wanted)
+    }
+
+    /// What is to be loaded next, one object of each instance that has news: the own instance's first, then deltas, then snapshots
+    /// from the newest on. Objects for which `skip` says so cannot be had now.
     pub fn to_load(
         &self,
         listing: &Listing,
@@ -164,7 +184,14 @@ impl Knowledge {
             .into_iter()
             .filter_map(|instance| self.next_of(listing, deltas, instance, &skip))
             .collect();
-        next.sort_by_key(|next| next.instance() != own);
+        // The newest snapshot has most of what the others have, too.
+        next.sort_by_key(|next| {
+            let snapshot = match next {
+                Next::Snapshot(name) => Some(Reverse(name.timestamp())),
+                Next::Delta(_) => None,
+            };
+            (next.instance() != own, snapshot)
+        });
         next
     }
 
@@ -188,7 +215,7 @@ impl Knowledge {
         };
         let snapshot = self
             .newest(listing, instance)
-            .filter(|name| name.timestamp() > have || self.is_due(name))
+            .filter(|name| name.timestamp() > have || self.is_due(name) || self.is_wanted(name))
             .map(|name| Next::Snapshot(name.clone()));
         // A way that ends before the newest snapshot is no way: what it leads to is in the snapshot, too.
         let worthwhile = |reach| match &snapshot {

@@ -283,7 +283,10 @@ impl Replica {
     pub fn has_changes(&self) -> bool {
         let state = self.state();
         let last = self.env.last_txn_id();
-        let wanted = state.snapshot_owed || state.snapshot_wanted || state.is_unseen(&self.own);
+        let wanted = state.snapshot_owed
+            || state.snapshot_wanted
+            || !state.taken_in.is_empty()
+            || state.is_unseen(&self.own);
         // An empty database is never stored, whatever is wanted.
         last > 0 && (last > state.synced_txn || wanted)
     }
@@ -300,6 +303,7 @@ impl Replica {
             from_lmdb_txn_id: i64::try_from(from_txn).unwrap_or(i64::MAX),
             zonetide: ZONETIDE_VERSION,
             schema: self.schemas.guard.own().unwrap_or(0).into(),
+            ..Meta::default()
         }
     }
 

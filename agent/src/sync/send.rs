@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tempfile::SpooledTempFile;
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
@@ -11,7 +12,7 @@ use super::lost::{Mended, Sound, collect_sound};
 use super::replica::Replica;
 use super::state::SinceSnapshot;
 use crate::lmdb::KeptReader;
-use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, Meta, SnapshotName};
+use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, Meta, SnapshotName, Vector};
 use crate::store::spool;
 
 /// What was written between two states.
@@ -21,16 +22,30 @@ pub(super) struct Changes {
     /// The time of the state `to`, ns since the epoch.
     pub(super) time: u64,
     pub(super) collected: Collected,
+    /// What a delta with them says that the snapshot has which is stored with it.
+    vector: Vector,
 }
 
 /// Who is to be given the changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whom {
-    /// `always`: the state gets a time of its own even if nothing changed, for a snapshot.
+    /// `always`: the state gets a time even if nothing changed, for a snapshot; `anew`: one that peers do not know yet, so that they
+    /// look for what the store has at it.
     Store {
         always: bool,
+        anew: bool,
     },
     Peers,
+}
+
+impl Whom {
+    fn is_always(self) -> bool {
+        matches!(self, Self::Store { always: true, .. })
+    }
+
+    fn is_anew(self) -> bool {
+        matches!(self, Self::Store { anew: true, .. })
+    }
 }
 
 impl Replica {
@@ -43,7 +58,12 @@ impl Replica {
     /// # Errors
     /// [`SyncError`] when the database cannot be read or the store not be written; the next call tries again.
     pub async fn send(&self, force: bool) -> Result<bool, SyncError> {
-        let sent = self.store_changes(force).await;
+        let mut sent = self.store_changes(force).await;
+        if sent.is_ok()
+            && let Err(error) = Box::pin(self.store_adopted()).await
+        {
+            sent = Err(error);
+        }
         if sent.is_err() && self.state().own_merged {
             // Whatever keeps it from the store, such as a full one, may do so for long.
             self.begin_to_tell().map_err(SyncError::Dump)?;
@@ -79,10 +99,19 @@ impl Replica {
         self.learn_the_time().await;
         // The store gets the states that peers know, so that both mean the same by a time.
         self.tell().await?;
+        let taken_in = self.state().taken_in.clone();
         let whom = Whom::Store {
             always: with_snapshot,
+            anew: with_snapshot && !taken_in.is_empty(),
         };
-        let changes = Box::pin(self.changes_for(whom)).await?;
+        // Before the changes are collected: all of this is in the snapshot.
+        let mut vector = if taken_in.is_empty() {
+            Vector::new()
+        } else {
+            self.vector()
+        };
+        vector.retain(|instance, _| taken_in.contains(instance));
+        let changes = Box::pin(self.changes_for(whom, vector)).await?;
         // What was collected may be of a PowerDNS that was upgraded meanwhile.
         if self.is_held().await? {
             return Ok(false);
@@ -93,6 +122,9 @@ impl Replica {
             self.store_delta(changes).await?;
             if with_snapshot {
                 self.store_snapshot(&from, to, time, reasons).await?;
+                self.state()
+                    .taken_in
+                    .retain(|instance| !taken_in.contains(instance));
             }
         } else {
             self.has_stored(from.time, to);
@@ -114,7 +146,9 @@ impl Replica {
     ///
     /// Of two times the later one is that of the later state: whoever has a state has all of the ones before. So a state gets its
     /// time while nobody else can have the turn.
-    pub(super) async fn changes_for(&self, whom: Whom) -> Result<Changes, SyncError> {
+    ///
+    /// `vector`: what the snapshot that is stored with them has of instances whose own objects go, for all to read who lack that.
+    pub(super) async fn changes_for(&self, whom: Whom, vector: Vector) -> Result<Changes, SyncError> {
         let turn = self.turn.lock().await;
         Box::pin(self.look_if_behind()).await;
         let now = self.now_ns();
@@ -128,8 +162,11 @@ impl Replica {
                 Whom::Peers => (state.told.clone(), None, state.foreign.clone()),
             }
         };
-        let (meta, ahead) = (self.meta(0, from.txn, now), self.ahead());
-        let env = self.env.clone();
+        let meta = Meta {
+            vector: vector.clone(),
+            ..self.meta(0, from.txn, now)
+        };
+        let (ahead, env) = (self.ahead(), self.env.clone());
         let (start, told) = (from.clone(), known.clone());
         let (sound, mended) = spawn_blocking(move || {
             let to = told.and_then(|told| told.reader);
@@ -148,9 +185,9 @@ impl Replica {
         let time = {
             let mut state = self.state();
             match known {
-                Some(told) if told.time > from.time => told.time,
+                Some(told) if told.time > from.time && !whom.is_anew() => told.time,
                 // A new time for a state that is stored already would be one that nobody ever gets to know.
-                Some(_) if collected.entries == 0 && whom == (Whom::Store { always: false }) => from.time,
+                Some(_) if collected.entries == 0 && !whom.is_always() => from.time,
                 Some(_) => {
                     state.told.time = state.next_time(now);
                     state.told.time
@@ -176,6 +213,7 @@ impl Replica {
             to,
             time,
             collected,
+            vector,
         })
     }
 
@@ -186,6 +224,7 @@ impl Replica {
             to,
             time,
             collected,
+            vector,
         } = changes;
         let (mut object, mut size, entries) = (collected.object, collected.size, collected.entries);
         let mut since = if from.time == 0 { time } else { from.time };
@@ -193,7 +232,10 @@ impl Replica {
             let mut state = self.state();
             state.reach.add(collected.few);
             if from.time != 0 && state.reach.is_due(state.limits.stride) {
-                let meta = self.meta(to.txn_id(), from.txn, time);
+                let meta = Meta {
+                    vector,
+                    ..self.meta(to.txn_id(), from.txn, time)
+                };
                 let mut writer = DeltaWriter::new(spool(self.env.folder()), &meta)?;
                 state.reach.write(&mut writer)?;
                 object = writer.finish()?;
@@ -205,6 +247,21 @@ impl Replica {
             }
         };
         let name = DeltaName::new(self.database(), &self.own, since, time)?;
+        self.put_delta(&name, (object, size, entries), reaches_back)
+            .await?;
+        if from.time != 0 {
+            self.has_stored(time, to);
+        }
+        Ok(())
+    }
+
+    /// Stores an object of so many bytes and entries as a delta.
+    pub(super) async fn put_delta(
+        &self,
+        name: &DeltaName,
+        (object, size, entries): (SpooledTempFile, u64, u64),
+        reaches_back: bool,
+    ) -> Result<(), SyncError> {
         // Remembered before the attempt: a failed request may have stored the object all the same.
         self.state().delta_namesake.about_to_store(name.clone());
         let started = std::time::Instant::now();
@@ -214,20 +271,17 @@ impl Replica {
             state.since_snapshot.deltas += 1;
             state.since_snapshot.delta_bytes += size;
             if reaches_back {
-                state.reach.restart(time);
+                state.reach.restart(name.time());
             } else {
-                state.reach.stepped(time);
+                state.reach.stepped(name.time());
             }
             state.deltas.insert(name.clone(), size);
-        }
-        if from.time != 0 {
-            self.has_stored(time, to);
         }
         // The first snapshot of a new database was taken before PowerDNS wrote its schema.
         if self.schemas.main {
             self.schemas.guard.stored(&self.own);
         }
-        self.status.stored_delta(&name, size, entries);
+        self.status.stored_delta(name, size, entries);
         tracing::debug!(
             database = %self.database(), %name, size, entries, elapsed = ?started.elapsed(), "stored a delta"
         );
@@ -245,12 +299,19 @@ impl Replica {
     ) -> Result<(), SyncError> {
         let started = std::time::Instant::now();
         let name = SnapshotName::new(self.database(), &self.own, time)?;
-        let kept = {
+        let (kept, vector) = {
             // What others are to have is in a state that is kept: if it is lost here, that is seen.
             let _turn = self.turn.lock().await;
-            Box::pin(self.keep_a_state()).await
+            let kept = Box::pin(self.keep_a_state()).await;
+            // What is not looked through may lack what others have written.
+            let vector = kept.as_ref().map(|_| self.vector()).unwrap_or_default();
+            (kept, vector)
         };
-        let (env, meta, ahead) = (self.env.clone(), self.meta(0, 0, time), self.ahead());
+        let meta = Meta {
+            vector: vector.clone(),
+            ..self.meta(0, 0, time)
+        };
+        let (env, ahead) = (self.env.clone(), self.ahead());
         let dump = spawn_blocking(move || match &kept {
             Some((kept, ahead)) => dump_state(&env, kept, &meta, ahead),
             None => dump_by(&env, &meta, &ahead),
@@ -276,6 +337,7 @@ impl Replica {
             };
             state.reach.restart(time);
             state.known.merged(&name);
+            state.vectors.learn(&name, vector);
         }
         if from.time == 0 {
             self.has_stored(time, to.clone());

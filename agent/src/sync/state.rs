@@ -15,6 +15,8 @@ use super::quarantine::Summary;
 use super::reach::Reach;
 use super::recall::Known;
 use super::refill_note::Refill;
+use super::unstored::Heard;
+use super::vectors::Vectors;
 use crate::lmdb::KeptReader;
 use crate::snapshot::{DeltaName, SnapshotName};
 use crate::store::Skew;
@@ -24,10 +26,6 @@ use crate::store::Skew;
 const MOST_LIFTED: u64 = 60_000_000_000;
 /// Time after which an instance that stored nothing counts as gone, ns: twice the interval at which all store something.
 const SILENT: u64 = 2 * 4 * 3_600_000_000_000;
-/// Time that the store may lack what a peer told of before somebody else stores it, ns: the peer may be storing it now.
-const PATIENCE: u64 = 60_000_000_000;
-/// States of an instance that are kept in mind until they are seen in the store.
-const MOST_HEARD: usize = 10_000;
 /// How long before a snapshot others may have deleted something that its instance had not heard of yet, ns.
 const LATE: u64 = 24 * 3_600_000_000_000;
 /// Deltas since the last snapshot, in bytes, may become this much of its size.
@@ -122,10 +120,18 @@ pub(super) struct State {
     pub(super) future: Option<u64>,
     /// Instances whose snapshots are Lightning Stream's own: they read no deltas.
     pub(super) lightning_stream: BTreeSet<String>,
-    /// By instance: the states that a peer told of and that the store may lack, whether or not all that came before is merged.
-    pub(super) heard: BTreeMap<String, BTreeSet<u64>>,
-    /// By instance: a state that a peer told of and that the store lacks, and since when that is known, ns since the epoch.
-    unstored: BTreeMap<String, (u64, u64)>,
+    /// What peers told of and the store may lack, whether or not all that came before is merged.
+    pub(super) heard: Heard,
+    /// What the snapshots in the store have of other instances.
+    pub(super) vectors: Vectors,
+    /// By instance whose snapshot is gone from the store: since when that is known, ns since the epoch.
+    pub(super) vanished: BTreeMap<String, u64>,
+    /// By instance whose objects were gone when another one's snapshot had its changes: the state of it that is here, ns since the epoch.
+    pub(super) gone: BTreeMap<String, u64>,
+    /// By instance: the newest sign of it that the store had, ns since the epoch.
+    pub(super) signs: BTreeMap<String, u64>,
+    /// Instances whose changes the next own snapshot is to have, so that their objects can be removed.
+    pub(super) taken_in: BTreeSet<String>,
     /// By instance with a gap: the state before it, and since when it is known, ns since the epoch.
     pub(super) gaps: BTreeMap<String, (u64, u64)>,
     /// What was lost, until an hour after the last loss, and when that was, ns since the epoch.
@@ -216,6 +222,7 @@ impl State {
             || since.deltas >= self.limits.deltas;
         self.snapshot_wanted
             || self.snapshot_owed
+            || !self.taken_in.is_empty()
             || self.is_unseen(own)
             || changed && (self.stored.time == 0 || outgrown)
             || (changed || since.deltas > 0) && self.has_lightning_stream(own, now)
@@ -261,60 +268,6 @@ impl State {
         let alive =
             |instance: &&String| *instance != own && self.last_sign(instance) > now.saturating_sub(SILENT);
         instances.into_iter().filter(alive).collect()
-    }
-
-    /// Looks for states that a peer told of and that nobody stored: the peer is lost, or its store. Returns the instances
-    /// whose changes are stored with an own snapshot from now on.
-    ///
-    /// What they store from now on is read from the beginning: without its database, or with a clock set back, an instance may
-    /// give times that were told before to other states.
-    pub(super) fn adopt(&mut self, now: u64) -> Vec<String> {
-        let (mut adopted, mut unstored) = (Vec::new(), BTreeMap::new());
-        for (instance, mut told) in std::mem::take(&mut self.heard) {
-            told.retain(|time| !self.has_stored(&instance, *time));
-            let Some(first) = told.first().copied() else {
-                continue;
-            };
-            let (state, since) = match self.unstored.get(&instance) {
-                Some((state, since)) if told.contains(state) => (*state, *since),
-                _ => (first, now),
-            };
-            if now.saturating_sub(since) > PATIENCE {
-                self.known.have.remove(&instance);
-                adopted.push(instance);
-            } else {
-                self.heard.insert(instance.clone(), told);
-                unstored.insert(instance, (state, since));
-            }
-        }
-        self.unstored = unstored;
-        if !adopted.is_empty() {
-            self.mistrust_the_store();
-        }
-        adopted
-    }
-
-    /// The store has a state that an instance told of. A later snapshot has it, too, unless the instance began anew before
-    /// that: then it may have lost it.
-    fn has_stored(&self, instance: &str, time: u64) -> bool {
-        let sound = |name: &DeltaName| !self.known.corrupt_deltas.contains_key(name);
-        let deltas = || self.deltas.of(instance).map(|(name, _)| name);
-        if deltas().any(|name| name.since() < time && time <= name.time() && sound(name)) {
-            return true;
-        }
-        let began_anew = deltas().any(|name| name.since() == name.time() && name.time() >= time);
-        let snapshots = self.listing.get(instance).into_iter().flatten();
-        let mut snapshots = snapshots.filter(|name| !self.known.corrupt.contains(*name));
-        !began_anew && snapshots.any(|name| name.timestamp() >= time)
-    }
-
-    /// A peer told of a state.
-    pub(super) fn hear(&mut self, instance: &str, time: u64) {
-        let told = self.heard.entry(instance.to_owned()).or_default();
-        told.insert(time);
-        while told.len() > MOST_HEARD {
-            told.pop_first();
-        }
     }
 
     /// All that is known here is to be in the store under this instance's name, for all to read.

@@ -13,7 +13,7 @@ use super::replica::Replica;
 use super::schema::Verdict;
 use super::send::Whom;
 use crate::report::Way;
-use crate::snapshot::{DeltaName, EncodeError};
+use crate::snapshot::{DeltaName, EncodeError, Vector};
 use crate::store::{StoreError, StoreErrorReason, spool};
 
 impl Replica {
@@ -35,7 +35,7 @@ impl Replica {
         if !self.has_to_tell() || self.must_be_silent().await? {
             return Ok(());
         }
-        let changes = Box::pin(self.changes_for(Whom::Peers)).await?;
+        let changes = Box::pin(self.changes_for(Whom::Peers, Vector::new())).await?;
         if changes.collected.entries == 0 {
             return Ok(());
         }

@@ -13,6 +13,11 @@ const MOST_BEYOND: usize = 64;
 /// is farther ahead would hide all that is written until then.
 const FARTHEST: u64 = 900_000_000_000;
 
+/// Whether a state may have this time by a clock that says `now`, both in ns since the epoch.
+pub(super) fn is_believable(time: u64, now: u64) -> bool {
+    time <= now.saturating_add(FARTHEST)
+}
+
 /// What a server says of one of its databases.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
@@ -36,11 +41,11 @@ impl Word {
         let mut have = state.known.have.clone();
         let stored = have.remove(own).unwrap_or(0);
         let told = state.stored.time.max(state.told.time);
-        let beyond = state.heard.iter().filter_map(|(instance, told)| {
+        let beyond = state.heard.states().iter().filter_map(|(instance, told)| {
             let known = have.get(instance).copied().unwrap_or(0);
             let beyond: BTreeSet<_> = told
                 .range((Bound::Excluded(known), Bound::Unbounded))
-                .copied()
+                .map(|(time, _)| *time)
                 .collect();
             (instance != own && !beyond.is_empty()).then(|| (instance.clone(), beyond))
         });
@@ -54,8 +59,7 @@ impl Word {
 
     /// What of it can be believed by a clock that says `now`, ns since the epoch.
     pub(super) fn believed(mut self, now: u64) -> Self {
-        let most = now.saturating_add(FARTHEST);
-        let sound = |time: &u64| *time <= most;
+        let sound = |time: &u64| is_believable(*time, now);
         let mut doubtful = !sound(&self.own);
         self.own = Some(self.own).filter(sound).unwrap_or(0);
         self.have.retain(|_, time| {
@@ -118,6 +122,7 @@ mod tests {
 
     use super::*;
     use crate::snapshot::DeltaName;
+    use crate::sync::unstored::Told;
 
     fn word(own: u64, have: &[(&str, u64)], beyond: &[(&str, u64)]) -> Word {
         let mut told: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
@@ -169,8 +174,8 @@ mod tests {
         let mut state = State::default();
         state.known.reached("a", 5);
         state.known.reached("b", 10);
-        state.hear("b", 10);
-        state.hear("b", 12);
+        state.hear("b", 10, Told::default());
+        state.hear("b", 12, Told::default());
         state
             .known
             .merged_delta(&DeltaName::new("main", "b", 11, 12).unwrap());
@@ -214,11 +219,11 @@ mod tests {
     fn only_what_is_said_is_cut() {
         let mut mine = State::default();
         for time in 1000..1100 {
-            mine.hear("c", time);
+            mine.hear("c", time, Told::default());
         }
         let mut theirs = State::default();
         for time in 100..200 {
-            theirs.hear("c", time);
+            theirs.hear("c", time, Told::default());
         }
         let said = Word::of(&theirs, "b").said();
         assert!(Word::of(&mine, "a").lacks("a", &said, "b"));

@@ -21,4 +21,5 @@ mod quarantine;
 mod release;
 mod restart;
 mod server;
+mod vectors;
 mod way;

@@ -18,6 +18,8 @@ use crate::server::{SECOND, Server, Watched};
 pub(crate) struct Line {
     told: Mutex<Vec<(String, Bytes)>>,
     announced: Mutex<Vec<u64>>,
+    /// Who was heard just now, with what was told last.
+    pub(crate) contacts: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Peers for Line {
@@ -30,7 +32,7 @@ impl Peers for Line {
     }
 
     fn contacts(&self, _database: &str) -> BTreeMap<String, u64> {
-        BTreeMap::new()
+        self.contacts.lock().unwrap().clone()
     }
 
     fn news(&self) -> watch::Receiver<u64> {

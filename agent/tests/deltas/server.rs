@@ -91,6 +91,11 @@ impl Store for Watched {
         self.inner.get(name, object).await
     }
 
+    async fn get_start(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.fetched.lock().unwrap().push(format!("the start of {name}"));
+        self.inner.get_start(name, most).await
+    }
+
     async fn put(&self, name: &str, mut object: SpooledTempFile) -> Result<(), StoreError> {
         let is_snapshot = name.starts_with("main__");
         if is_snapshot && self.holds.swap(false, Ordering::Relaxed) {

@@ -29,45 +29,6 @@ fn foreign_transactions_are_no_changes() {
     assert_eq!(state.synced_txn, 9);
 }
 
-fn told(have: u64) -> State {
-    let mut state = State::default();
-    let name = SnapshotName::new("main", "a", 10 * SECOND).unwrap();
-    state.listing.entry("a".into()).or_default().insert(name.clone());
-    state.known.merged(&name);
-    state.known.reached("a", have * SECOND);
-    state.hear("a", have * SECOND);
-    state
-}
-
-fn delta(since: u64, time: u64) -> DeltaName {
-    DeltaName::new("main", "a", since * SECOND, time * SECOND).unwrap()
-}
-
-#[test]
-fn what_a_lost_peer_told_of_is_stored_by_those_who_know_it_once() {
-    let mut state = told(11);
-    let minute = PATIENCE;
-    assert!(state.adopt(20 * SECOND).is_empty());
-    assert!(state.adopt(20 * SECOND + minute).is_empty());
-    assert_eq!(state.adopt(21 * SECOND + minute), ["a"]);
-    assert!(state.snapshot_is_due("b", false, 0));
-    assert!(state.adopt(22 * SECOND + 2 * minute).is_empty());
-}
-
-#[test]
-fn what_the_peer_stored_itself_is_left_to_it() {
-    let mut state = told(12);
-    let minute = PATIENCE;
-    assert!(state.adopt(20 * SECOND).is_empty());
-    // It stores a part, tells of more, and so on: it lives.
-    state.deltas.insert(delta(10, 12), 1);
-    state.hear("a", 13 * SECOND);
-    assert!(state.adopt(21 * SECOND + minute).is_empty());
-    state.deltas.insert(delta(12, 13), 1);
-    assert!(state.adopt(22 * SECOND + 2 * minute).is_empty());
-    assert!(!state.snapshot_wanted);
-}
-
 #[test]
 fn a_snapshot_is_due_when_deltas_outgrow_the_last_one_and_after_every_change_for_lightning_stream() {
     let mut state = State::default();

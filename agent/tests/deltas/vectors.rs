@@ -1,0 +1,256 @@
+//! What it costs the others that servers join, leave, or cannot store: never a snapshot of each.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use zonetide_agent::snapshot::DeltaName;
+use zonetide_agent::store::Store as _;
+use zonetide_agent::sync::{Cleaner, Retention};
+
+use crate::peers::{Line, pair};
+use crate::server::{SECOND, Server, Watched};
+
+/// Servers that have begun and have all of each other, each with the name of its letter.
+async fn fleet(names: &str, store: &Arc<Watched>) -> Vec<Server> {
+    let mut servers = Vec::new();
+    for name in names.chars() {
+        let server = Server::new(&name.to_string(), store);
+        server.begin().await;
+        servers.push(server);
+    }
+    for server in &servers {
+        server.receive().await;
+        server.send().await;
+    }
+    store.fetched();
+    servers
+}
+
+/// Stores a snapshot that has all of the others.
+async fn store_a_snapshot(server: &Server) {
+    server.receive().await;
+    assert!(server.replica.send(true).await.unwrap());
+    server.store.fetched();
+}
+
+fn snapshots_in(fetched: &[String]) -> Vec<&String> {
+    fetched.iter().filter(|name| name.starts_with("main__")).collect()
+}
+
+async fn clean(cleaner: &mut Cleaner, server: &Server) -> usize {
+    let retention = Retention {
+        must_keep: Duration::from_secs(600),
+        remove_old_instances: Duration::from_secs(168 * 3600),
+    };
+    cleaner
+        .clean(&server.replica, retention, Instant::now(), server.now())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_newcomer_reads_one_snapshot_of_many_and_what_was_written_since() {
+    let store = Watched::new();
+    let servers = fleet("abcdefgh", &store).await;
+    store_a_snapshot(&servers[4]).await;
+    for server in &servers[..4] {
+        server.write(&format!("since {}", server.name), "1");
+        server.send().await;
+    }
+    let new = Server::new("new", &store);
+    new.pass(60 * SECOND);
+    new.receive().await;
+    let fetched = store.fetched();
+    assert_eq!(snapshots_in(&fetched).len(), 1, "{fetched:?}");
+    assert_eq!(fetched.len(), 1 + 4, "and what is newer: {fetched:?}");
+    assert!(new.replica.is_ready());
+    for server in &servers {
+        server.receive().await;
+    }
+    assert_eq!(new.content(), servers[0].content());
+    assert_eq!(new.content().len(), 1 + 4);
+}
+
+#[tokio::test]
+async fn who_comes_back_without_its_volume_reads_its_own_snapshot_and_what_was_written_since() {
+    let store = Watched::new();
+    let mut servers = fleet("abcd", &store).await;
+    store_a_snapshot(&servers[0]).await;
+    servers[1].write("since", "1");
+    servers[1].send().await;
+    servers[0].wipe();
+    servers[0].receive().await;
+    let fetched = store.fetched();
+    assert_eq!(snapshots_in(&fetched).len(), 1, "{fetched:?}");
+    servers[1].receive().await;
+    assert_eq!(servers[0].content(), servers[1].content());
+}
+
+#[tokio::test]
+async fn what_a_lost_server_told_is_stored_with_one_delta_by_one_of_those_who_heard_it() {
+    let store = Watched::new();
+    let (a, mut b, line) = pair(&store).await;
+    let mut d = Server::new("d", &store);
+    d.begin().await;
+    let c = Server::new("c", &store);
+    b.receive().await;
+    c.receive().await;
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    for value in ["1", "2"] {
+        a.write("precious", value);
+        a.replica.tell().await.unwrap();
+    }
+    let told = line.take();
+    // They know each other, and neither hears the lost one any more.
+    for (server, other) in [(&mut b, "d"), (&mut d, "b")] {
+        let line = Arc::new(Line::default());
+        line.contacts.lock().unwrap().insert(other.to_owned(), 0);
+        server.replica.set_peers(line);
+    }
+    for told in told {
+        let again = zonetide_agent::sync::peer::Told {
+            name: told.name.clone(),
+            from: told.from.clone(),
+            object: told.object.clone(),
+        };
+        b.replica.take(told).await.unwrap();
+        d.replica.take(again).await.unwrap();
+    }
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    let (snapshots, deltas) = (store.snapshots().await.len(), store.deltas().await.len());
+    for server in [&b, &d] {
+        server.receive().await;
+        server.pass(61 * SECOND);
+    }
+    for server in [&d, &b] {
+        server.receive().await;
+        server.send().await;
+    }
+    c.receive().await;
+    assert_eq!(c.content()["precious"], "2");
+    for _ in 0..3 {
+        for server in [&b, &d] {
+            server.pass(61 * SECOND);
+            server.receive().await;
+            server.send().await;
+        }
+    }
+    assert_eq!(store.snapshots().await.len(), snapshots);
+    assert_eq!(store.deltas().await.len(), deltas + 1);
+    let fetched = store.fetched();
+    assert!(
+        !fetched.iter().any(|name| name.starts_with("main__a__")),
+        "{fetched:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_cannot_store_for_an_hour_costs_the_others_a_delta_a_minute_and_no_snapshot() {
+    let store = Watched::new();
+    let (mut a, mut b, _) = pair(&store).await;
+    let of_a = Arc::new(Line::default());
+    a.replica.set_peers(of_a.clone());
+    let of_b = Arc::new(Line::default());
+    b.replica.set_peers(of_b.clone());
+    let c = Server::new("c", &store);
+    c.receive().await;
+    store.fetched();
+    let (snapshots, deltas) = (store.snapshots().await.len(), store.deltas().await.len());
+    for minute in 0..60 {
+        for second in 0..3 {
+            a.write(&format!("{minute}:{second}"), "1");
+            store.refuses_writes.store(true, Ordering::Relaxed);
+            assert!(a.replica.send(false).await.is_err());
+            store.refuses_writes.store(false, Ordering::Relaxed);
+            for told in of_a.take() {
+                let time = DeltaName::parse("main", &told.name).unwrap().time();
+                assert!(b.replica.take(told).await.unwrap(), "it goes on as it is");
+                of_b.contacts.lock().unwrap().insert("a".to_owned(), time);
+            }
+        }
+        b.pass(60 * SECOND);
+        b.receive().await;
+        b.send().await;
+        c.receive().await;
+    }
+    b.pass(61 * SECOND);
+    b.receive().await;
+    b.send().await;
+    c.receive().await;
+    assert_eq!(c.content().len(), 1 + 180);
+    assert_eq!(store.snapshots().await.len(), snapshots);
+    let adopted = store.deltas().await.len() - deltas;
+    assert!((15..=61).contains(&adopted), "{adopted}");
+    // It can store again, and nobody has to read its snapshot.
+    store.fetched();
+    a.write("again", "1");
+    a.send().await;
+    c.receive().await;
+    assert_eq!(c.content()["again"], "1");
+    assert!(snapshots_in(&store.fetched()).is_empty());
+}
+
+#[tokio::test]
+async fn when_a_server_retires_one_other_stores_a_snapshot_and_nobody_reads_it_who_has_all_of_it() {
+    let store = Watched::new();
+    let servers = fleet("abcdz", &store).await;
+    let [a, b, c, d, z] = &servers[..] else { panic!() };
+    z.write("the last word", "1");
+    z.send().await;
+    for server in [a, b, c] {
+        server.receive().await;
+        server.send().await;
+    }
+    for server in &servers {
+        server.pass(60 * SECOND);
+    }
+    let before = store.snapshots().await.len();
+    let mut cleaner = Cleaner::default();
+    cleaner.retire(["z".to_owned()].into());
+    assert_eq!(clean(&mut cleaner, a).await, 0);
+    a.send().await;
+    assert_eq!(store.snapshots().await.len(), before + 1);
+    assert!(clean(&mut cleaner, a).await >= 2);
+    store.fetched();
+    for server in [b, c] {
+        server.receive().await;
+        server.send().await;
+        let fetched = store.fetched();
+        assert!(snapshots_in(&fetched).is_empty(), "{fetched:?}");
+    }
+    // Who missed the last word has to.
+    d.receive().await;
+    d.send().await;
+    assert_eq!(d.content()["the last word"], "1");
+    assert_eq!(
+        store.snapshots().await.len(),
+        before,
+        "but for the one that is gone"
+    );
+    let new = Server::new("new", &store);
+    new.receive().await;
+    assert_eq!(new.content(), a.content());
+}
+
+#[tokio::test]
+async fn a_snapshot_that_says_nothing_of_others_has_them_read_one_by_one() {
+    let store = Watched::new();
+    let servers = fleet("abcd", &store).await;
+    // Something is kept out of the zones of this one, so its snapshot is not all that it has.
+    let ahead = servers[0].now() + 3600 * SECOND;
+    let mut future = Server::new("f", &store);
+    future.set_clock(ahead);
+    future.begin().await;
+    let mut keeps = Server::new("k", &store);
+    keeps.learn_the_time();
+    keeps.receive().await;
+    store_a_snapshot(&keeps).await;
+    let mut new = Server::new("new", &store);
+    new.pass(60 * SECOND);
+    new.learn_the_time();
+    new.receive().await;
+    let fetched = store.fetched();
+    assert_eq!(snapshots_in(&fetched).len(), 6, "{fetched:?}");
+    future.wipe();
+}
