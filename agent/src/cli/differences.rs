@@ -219,17 +219,23 @@ pub(super) async fn check(config: &Config, store: &Arc<dyn Store>, output: Outpu
             database: name.clone(),
             ..Checked::default()
         };
-        while let Some(next) = known.to_load(&listing, &deltas, "", |_| false).into_iter().next() {
-            match next {
-                Next::Snapshot(name) => {
-                    bucket.merge(open_snapshot(store, name.as_str()).await?)?;
-                    known.merged(&name);
-                    checked.snapshots += 1;
-                }
-                Next::Delta(name) => {
-                    bucket.merge(open_snapshot(store, name.as_str()).await?)?;
-                    known.merged_delta(&name);
-                    checked.deltas += 1;
+        loop {
+            let ways = known.to_load(&listing, &deltas, "", |_| false);
+            if ways.is_empty() {
+                break;
+            }
+            for next in ways.into_iter().flatten() {
+                match next {
+                    Next::Snapshot(name) => {
+                        bucket.merge(open_snapshot(store, name.as_str()).await?)?;
+                        known.merged(&name);
+                        checked.snapshots += 1;
+                    }
+                    Next::Delta(name) => {
+                        bucket.merge(open_snapshot(store, name.as_str()).await?)?;
+                        known.merged_delta(&name);
+                        checked.deltas += 1;
+                    }
                 }
             }
         }

@@ -73,26 +73,37 @@ impl Deltas {
         self.by_instance.values().flatten().map(|(name, _)| name.time())
     }
 
-    /// The delta that leads farthest from the state `have` of an instance, of those that are `usable`.
-    pub fn step(&self, instance: &str, have: u64, usable: impl Fn(&DeltaName) -> bool) -> Option<&DeltaName> {
+    /// The deltas that lead on from the state `have` of an instance, of those that are `usable`, in their order: each leads as far as
+    /// one can.
+    pub fn way(&self, instance: &str, have: u64, usable: impl Fn(&DeltaName) -> bool) -> Vec<&DeltaName> {
         // Without a state there is nothing to go on from: the first step is always a snapshot.
         if have == 0 {
-            return None;
+            return Vec::new();
         }
-        self.of(instance)
-            .map(|(name, _)| name)
-            .rev()
-            .take_while(|name| name.time() > have)
-            .find(|name| name.since() <= have && usable(name))
+        let newer = self.of(instance).map(|(name, _)| name).rev();
+        let newer = newer.take_while(|name| name.time() > have);
+        let mut newer: Vec<_> = newer.filter(|name| usable(name)).collect();
+        newer.sort_by_key(|name| name.since());
+        let mut newer = newer.into_iter().peekable();
+        let (mut way, mut farthest) = (Vec::<&DeltaName>::new(), None::<&DeltaName>);
+        loop {
+            let reached = way.last().map_or(have, |name| name.time());
+            while let Some(name) = newer.next_if(|name| name.since() <= reached) {
+                if farthest.is_none_or(|farthest| farthest.time() < name.time()) {
+                    farthest = Some(name);
+                }
+            }
+            match farthest.filter(|farthest| farthest.time() > reached) {
+                Some(name) => way.push(name),
+                None => return way,
+            }
+        }
     }
 
-    /// The state that all steps from `have` lead to.
+    /// The state that they lead to.
     pub fn reach(&self, instance: &str, have: u64, usable: impl Fn(&DeltaName) -> bool) -> u64 {
-        let mut reached = have;
-        while let Some(step) = self.step(instance, reached, &usable) {
-            reached = step.time();
-        }
-        reached
+        let way = self.way(instance, have, usable);
+        way.last().map_or(have, |name| name.time())
     }
 
     /// Deltas of an instance that nobody needs who is not slow: a snapshot of time `snapshot`, or another delta that is
@@ -138,17 +149,18 @@ mod tests {
     #[test]
     fn a_way_takes_the_longest_steps_and_ends_at_a_gap() {
         let all = deltas(&[(10, 11), (11, 12), (12, 13), (10, 14), (14, 15), (16, 17)]);
-        let step = |have| {
-            all.step("a", have, |_| true)
-                .map(|name| (name.since(), name.time()))
+        let way = |have| {
+            let way = all.way("a", have, |_| true);
+            let way: Vec<_> = way.iter().map(|name| (name.since(), name.time())).collect();
+            way
         };
-        assert_eq!(step(0), None);
-        assert_eq!(step(10), Some((10, 14)));
+        assert_eq!(way(0), []);
+        assert_eq!(way(10), [(10, 14), (14, 15)]);
         // Who has the third needs the long one all the same: it alone has what came after.
-        assert_eq!(step(13), Some((10, 14)));
-        assert_eq!(step(14), Some((14, 15)));
-        assert_eq!(step(15), None);
-        assert_eq!(step(16), Some((16, 17)));
+        assert_eq!(way(13), [(10, 14), (14, 15)]);
+        assert_eq!(way(14), [(14, 15)]);
+        assert_eq!(way(15), []);
+        assert_eq!(way(16), [(16, 17)]);
         assert_eq!(all.reach("a", 10, |_| true), 15);
         assert_eq!(all.reach("a", 16, |_| true), 17);
         assert_eq!(all.reach("b", 16, |_| true), 16);

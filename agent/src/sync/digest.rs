@@ -30,7 +30,7 @@ impl Replica {
     pub(super) async fn look_at_everything(&self) -> Result<(), SyncError> {
         // In this order, so that a delta that a snapshot made superfluous meanwhile is not missed without the snapshot.
         let deltas = self.store.list(&DeltaName::folder(self.database())).await?;
-        let snapshots = self.store.list(&format!("{}__", self.database())).await?;
+        let snapshots = self.list_snapshots().await?;
         let modified = stored_at(deltas.iter().chain(&snapshots));
         let listing = sort_listing(self.database(), &snapshots);
         let deltas = Deltas::sort(self.database(), &deltas);
@@ -58,24 +58,40 @@ impl Replica {
         Ok(())
     }
 
-    /// Lists the newest deltas only.
-    pub(super) async fn look_at_news(&self) -> Result<(), SyncError> {
+    /// Lists the newest deltas, and all `snapshots` if that is wanted.
+    pub(super) async fn look_at_news(&self, snapshots: bool) -> Result<(), SyncError> {
         let now = self.now_ns();
         let newest = self.state().newest_seen.min(now);
         let after = DeltaName::before(self.database(), newest.saturating_sub(OVERLAP))?;
         let folder = DeltaName::folder(self.database());
         let listed = self.store.list_after(&folder, &after).await?;
+        let snapshots = if snapshots {
+            Some(self.list_snapshots().await?)
+        } else {
+            None
+        };
         let deltas = Deltas::sort(self.database(), &listed);
         {
             let mut state = self.state();
+            if let Some(listed) = &snapshots {
+                state.stored_at.extend(stored_at(listed));
+                state.listing = sort_listing(self.database(), listed);
+            }
             state.stored_at.extend(stored_at(&listed));
             state.saw(deltas.times(), now);
             state.known.listed(&deltas);
             state.deltas.extend(deltas);
         }
         self.report_listing();
+        if snapshots.is_some() {
+            self.make_good().await?;
+        }
         self.look_for_orphans();
         Ok(())
+    }
+
+    async fn list_snapshots(&self) -> Result<Vec<Listed>, SyncError> {
+        Ok(self.store.list(&format!("{}__", self.database())).await?)
     }
 
     fn report_listing(&self) {
@@ -141,11 +157,9 @@ impl Replica {
     pub(super) fn conclude(&self) {
         let mut state = self.state();
         let state = &mut *state;
-        let own_left = state
+        let own_left = !state
             .known
-            .to_load(&state.listing, &state.deltas, &self.own, |_| false)
-            .iter()
-            .any(|next| next.instance() == self.own);
+            .has_all_readable_of(&self.own, &state.listing, &state.deltas);
         state.last_own_time = state.last_own_time.max(state.last_sign(&self.own));
         let is_news = !std::mem::replace(&mut state.own_merged, !own_left) && !own_left;
         if is_news && state.stored.time == 0 && state.told.time != 0 {

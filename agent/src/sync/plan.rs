@@ -170,65 +170,71 @@ impl Knowledge {
         wanted.is_some_and(|wanted| name.timestamp() >= *wanted)
     }
 
-    /// What is to be loaded next, one object of each instance that has news: the own instance's first, then deltas, then snapshots
-    /// from the newest on. Objects for which `skip` says so cannot be had now.
+    /// What is to be loaded, by instance, each with its objects in their order: the own instance first, then those that go on by
+    /// deltas, then those with a snapshot, the newest of these first. Objects for which `skip` says so cannot be had now.
     pub fn to_load(
         &self,
         listing: &Listing,
         deltas: &Deltas,
         own: &str,
         skip: impl Fn(&Next) -> bool,
-    ) -> Vec<Next> {
+    ) -> Vec<Vec<Next>> {
         let instances: BTreeSet<_> = listing.keys().chain(deltas.instances()).collect();
-        let mut next: Vec<_> = instances
+        let ways = instances
             .into_iter()
-            .filter_map(|instance| self.next_of(listing, deltas, instance, &skip))
-            .collect();
+            .map(|instance| self.way_of(listing, deltas, instance, &skip));
+        let mut ways: Vec<_> = ways.filter(|way| !way.is_empty()).collect();
         // The newest snapshot has most of what the others have, too.
-        next.sort_by_key(|next| {
-            let snapshot = match next {
-                Next::Snapshot(name) => Some(Reverse(name.timestamp())),
-                Next::Delta(_) => None,
-            };
-            (next.instance() != own, snapshot)
-        });
-        next
+        let snapshot = |way: &[Next]| match way.first() {
+            Some(Next::Snapshot(name)) => Some(Reverse(name.timestamp())),
+            _ => None,
+        };
+        ways.sort_by_key(|way| (way.first().map(Next::instance) != Some(own), snapshot(way)));
+        ways
     }
 
     /// Nothing of an instance that could be merged is left.
     pub fn has_all_readable_of(&self, instance: &str, listing: &Listing, deltas: &Deltas) -> bool {
-        self.next_of(listing, deltas, instance, &|_| false).is_none()
+        self.way_of(listing, deltas, instance, &|_| false).is_empty()
     }
 
-    fn next_of(
+    fn way_of(
         &self,
         listing: &Listing,
         deltas: &Deltas,
         instance: &str,
         skip: &impl Fn(&Next) -> bool,
-    ) -> Option<Next> {
+    ) -> Vec<Next> {
         let have = self.have(instance);
         let usable = |name: &DeltaName| {
             !self.corrupt_deltas.contains_key(name)
                 && !self.refused_deltas.contains(name)
                 && !skip(&Next::Delta(name.clone()))
         };
-        let snapshot = self
-            .newest(listing, instance)
-            .filter(|name| name.timestamp() > have || self.is_due(name) || self.is_wanted(name))
-            .map(|name| Next::Snapshot(name.clone()));
-        // A way that ends before the newest snapshot is no way: what it leads to is in the snapshot, too.
-        let worthwhile = |reach| match &snapshot {
-            Some(Next::Snapshot(name)) => reach >= name.timestamp(),
-            _ => true,
-        };
-        deltas
-            .step(instance, have, usable)
-            .filter(|_| {
-                worthwhile(deltas.reach(instance, have, usable)) || snapshot.as_ref().is_some_and(skip)
-            })
-            .map(|name| Next::Delta(name.clone()))
-            .or_else(|| snapshot.filter(|next| !skip(next)))
+        let steps = deltas.way(instance, have, usable);
+        let reach = steps.last().map_or(have, |name| name.time());
+        let mut way: Vec<_> = steps.into_iter().map(|name| Next::Delta(name.clone())).collect();
+        let snapshot = self.newest(listing, instance);
+        let snapshot = snapshot.filter(|name| !skip(&Next::Snapshot((*name).clone())));
+        if let Some(name) = snapshot {
+            let is_newer = reach < name.timestamp();
+            if is_newer {
+                // A way that ends before the newest snapshot is no way: what it leads to is in the snapshot, too.
+                way.clear();
+            }
+            if is_newer || self.is_due(name) || self.is_wanted(name) {
+                way.push(Next::Snapshot(name.clone()));
+            }
+        }
+        way
+    }
+
+    /// An object is not needed any more, by what was merged since it was planned.
+    pub fn is_passed(&self, next: &Next) -> bool {
+        match next {
+            Next::Snapshot(name) => self.is_merged(name) && !self.is_due(name) && !self.is_wanted(name),
+            Next::Delta(name) => self.have(name.instance()) >= name.time(),
+        }
     }
 
     /// Instances whose merged snapshot is gone from the store, with no newer one in its place.
@@ -263,171 +269,4 @@ impl Knowledge {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(instance: &str, second: u64) -> SnapshotName {
-        SnapshotName::new("main", instance, second * 1_000_000_000).unwrap()
-    }
-
-    fn listed(name: &str) -> Listed {
-        Listed {
-            name: name.to_owned(),
-            size: 1,
-            modified: None,
-        }
-    }
-
-    fn to_load(known: &Knowledge, listing: &Listing, own: &str) -> Vec<Next> {
-        known.to_load(listing, &Deltas::default(), own, |_| false)
-    }
-
-    fn delta(since: u64, time: u64) -> DeltaName {
-        let ns = 1_000_000_000;
-        DeltaName::new("main", "a", since * ns, time * ns).unwrap()
-    }
-
-    fn deltas(of: &[(u64, u64)]) -> Deltas {
-        let mut deltas = Deltas::default();
-        for (since, time) in of {
-            deltas.insert(delta(*since, *time), 100);
-        }
-        deltas
-    }
-
-    fn listing(names: &[&SnapshotName]) -> Listing {
-        let objects: Vec<_> = names.iter().map(|name| listed(name.as_str())).collect();
-        sort_listing("main", &objects)
-    }
-
-    #[test]
-    fn the_newest_of_each_instance_is_loaded_and_the_own_one_first() {
-        let (a1, a2, z1, z2) = (name("a", 1), name("a", 2), name("z", 1), name("z", 2));
-        let mut known = Knowledge::default();
-        let listing = listing(&[&a1, &a2, &z1, &z2]);
-        assert_eq!(
-            to_load(&known, &listing, "z"),
-            [Next::Snapshot(z2.clone()), Next::Snapshot(a2.clone())]
-        );
-        known.merged(&z2);
-        assert_eq!(to_load(&known, &listing, "z"), [Next::Snapshot(a2)]);
-    }
-
-    #[test]
-    fn of_a_corrupt_snapshot_the_one_before_counts_again_unless_it_is_merged() {
-        let (a1, a2) = (name("a", 1), name("a", 2));
-        let mut known = Knowledge {
-            corrupt: [a2.clone()].into(),
-            ..Knowledge::default()
-        };
-        let listing = listing(&[&a1, &a2]);
-        assert_eq!(to_load(&known, &listing, "b"), [Next::Snapshot(a1.clone())]);
-        known.merged(&a1);
-        assert!(to_load(&known, &listing, "b").is_empty());
-    }
-
-    #[test]
-    fn ready_means_that_all_first_seen_instances_gave_what_they_have() {
-        let (a, b) = (name("a", 1), name("b", 1));
-        let seen: BTreeMap<_, _> = [("a".to_owned(), a.timestamp()), ("b".to_owned(), b.timestamp())].into();
-        let none = Deltas::default();
-        let mut known = Knowledge::default();
-        assert!(!known.has_all_of(&seen, &listing(&[&a, &b]), &none));
-        known.merged(&a);
-        assert!(!known.has_all_of(&seen, &listing(&[&a, &b]), &none));
-        // The other one's snapshots vanished.
-        assert!(known.has_all_of(&seen, &listing(&[&a]), &none));
-        // Or they are all torn.
-        known.corrupt.insert(b.clone());
-        assert!(known.has_all_of(&seen, &listing(&[&a, &b]), &none));
-    }
-
-    #[test]
-    fn who_can_go_on_by_deltas_needs_no_newer_snapshot() {
-        let (a10, a13) = (name("a", 10), name("a", 13));
-        let all = listing(&[&a10, &a13]);
-        let mut known = Knowledge::default();
-        let next = |known: &Knowledge, deltas: &Deltas| known.to_load(&all, deltas, "b", |_| false);
-        let way = deltas(&[(10, 12), (12, 13), (13, 14)]);
-        // The first step is the newest snapshot.
-        assert_eq!(next(&known, &way), [Next::Snapshot(a13.clone())]);
-        known.merged(&a10);
-        assert_eq!(next(&known, &way), [Next::Delta(delta(10, 12))]);
-        // With a gap before the snapshot there is only the snapshot.
-        assert_eq!(
-            next(&known, &deltas(&[(10, 11), (12, 13), (13, 14)])),
-            [Next::Snapshot(a13.clone())]
-        );
-        assert!(known.merged_delta(&delta(10, 12)));
-        assert!(known.merged_delta(&delta(12, 13)));
-        assert_eq!(next(&known, &way), [Next::Delta(delta(13, 14))]);
-        // One that does not join on says nothing about what came before it.
-        assert!(!known.merged_delta(&delta(15, 16)));
-        assert_eq!(known.have("a"), a13.timestamp());
-    }
-
-    #[test]
-    fn after_hours_a_snapshot_is_read_though_deltas_have_told_what_is_in_it() {
-        let hour = 3600;
-        let (a1, a2, a3) = (name("a", 1), name("a", 2 * hour), name("a", 3 * hour + 1));
-        let mut known = Knowledge::default();
-        known.merged(&a1);
-        let way = deltas(&[(1, 2 * hour), (2 * hour, 3 * hour + 1)]);
-        known.reached("a", a3.timestamp());
-        let next = |known: &Knowledge, listing: &Listing| known.to_load(listing, &way, "b", |_| false);
-        assert!(next(&known, &listing(&[&a1, &a2])).is_empty());
-        let all = listing(&[&a1, &a2, &a3]);
-        assert_eq!(next(&known, &all), [Next::Snapshot(a3.clone())]);
-        known.merged(&a3);
-        assert!(next(&known, &all).is_empty());
-    }
-
-    #[test]
-    fn a_delta_that_cannot_be_had_or_does_not_decode_is_a_gap() {
-        let (a10, a13) = (name("a", 10), name("a", 13));
-        let way = deltas(&[(10, 12), (12, 13)]);
-        let mut known = Knowledge::default();
-        known.merged(&a10);
-        known.corrupt_deltas.insert(delta(10, 12), 100);
-        let all = listing(&[&a10, &a13]);
-        assert_eq!(
-            known.to_load(&all, &way, "b", |_| false),
-            [Next::Snapshot(a13.clone())]
-        );
-        assert!(known.to_load(&listing(&[&a10]), &way, "b", |_| false).is_empty());
-        let mut known = Knowledge::default();
-        known.merged(&a10);
-        let lost = Next::Snapshot(a13);
-        assert_eq!(
-            known.to_load(&all, &deltas(&[(10, 12)]), "b", |next| *next == lost),
-            [Next::Delta(delta(10, 12))]
-        );
-    }
-
-    #[test]
-    fn only_what_a_newer_snapshot_replaces_that_was_found_readable_is_superseded() {
-        let (a1, a2, a3, b1, b2) = (
-            name("a", 1),
-            name("a", 2),
-            name("a", 3),
-            name("b", 1),
-            name("b", 2),
-        );
-        let mut known = Knowledge::default();
-        let all = listing(&[&a1, &a2, &a3, &b1, &b2]);
-        assert!(known.superseded(&all).is_empty());
-        known.merged(&a2);
-        assert_eq!(known.superseded(&all), [a1.clone()].into());
-        // Somebody removed the one that we merged: whether the newer one is readable is not known.
-        assert!(known.superseded(&listing(&[&a1, &a3])).is_empty());
-    }
-
-    #[test]
-    fn names_of_other_databases_and_other_things_are_left_alone() {
-        let objects = [
-            listed("shard__a__20261124-090050-137194777__GX.pb.gz"),
-            listed("main__x.pb.gz"),
-        ];
-        assert!(sort_listing("main", &objects).is_empty());
-    }
-}
+mod tests;

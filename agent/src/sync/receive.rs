@@ -10,6 +10,36 @@ use super::schema::Verdict;
 /// Loads in a row before local changes get their turn.
 const MAX_LOADS_IN_A_ROW: usize = 10;
 
+/// What came of loading so far.
+struct Round {
+    /// What cannot be had now: vanished objects, and those whose transfer failed.
+    passed_over: BTreeSet<Next>,
+    failure: Option<SyncError>,
+    loads: usize,
+    received: Received,
+}
+
+impl Default for Round {
+    fn default() -> Self {
+        Self {
+            passed_over: BTreeSet::new(),
+            failure: None,
+            loads: 0,
+            received: Received::All,
+        }
+    }
+}
+
+/// What to do after the objects of an instance.
+enum After {
+    /// Those of the next one.
+    Next,
+    /// What is to be loaded is another thing now.
+    Plan,
+    /// Local changes have their turn.
+    Pause,
+}
+
 impl Replica {
     /// Lists the store and merges what is new: of each instance the deltas that lead on from what is merged, or its newest
     /// readable snapshot.
@@ -46,24 +76,30 @@ impl Replica {
         }
     }
 
-    /// Looks for new deltas only, and merges them: one request, where [`Replica::receive`] makes two.
+    /// Looks for new deltas, and for all `snapshots` if that is wanted, and merges what is new: what was stored long ago is not listed
+    /// again, as [`Replica::receive`] does.
     ///
     /// # Errors
     /// As [`Replica::receive`].
-    pub async fn receive_news(&self) -> Result<Received, SyncError> {
+    pub async fn receive_news(&self, snapshots: bool) -> Result<Received, SyncError> {
         let began = self.own_clock();
-        let received = self.receive_what_is_new().await;
+        let received = self.receive_what_is_new(snapshots).await;
         self.note_look(&received, began);
         received
     }
 
-    async fn receive_what_is_new(&self) -> Result<Received, SyncError> {
-        let looked = self.look_at_news().await;
+    async fn receive_what_is_new(&self, snapshots: bool) -> Result<Received, SyncError> {
+        let looked = self.look_at_news(snapshots).await;
         self.compare_clocks();
         let contained = self.contain().await;
         looked?;
-        let (received, failure) = self.load_all().await;
-        if let Some(error) = failure.or(contained.err()) {
+        let mut failure = None;
+        if snapshots {
+            failure = self.merge_a_namesake().await.err();
+            self.look_at_schemas().await?;
+        }
+        let (received, later) = self.load_all().await;
+        if let Some(error) = failure.or(later).or(contained.err()) {
             return Err(error);
         }
         self.status.loaded();
@@ -85,51 +121,67 @@ impl Replica {
     }
 
     async fn load_all(&self) -> (Received, Option<SyncError>) {
-        // What cannot be had now: vanished objects, and those whose transfer failed.
-        let mut passed_over = BTreeSet::new();
-        let mut failure = None;
-        let mut loads = 0;
-        let mut received = Received::All;
+        let mut round = Round::default();
         loop {
-            let next = {
+            let ways = {
                 let state = self.state();
-                let skip = |next: &Next| passed_over.contains(next);
-                let plan = state
-                    .known
-                    .to_load(&state.listing, &state.deltas, &self.own, skip);
-                let Some(next) = plan.into_iter().next() else {
-                    return (received, failure);
-                };
-                if loads == MAX_LOADS_IN_A_ROW
-                    && state.own_merged
-                    && self.env.last_txn_id() > state.synced_txn
-                {
-                    return (Received::More, failure);
-                }
-                next
+                let skip = |next: &Next| round.passed_over.contains(next);
+                let known = &state.known;
+                known.to_load(&state.listing, &state.deltas, &self.own, skip)
             };
-            let verdict = self.schemas.guard.verdict(next.instance());
-            if !self.may_load(&next, verdict) {
-                if verdict == Verdict::Unknown {
-                    received = Received::Waiting;
-                }
-                passed_over.insert(next);
-                continue;
+            if ways.is_empty() {
+                return (round.received, round.failure);
             }
-            loads += 1;
-            // One instance's trouble must not keep the others' changes away.
-            match self.fetch(&next).await {
-                Ok(true) => {}
-                // The cleaner of another instance was faster; the next listing shows what replaced it.
-                Ok(false) => {
-                    passed_over.insert(next);
-                }
-                Err(error) => {
-                    failure.get_or_insert(error);
-                    passed_over.insert(next);
+            for way in ways {
+                match self.load_way(way, &mut round).await {
+                    After::Next => {}
+                    After::Plan => break,
+                    After::Pause => return (Received::More, round.failure),
                 }
             }
         }
+    }
+
+    /// Loads what is planned of one instance, as far as it can be had.
+    async fn load_way(&self, way: Vec<Next>, round: &mut Round) -> After {
+        for next in way {
+            {
+                let state = self.state();
+                if state.known.is_passed(&next) {
+                    continue;
+                }
+                let has_changes = state.own_merged && self.env.last_txn_id() > state.synced_txn;
+                if round.loads >= MAX_LOADS_IN_A_ROW && has_changes {
+                    return After::Pause;
+                }
+            }
+            let verdict = self.schemas.guard.verdict(next.instance());
+            if !self.may_load(&next, verdict) {
+                if verdict == Verdict::Unknown {
+                    round.received = Received::Waiting;
+                }
+                round.passed_over.insert(next);
+                return After::Next;
+            }
+            round.loads += 1;
+            // One instance's trouble must not keep the others' changes away.
+            match self.fetch(&next).await {
+                // It may have told of others' states.
+                Ok(true) if matches!(next, Next::Snapshot(_)) => return After::Plan,
+                Ok(true) => {}
+                // The cleaner of another instance was faster; the next listing shows what replaced it.
+                Ok(false) => {
+                    round.passed_over.insert(next);
+                    return After::Next;
+                }
+                Err(error) => {
+                    round.failure.get_or_insert(error);
+                    round.passed_over.insert(next);
+                    return After::Next;
+                }
+            }
+        }
+        After::Next
     }
 
     /// What follows from the verdict of the guard of schemas. A main database judges an instance itself, by what it loads.

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
@@ -26,9 +25,6 @@ use crate::lmdb::{Environment, KeptReader};
 use crate::report::{Level, Report};
 use crate::snapshot::{Meta, SnapshotName, ZONETIDE_VERSION, sanitize_instance};
 use crate::store::Store;
-
-/// Time between two deltas while changes keep coming: peers know them at once, and the store charges for each.
-const SPACING: Duration = Duration::from_millis(500);
 
 /// The time in ns since the epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -267,16 +263,6 @@ impl Replica {
     pub(super) fn progress(&self) -> (u64, u64, BTreeMap<String, u64>) {
         let state = self.state();
         (state.stored.time, state.stored.txn, state.known.have.clone())
-    }
-
-    /// The least time between two uploads; `poll` is the interval at which Lightning Stream would look at the database.
-    pub(super) fn spacing(&self, poll: Duration) -> Duration {
-        if self.state().has_lightning_stream(&self.own, self.now_ns()) {
-            // With every change a whole snapshot goes to it.
-            poll
-        } else {
-            poll.min(SPACING)
-        }
     }
 
     /// True if the database has something that the store may lack.

@@ -214,7 +214,7 @@ async fn receiving(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(
         let received = if whole {
             replica.receive().await
         } else {
-            replica.receive_news().await
+            replica.receive_news(cadence.snapshots).await
         };
         // Later on an instance that the main database cannot judge is no reason to hurry.
         let waiting = matches!(received, Ok(Received::Waiting)) && !replica.is_ready();

@@ -88,7 +88,7 @@ impl Agent {
         let Self { replica, cleaner } = self;
         match op {
             Op::Receive => Ok(replica.receive().await? == Received::All),
-            Op::ReceiveNews => Ok(replica.receive_news().await? == Received::All),
+            Op::ReceiveNews => Ok(replica.receive_news(true).await? == Received::All),
             Op::Send => replica.send(false).await,
             Op::ForcedSend => replica.send(true).await,
             Op::Tell => replica.tell().await.map(|()| true),

@@ -35,7 +35,7 @@ async fn a_delta_that_is_named_after_a_time_to_come_does_not_hide_those_of_the_o
             writer.write("after", &value);
             writer.send().await;
             reader.pass(SECOND);
-            reader.replica.receive_news().await.unwrap();
+            reader.replica.receive_news(false).await.unwrap();
             assert_eq!(reader.content()["after"], value, "{ahead}");
         }
     }

@@ -26,13 +26,13 @@ async fn a_lost_delta_is_a_gap_until_the_next_snapshot_heals_it() {
     store.delete(&lost.name).await.unwrap();
     a.write("later", "2");
     a.send().await;
-    assert_eq!(b.replica.receive_news().await.unwrap(), Received::Gap);
+    assert_eq!(b.replica.receive_news(false).await.unwrap(), Received::Gap);
     b.receive().await;
     assert!(!b.content().contains_key("later"));
     assert!(a.replica.send(true).await.unwrap());
     b.receive().await;
     assert_eq!(b.content(), a.content());
-    assert_eq!(b.replica.receive_news().await.unwrap(), Received::All);
+    assert_eq!(b.replica.receive_news(false).await.unwrap(), Received::All);
 }
 
 #[tokio::test]
@@ -91,9 +91,9 @@ async fn a_gap_that_whole_looks_do_not_close_does_not_call_for_them_for_ever() {
     let snapshot = store.snapshots().await.pop().unwrap();
     store.delete(&snapshot.name).await.unwrap();
     b.receive().await;
-    assert_eq!(b.replica.receive_news().await.unwrap(), Received::Gap);
+    assert_eq!(b.replica.receive_news(false).await.unwrap(), Received::Gap);
     b.pass(121 * SECOND);
-    assert_eq!(b.replica.receive_news().await.unwrap(), Received::All);
+    assert_eq!(b.replica.receive_news(false).await.unwrap(), Received::All);
     // It is healed all the same, and a new one is told of at once.
     a.receive().await;
     a.send().await;
@@ -101,7 +101,7 @@ async fn a_gap_that_whole_looks_do_not_close_does_not_call_for_them_for_ever() {
     assert_eq!(b.content(), a.content());
     let c = Server::new("c", &store);
     c.begin().await;
-    assert_eq!(b.replica.receive_news().await.unwrap(), Received::Gap);
+    assert_eq!(b.replica.receive_news(false).await.unwrap(), Received::Gap);
 }
 
 #[tokio::test]

@@ -294,7 +294,7 @@ async fn a_key_that_is_none_is_removed_where_it_stood_before_the_start() {
     a.receive().await;
     // What it was may be in the store: nothing is stored before that is merged.
     assert!(!a.replica.send(false).await.unwrap());
-    assert_eq!(a.replica.receive_news().await.unwrap(), Received::Gap);
+    assert_eq!(a.replica.receive_news(false).await.unwrap(), Received::Gap);
     a.receive().await;
     a.send().await;
     let keys: Vec<_> = database_content(&a.env)[RECORDS].keys().cloned().collect();

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use zonetide_agent::snapshot::DeltaName;
-use zonetide_agent::store::Store as _;
 use zonetide_agent::sync::{Cleaner, Retention};
 
 use crate::peers::{Line, pair};

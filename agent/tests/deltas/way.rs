@@ -37,14 +37,14 @@ async fn a_look_at_news_finds_deltas_and_says_when_it_is_not_enough() {
     let (a, b) = (Server::new("a", &store), Server::new("b", &store));
     a.begin().await;
     // Nothing is known of a yet.
-    assert_eq!(b.replica.receive_news().await.unwrap(), Received::Gap);
+    assert_eq!(b.replica.receive_news(false).await.unwrap(), Received::Gap);
     b.receive().await;
-    assert_eq!(b.replica.receive_news().await.unwrap(), Received::All);
+    assert_eq!(b.replica.receive_news(false).await.unwrap(), Received::All);
     a.write("key", "1");
     a.send().await;
     a.delete("first");
     a.send().await;
-    assert_eq!(b.replica.receive_news().await.unwrap(), Received::All);
+    assert_eq!(b.replica.receive_news(false).await.unwrap(), Received::All);
     assert_eq!(b.content(), a.content());
 }
 
