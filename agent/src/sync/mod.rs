@@ -42,6 +42,7 @@ mod set_back;
 mod settle;
 mod state;
 mod sweeper;
+mod take;
 mod tell;
 mod tidy;
 mod trouble;

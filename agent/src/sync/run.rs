@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::cadence::{ON_ITS_WAY, until_the_next_look};
 use super::peer::Told;
 use super::serving::Serving;
+use super::take::taking;
 use super::tidy::tidying;
 use super::{Received, Replica, Retention, Sweep, SyncError};
 
@@ -350,20 +351,6 @@ async fn sending(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(),
             () = sleep_until(next_force) => {}
         }
     }
-}
-
-/// Merges what peers tell.
-async fn taking(replica: &Replica, told: Option<mpsc::Receiver<Told>>) -> Infallible {
-    if let Some(mut told) = told {
-        while let Some(told) = told.recv().await {
-            let name = told.name.clone();
-            if let Err(error) = replica.take(told).await {
-                replica.status.failed(error.category(), &error);
-                tracing::warn!(database = %replica.database(), name, %error, "cannot merge what a peer told: the store has it soon");
-            }
-        }
-    }
-    std::future::pending().await
 }
 
 /// Compares the clock with the others', and does what follows from that: the looks at the store may be far apart.

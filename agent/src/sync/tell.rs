@@ -1,6 +1,6 @@
-//! Telling peers of changes at once, and taking what they tell.
+//! Telling peers of changes at once.
 
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{Read as _, Seek as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,13 +8,9 @@ use bytes::Bytes;
 use super::SyncError;
 use super::collect::{Collected, Synced};
 use super::dump::TransferError;
-use super::peer::Told;
 use super::replica::Replica;
-use super::schema::Verdict;
 use super::send::Whom;
-use crate::report::Way;
 use crate::snapshot::{DeltaName, EncodeError, Vector};
-use crate::store::{StoreError, StoreErrorReason, spool};
 
 impl Replica {
     /// Tells the peers what was written here since they were told last. Nothing is told before the store has a snapshot to go
@@ -91,29 +87,6 @@ impl Replica {
         let last = self.env.last_txn_id();
         let state = self.state();
         state.told.time != 0 && state.has_changes_after(state.told.txn, last)
-    }
-
-    /// Merges what a peer told of. Returns whether all that came before it is merged, too; if not, the store has it.
-    ///
-    /// # Errors
-    /// [`SyncError`] when the object is no delta or the database cannot be written; the store has it soon.
-    pub async fn take(&self, told: Told) -> Result<bool, SyncError> {
-        let name = DeltaName::parse(self.database(), &told.name)?;
-        if name.instance() != told.from
-            || name.instance() == self.own
-            || matches!(self.schemas.guard.verdict(name.instance()), Verdict::Refuse(_))
-        {
-            return Ok(false);
-        }
-        self.learn_the_time().await;
-        let mut object = spool(self.env.folder());
-        let spooled = object.write_all(&told.object).and_then(|()| object.rewind());
-        spooled.map_err(|error| StoreError {
-            operation: "read",
-            name: told.name.clone(),
-            reason: StoreErrorReason::Spool(error),
-        })?;
-        self.load_delta(&name, object, Way::Peer).await
     }
 }
 

@@ -82,7 +82,7 @@ impl State {
     }
 
     /// What was merged is in the zones: nothing is kept out until its time comes, whoever has sent it, nor is to be seen again.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.refill.is_none()
             && self.no_room.is_empty()
             && self

@@ -1,9 +1,11 @@
 //! What servers give each other without the bucket.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _};
 
 use proptest::test_runner::TestCaseError;
 use zonetide_agent::sync::SyncError;
+use zonetide_agent::sync::peer::Told;
 
 use super::fleet::Fleet;
 use super::support::spooled;
@@ -38,6 +40,34 @@ impl Fleet {
             self.see(server, place)?;
         }
         Ok(true)
+    }
+
+    /// All that is on the way to a server arrives at once.
+    pub(crate) async fn hear_all(&mut self, server: usize) -> Result<(), TestCaseError> {
+        let mut waiting: BTreeMap<String, Vec<Told>> = BTreeMap::new();
+        while let Some((database, told)) = self.wire.take(&self.servers[server].name, 0) {
+            waiting.entry(database).or_default().push(told);
+        }
+        for (database, all) in waiting {
+            let place = self.names.iter().position(|name| *name == database);
+            let Some(place) = place else { continue };
+            let Some(replica) = self.replica(server, place) else {
+                continue;
+            };
+            let fail = |error: SyncError| TestCaseError::fail(format!("{database}: {error}"));
+            let together = replica.take_together(&all).await.map_err(fail)?;
+            let count = all.len();
+            for told in all.into_iter().filter(|_| !together) {
+                replica.take(told).await.map_err(fail)?;
+            }
+            self.log.push(format!(
+                "  {} hears {count} at once: {together}",
+                self.servers[server].name
+            ));
+            self.heard.insert(server);
+            self.see(server, place)?;
+        }
+        Ok(())
     }
 
     /// A server takes the whole database of another one, if both run.

@@ -71,7 +71,7 @@ impl Fleet {
             }
             Step::HearAll => {
                 for server in 0..servers {
-                    while self.hear(server, 0, false).await? {}
+                    self.hear_all(server).await?;
                 }
             }
             Step::Bereave(server) => self.bereave(server % servers).await?,
@@ -126,7 +126,7 @@ impl Fleet {
             self.run(server, database, Op::Tell).await?;
         }
         for other in (0..servers).filter(|other| *other != server) {
-            while self.hear(other, 0, false).await? {}
+            self.hear_all(other).await?;
         }
         self.retire(server);
         Ok(())

@@ -298,6 +298,48 @@ async fn what_is_too_large_to_be_told_is_announced() {
     assert_eq!(b.content(), a.content());
 }
 
+/// What the server tells when it writes twenty times.
+async fn told_twenty_by(server: &Server, line: &Line) -> Vec<Told> {
+    for n in 0..20 {
+        server.write(&format!("key{}", n % 7), &n.to_string());
+        server.replica.tell().await.unwrap();
+    }
+    line.take()
+}
+
+#[tokio::test]
+async fn what_has_queued_up_is_committed_together_and_each_counts_for_itself() {
+    let store = Watched::new();
+    let (a, mut b, line) = pair(&store).await;
+    let told = told_twenty_by(&a, &line).await;
+    let before = b.env.last_txn_id();
+    assert!(b.replica.take_together(&told).await.unwrap());
+    assert_eq!(b.env.last_txn_id(), before + 1);
+    assert_eq!(b.content(), a.content());
+    // The next one joins, and nothing has to be fetched.
+    a.write("key", "1");
+    a.replica.tell().await.unwrap();
+    for told in line.take() {
+        assert!(b.replica.take(told).await.unwrap());
+    }
+    a.send().await;
+    b.receive().await;
+    assert!(store.fetched().is_empty());
+
+    // One that is unusual makes all be looked at one by one.
+    let mut told = told_twenty_by(&a, &line).await;
+    told[3].object = b"nonsense".to_vec().into();
+    let (before, content) = (b.env.last_txn_id(), b.content());
+    assert!(!b.replica.take_together(&told).await.unwrap());
+    assert_eq!((b.env.last_txn_id(), b.content()), (before, content));
+    // As one from the future is, which is kept until its time comes.
+    b.learn_the_time();
+    a.pass(3600 * SECOND);
+    let told = told_twenty_by(&a, &line).await;
+    assert!(!b.replica.take_together(&told).await.unwrap());
+    assert_eq!(b.env.last_txn_id(), before);
+}
+
 #[tokio::test]
 async fn nonsense_from_a_peer_changes_nothing() {
     let store = Watched::new();

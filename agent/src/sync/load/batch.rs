@@ -13,9 +13,12 @@ pub(super) struct Batch {
     dbis: Vec<String>,
     items: Vec<Item>,
     bytes: Vec<u8>,
+    /// The number of the object that entries come from.
+    object: usize,
 }
 
 struct Item {
+    object: usize,
     dbi: usize,
     key: std::ops::Range<usize>,
     value: std::ops::Range<usize>,
@@ -24,6 +27,11 @@ struct Item {
 }
 
 impl Batch {
+    /// What comes from now on is of the object of this number.
+    pub(super) fn begin_object(&mut self, object: usize) {
+        self.object = object;
+    }
+
     pub(super) fn push(&mut self, dbi: &str, entry: &Entry<'_>) {
         // Entries come DBI by DBI.
         if self.dbis.last().is_none_or(|last| last != dbi) {
@@ -34,6 +42,7 @@ impl Batch {
         let middle = self.bytes.len();
         self.bytes.extend_from_slice(entry.value);
         self.items.push(Item {
+            object: self.object,
             dbi: self.dbis.len() - 1,
             key: start..middle,
             value: middle..self.bytes.len(),
@@ -54,7 +63,8 @@ impl Batch {
         self.dbis.iter().any(|name| name == dbi)
     }
 
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, Entry<'_>)> {
+    /// With the numbers of the objects that they are of.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, &str, Entry<'_>)> {
         self.items.iter().map(|item| {
             let entry = Entry {
                 key: &self.bytes[item.key.clone()],
@@ -62,17 +72,19 @@ impl Batch {
                 timestamp: item.timestamp,
                 deleted: item.deleted,
             };
-            (self.dbis[item.dbi].as_str(), entry)
+            (item.object, self.dbis[item.dbi].as_str(), entry)
         })
     }
 
     pub(super) fn last(&self) -> Option<(&str, Entry<'_>)> {
-        self.iter().next_back()
+        self.iter().next_back().map(|(_, dbi, entry)| (dbi, entry))
     }
 
-    pub(super) fn clear(&mut self) {
+    /// The same without its entries, so that its memory is used again.
+    pub(super) fn emptied(mut self) -> Self {
         self.dbis.clear();
         self.items.clear();
         self.bytes.clear();
+        self
     }
 }
