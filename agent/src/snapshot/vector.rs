@@ -13,6 +13,9 @@ pub struct Had {
     pub time: u64,
     /// The schema of its PowerDNS database; 0 where it is not known.
     pub schema: u32,
+    /// Its own objects may go: the delta of the same state has told all who follow the writer's deltas to read this snapshot if they
+    /// lack some of it.
+    pub goes: bool,
 }
 
 /// By instance, in the form of object names.
@@ -27,6 +30,7 @@ pub(super) fn write_had(instance: &str, had: Had) -> io::Result<Vec<u8>> {
     write_bytes(&mut message, 1, instance.as_bytes())?;
     write_fixed64(&mut message, 2, had.time)?;
     write_uint(&mut message, 3, had.schema.into())?;
+    write_uint(&mut message, 4, had.goes.into())?;
     Ok(message)
 }
 
@@ -39,6 +43,7 @@ pub(super) fn read_had(message: &[u8]) -> Result<(String, Had), DecodeError> {
             (1, BYTES) => instance = reader.text("an instance", MAX_NAME_LEN)?,
             (2, FIXED64) => had.time = reader.fixed64()?,
             (3, VARINT) => had.schema = u32::try_from(reader.varint()?).unwrap_or(u32::MAX),
+            (4, VARINT) => had.goes = reader.varint()? != 0,
             (_, wire_type) => reader.skip(wire_type)?,
         }
     }
@@ -112,12 +117,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_again(
-            vector in proptest::collection::btree_map("[a-z.-]{1,20}", (any::<u64>(), any::<u32>()), 0..20),
+            vector in proptest::collection::btree_map("[a-z.-]{1,20}", (any::<u64>(), any::<u32>(), any::<bool>()), 0..20),
             adopted in proptest::collection::btree_map(
                 "[a-z.-]{1,20}", proptest::collection::btree_set(1..u64::MAX, 0..50), 0..5
             ),
         ) {
-            let had = |(time, schema)| Had { time, schema };
+            let had = |(time, schema, goes)| Had { time, schema, goes };
             let vector = vector.into_iter().map(|(instance, it)| (instance, had(it))).collect();
             let meta = meta(vector, adopted);
             let object = object(&meta, 0);
@@ -144,6 +149,7 @@ mod tests {
                 Had {
                     time: number,
                     schema: 5,
+                    goes: false,
                 },
             )
         });

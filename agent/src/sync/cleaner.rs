@@ -180,7 +180,7 @@ impl Cleaner {
                 gone.insert(instance.clone(), seen);
                 let turn = TURN * self.place_of(replica, &state, now_ns);
                 if is_retired && now.duration_since(seen.since) >= turn {
-                    state.taken_in.insert(instance.clone());
+                    replica.take_in(&mut state, instance);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Sending: what was written here goes to the store, as a delta, and now and then as a snapshot.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tempfile::SpooledTempFile;
@@ -108,7 +109,7 @@ impl Replica {
         let mut vector = if taken_in.is_empty() {
             Vector::new()
         } else {
-            self.vector()
+            self.vector(&taken_in)
         };
         vector.retain(|instance, _| taken_in.contains(instance));
         let changes = Box::pin(self.changes_for(whom, vector)).await?;
@@ -121,7 +122,10 @@ impl Replica {
             self.state().snapshot_owed |= with_snapshot;
             self.store_delta(changes).await?;
             if with_snapshot {
-                self.store_snapshot(&from, to, time, reasons).await?;
+                self.store_snapshot(&from, to, time, (reasons, &taken_in)).await?;
+                if let Some(peers) = self.peers.as_ref().filter(|_| whom.is_anew()) {
+                    peers.announce(self.database(), time);
+                }
                 self.state()
                     .taken_in
                     .retain(|instance| !taken_in.contains(instance));
@@ -185,7 +189,8 @@ impl Replica {
         let time = {
             let mut state = self.state();
             match known {
-                Some(told) if told.time > from.time && !whom.is_anew() => told.time,
+                Some(_) if whom.is_anew() => state.next_time(now),
+                Some(told) if told.time > from.time => told.time,
                 // A new time for a state that is stored already would be one that nobody ever gets to know.
                 Some(_) if collected.entries == 0 && !whom.is_always() => from.time,
                 Some(_) => {
@@ -289,13 +294,13 @@ impl Replica {
     }
 
     /// Stores a snapshot that has all of the state `to`, or more. `reasons`: how many there were when the changes for it were
-    /// collected.
+    /// collected; `taken_in`: the instances that the delta with it has told of.
     async fn store_snapshot(
         &self,
         from: &Synced,
         to: Arc<KeptReader>,
         time: u64,
-        reasons: u64,
+        (reasons, taken_in): (u64, &BTreeSet<String>),
     ) -> Result<(), SyncError> {
         let started = std::time::Instant::now();
         let name = SnapshotName::new(self.database(), &self.own, time)?;
@@ -304,7 +309,7 @@ impl Replica {
             let _turn = self.turn.lock().await;
             let kept = Box::pin(self.keep_a_state()).await;
             // What is not looked through may lack what others have written.
-            let vector = kept.as_ref().map(|_| self.vector()).unwrap_or_default();
+            let vector = kept.as_ref().map(|_| self.vector(taken_in)).unwrap_or_default();
             (kept, vector)
         };
         let meta = Meta {

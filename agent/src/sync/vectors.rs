@@ -3,7 +3,7 @@
 //! Whoever has merged a snapshot has all of that, and needs no object of those instances up to there: a newcomer reads one
 //! snapshot. When an instance's objects are gone from the store, its changes are stored anew unless a snapshot that is there has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::SyncError;
 use super::plan::Listing;
@@ -32,13 +32,22 @@ impl Vectors {
         }
     }
 
-    /// The state of an instance, ns since the epoch, up to which a snapshot of another one that is in the store has everything.
-    pub(super) fn of(&self, instance: &str, listing: &Listing) -> u64 {
+    /// The snapshot of another instance in the store that has most of an instance whose objects go, and the state of that up to which
+    /// it has everything, ns since the epoch. Whoever follows its writer's deltas knows of it.
+    fn cover(&self, instance: &str, listing: &Listing) -> Option<(&SnapshotName, u64)> {
         let others = self.0.iter().filter(|(writer, _)| *writer != instance);
         let there = others
             .filter(|(writer, (name, _))| listing.get(*writer).is_some_and(|names| names.contains(name)));
-        let times = there.filter_map(|(_, (_, vector))| vector.get(instance));
-        times.map(|had| had.time).max().unwrap_or(0)
+        let covers = there.filter_map(|(_, (name, vector))| {
+            let had = vector.get(instance).filter(|had| had.goes)?;
+            Some((name, had.time))
+        });
+        covers.max_by_key(|(_, time)| *time)
+    }
+
+    /// That state; 0: there is no such snapshot.
+    pub(super) fn of(&self, instance: &str, listing: &Listing) -> u64 {
+        self.cover(instance, listing).map_or(0, |(_, time)| time)
     }
 
     fn is_known(&self, name: &SnapshotName) -> bool {
@@ -97,6 +106,19 @@ impl State {
         self.known.forget(instance)
     }
 
+    /// The objects of an instance are gone, and a snapshot of another one has what was in them. It is read where some of that is missing
+    /// here.
+    fn leave_to_its_cover(&mut self, instance: &str) {
+        let have = self.known.have(instance);
+        let cover = self.vectors.cover(instance, &self.listing);
+        if let Some((name, _)) = cover.filter(|(_, time)| *time > have) {
+            let wanted = self.known.wanted.entry(name.instance().to_owned()).or_default();
+            *wanted = name.timestamp().max(*wanted);
+        }
+        self.gone.insert(instance.to_owned(), have);
+        self.forget_vanished(instance);
+    }
+
     /// A snapshot in the store has all that the objects of an instance had.
     fn is_covered(&self, instance: &str) -> bool {
         let of_others = self.vectors.of(instance, &self.listing);
@@ -105,26 +127,41 @@ impl State {
 }
 
 impl Replica {
-    /// What a snapshot of the present state has of others. The caller has the turn.
-    pub(super) fn vector(&self) -> Vector {
+    /// What a snapshot of the present state has of others, among them those that `go`. The caller has the turn.
+    pub(super) fn vector(&self, go: &BTreeSet<String>) -> Vector {
         let judged = self.schemas.guard.judged();
         let state = self.state();
-        if !state.is_whole() {
-            return Vector::new();
-        }
-        let others = state.known.have.iter().filter(|(instance, time)| {
-            **instance != self.own
-                && **time != 0
-                && !state.lightning_stream.contains(*instance)
-                && self.schemas.guard.verdict(instance) == Verdict::Merge
-        });
-        let had = |instance: &String, time: u64| Had {
-            time,
-            schema: judged.get(instance).copied().flatten().unwrap_or(0),
+        let others = state.known.have.iter();
+        let others = others.filter(|(instance, _)| self.can_vouch_for(&state, instance));
+        let had = |(instance, time): (&String, &u64)| {
+            let had = Had {
+                time: *time,
+                schema: judged.get(instance).copied().flatten().unwrap_or(0),
+                goes: go.contains(instance),
+            };
+            (instance.clone(), had)
         };
-        others
-            .map(|(instance, time)| (instance.clone(), had(instance, *time)))
-            .collect()
+        others.map(had).collect()
+    }
+
+    /// A snapshot of the present state has all of the instance that is known.
+    fn can_vouch_for(&self, state: &State, instance: &str) -> bool {
+        instance != self.own
+            && state.known.have(instance) != 0
+            && state.is_whole()
+            // Its snapshots show that it is no Zonetide.
+            && !state.lightning_stream.contains(instance)
+            && self.schemas.guard.verdict(instance) == Verdict::Merge
+    }
+
+    /// Has the next own snapshot vouch for what an instance had, whose objects go or are gone. Where it cannot do so all have to read
+    /// it.
+    pub(super) fn take_in(&self, state: &mut State, instance: &str) {
+        if self.can_vouch_for(state, instance) {
+            state.taken_in.insert(instance.to_owned());
+        } else {
+            state.want_snapshot();
+        }
     }
 
     /// A snapshot is merged: all that its writer had is here.
@@ -181,10 +218,7 @@ impl Replica {
                 tracing::info!(
                     database = %self.database(), instance, "an instance's objects are gone, and a snapshot of another one has its changes"
                 );
-                let mut state = self.state();
-                let have = state.known.have(&instance);
-                state.gone.insert(instance.clone(), have);
-                state.forget_vanished(&instance);
+                self.state().leave_to_its_cover(&instance);
                 continue;
             }
             let place = if is_own { 0 } else { self.place_before(&instance) };
@@ -192,13 +226,21 @@ impl Replica {
             if now.saturating_sub(since) < TURN * place {
                 continue;
             }
-            let name = state.forget_vanished(&instance);
-            state.heard.forget(&instance);
-            tracing::warn!(
-                database = %self.database(), instance, name = name.as_ref().map(SnapshotName::as_str),
-                "a snapshot is gone: this database is stored again"
-            );
-            state.mistrust_the_store();
+            if !state.taken_in.contains(&instance) {
+                let name = state.known.merged.get(&instance);
+                tracing::warn!(
+                    database = %self.database(), instance, name = name.map(SnapshotName::as_str),
+                    "a snapshot is gone: this database is stored again"
+                );
+            }
+            if self.can_vouch_for(&state, &instance) {
+                // Once that is done its snapshot is one that has all of it.
+                state.taken_in.insert(instance);
+            } else {
+                state.forget_vanished(&instance);
+                state.heard.forget(&instance);
+                state.mistrust_the_store();
+            }
         }
         Ok(())
     }
@@ -266,6 +308,7 @@ mod tests {
                 Had {
                     time: *time,
                     schema: 5,
+                    goes: true,
                 },
             )
         };

@@ -157,10 +157,10 @@ async fn a_change_that_only_a_peer_knows_survives_the_loss_of_its_server() {
     assert_eq!(store.snapshots().await.len(), snapshots);
 }
 
-/// A server whose snapshot is to be stored anew, for one of another is gone from the store.
+/// A server whose snapshot is to be stored anew, for it is gone from the store.
 async fn wants_a_snapshot(a: &Server, store: &Arc<Watched>) {
-    let of_b = store.snapshots().await.into_iter().map(|listed| listed.name);
-    for name in of_b.filter(|name| name.contains("__b__")) {
+    let of_a = store.snapshots().await.into_iter().map(|listed| listed.name);
+    for name in of_a.filter(|name| name.contains("__a__")) {
         store.delete(&name).await.unwrap();
     }
     a.receive().await;
@@ -233,7 +233,11 @@ async fn who_knows_a_state_that_was_told_meanwhile_reads_the_snapshot_that_was_w
     }
     store.refuses_writes.store(false, Ordering::Relaxed);
     a.send().await;
-    let snapshot = store.snapshots().await.pop().unwrap().name;
+    let snapshots = store.snapshots().await.into_iter().map(|listed| listed.name);
+    let snapshot = snapshots
+        .filter(|name| name.contains("__a__"))
+        .next_back()
+        .unwrap();
     store.fetched();
     b.receive().await;
     assert!(store.fetched().contains(&snapshot), "{snapshot}");

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use zonetide_agent::snapshot::DeltaName;
+use zonetide_agent::store::Store as _;
 use zonetide_agent::sync::{Cleaner, Retention};
 
 use crate::peers::{Line, pair};
@@ -252,4 +253,68 @@ async fn a_snapshot_that_says_nothing_of_others_has_them_read_one_by_one() {
     let fetched = store.fetched();
     assert_eq!(snapshots_in(&fetched).len(), 6, "{fetched:?}");
     future.wipe();
+}
+
+#[tokio::test]
+async fn when_the_objects_of_one_are_gone_the_first_of_the_others_vouches_for_it_and_those_who_follow_read_that()
+ {
+    let store = Watched::new();
+    let servers = fleet("abcz", &store).await;
+    let [a, b, c, z] = &servers[..] else { panic!() };
+    z.write("the last word", "1");
+    z.send().await;
+    for server in [a, b] {
+        server.receive().await;
+        server.send().await;
+    }
+    // Somebody has removed them; c never heard the last word.
+    for listed in [store.snapshots().await, store.deltas().await].concat() {
+        if listed.name.contains("__z__") {
+            store.delete(&listed.name).await.unwrap();
+        }
+    }
+    let before = store.snapshots().await.len();
+    a.receive().await;
+    a.send().await;
+    assert_eq!(store.snapshots().await.len(), before + 1);
+    store.fetched();
+    b.receive().await;
+    b.send().await;
+    assert!(snapshots_in(&store.fetched()).is_empty());
+    c.receive().await;
+    c.send().await;
+    assert_eq!(c.content()["the last word"], "1");
+    assert_eq!(store.snapshots().await.len(), before + 1);
+    for server in [a, b, c] {
+        server.receive().await;
+        assert!(!server.replica.has_changes());
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_was_told_alone_is_stored_with_a_delta_though_a_snapshot_has_it() {
+    let store = Watched::new();
+    let (a, b, line) = pair(&store).await;
+    let c = Server::new("c", &store);
+    c.begin().await;
+    c.receive().await;
+    b.receive().await;
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    a.write("precious", "1");
+    a.replica.tell().await.unwrap();
+    for told in line.take() {
+        assert!(b.replica.take(told).await.unwrap());
+    }
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    store_a_snapshot(&b).await;
+    // It goes on by the deltas of b, and does not read that.
+    c.receive().await;
+    assert!(!c.content().contains_key("precious"));
+    for _ in 0..2 {
+        b.pass(61 * SECOND);
+        b.receive().await;
+        b.send().await;
+    }
+    c.receive().await;
+    assert_eq!(c.content()["precious"], "1");
 }

@@ -105,6 +105,7 @@ fn what_another_one_has_stored_is_left_to_it() {
         Had {
             time: 11 * SECOND,
             schema: 5,
+            goes: true,
         },
     )]);
     state.listing.entry("c".into()).or_default().insert(name.clone());
