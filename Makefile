@@ -100,6 +100,10 @@ bench: ## Measure what one changed record costs, by the size of the database, an
 	@$(TOOLS) garage powerdns
 	@$(STEP) "bench" cargo bench --locked --package zonetide-agent --bench change
 
+.PHONY: bench-fleet
+bench-fleet: ## Measure what servers cost each other: 50 on one store in memory (some minutes)
+	@$(STEP) "bench of a fleet" cargo bench --locked --package zonetide-agent --bench fleet
+
 # FAULTS="STOP drain" for those whose names contain one of these words, FAULTS_OUT=FILE for the table alone.
 .PHONY: faults
 faults: install ## Measure what each fault costs: lost queries, the longest gap in API writes (half an hour, on a cluster)
