@@ -17,7 +17,7 @@ use crate::{Row, Scale};
 const SECONDS: u64 = 1200;
 /// After so long objects are removed that a longer delta has, ns.
 const KEPT: u64 = 600 * SECOND;
-/// Every so manieth delta reaches back over those before it.
+/// Each delta of so many reaches back over those before it.
 const STRIDE: u64 = 32;
 
 pub(crate) fn pace() -> Pace {
