@@ -31,8 +31,10 @@ pub const MAX_COMPAT_VERSION: u32 = 3;
 pub const GENERATION: &str = "GX";
 /// The one flag of an entry that travels: the entry is a deletion mark.
 pub const FLAG_DELETED: u32 = 0x01;
-/// The version of deltas and of our own fields in Meta: an agent that writes it reads deltas.
-pub const ZONETIDE_VERSION: u64 = 1;
+/// The version of deltas and of our own fields in Meta: an agent that writes 1 or more reads deltas.
+pub const ZONETIDE_VERSION: u64 = 2;
+/// An agent that writes this version or a later one reads version vectors.
+pub const WITH_VECTORS: u64 = 2;
 /// The numbers of our fields in Meta, far from those that Lightning Stream may come to use.
 const ZONETIDE_FIELD: u64 = 1000;
 const SCHEMA_FIELD: u64 = 1001;

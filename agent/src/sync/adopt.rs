@@ -47,7 +47,7 @@ impl Replica {
         if !self.state().heard.has_adopted() {
             return Ok(());
         }
-        let (adopted, from, time) = {
+        let (adopted, from, time, told) = {
             let _turn = self.turn.lock().await;
             let now = self.now_ns();
             let mut state = self.state();
@@ -58,7 +58,13 @@ impl Replica {
             if adopted.states.is_empty() || state.stored.time == 0 || is_first {
                 return Ok(());
             }
-            (adopted, state.stored.clone(), state.next_time(now))
+            let time = state.next_time(now);
+            let told = state.told.time;
+            if told != 0 {
+                // What is told next joins for those alone who have read this.
+                state.told.time = time;
+            }
+            (adopted, state.stored.clone(), time, told)
         };
         if self.is_held().await? {
             return Ok(());
@@ -75,13 +81,18 @@ impl Replica {
         if collected.entries > 0 {
             let name = DeltaName::new(self.database(), &self.own, from.time, time)?;
             self.state().reach.add(collected.few);
-            self.put_delta(
-                &name,
-                (collected.object, collected.size, collected.entries),
-                false,
-            )
-            .await?;
+            let put = self
+                .put_delta(
+                    &name,
+                    (collected.object, collected.size, collected.entries),
+                    false,
+                )
+                .await;
             let mut state = self.state();
+            if put.is_err() && state.told.time == time {
+                state.told.time = told;
+            }
+            put?;
             if state.stored.time == from.time {
                 state.stored.time = time;
                 state.known.reached(&self.own, time);

@@ -169,7 +169,11 @@ impl Cleaner {
                 txn: replica.env.last_txn_id(),
                 since: now,
             });
-            if own_is_there && state.stored_txn >= seen.txn {
+            // Who follows the own deltas is told by the snapshot that vouches for it.
+            let is_told = !is_retired
+                || !replica.can_tell_of(&state, instance)
+                || state.vectors.of(instance, listing) >= state.known.have(instance);
+            if own_is_there && state.stored_txn >= seen.txn && is_told {
                 // The newest last: without it an older one would count again, and what was deleted since would come back.
                 // Deltas that nobody can use are of no use to anybody.
                 doomed.extend(deltas.of(instance).map(|(name, _)| name.to_string()));

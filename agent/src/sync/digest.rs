@@ -52,7 +52,7 @@ impl Replica {
         }
         self.compare_with_memory(&snapshots);
         self.report_listing();
-        self.make_good().await?;
+        self.make_good().await;
         self.await_the_first();
         self.look_for_orphans();
         Ok(())
@@ -84,7 +84,7 @@ impl Replica {
         }
         self.report_listing();
         if snapshots.is_some() {
-            self.make_good().await?;
+            self.make_good().await;
         }
         self.look_for_orphans();
         Ok(())
@@ -102,7 +102,10 @@ impl Replica {
             .map(|instance| (instance.clone(), state.last_sign(instance)));
         let newest: BTreeMap<_, _> = newest.collect();
         // Of those that are gone the last sign is still of use.
-        state.signs.extend(newest.clone());
+        for (instance, newest) in &newest {
+            let sign = state.signs.entry(instance.clone()).or_default();
+            *sign = (*newest).max(*sign);
+        }
         self.status.listed(newest);
     }
 

@@ -82,6 +82,7 @@ impl Replica {
             } else {
                 state.lightning_stream.remove(name.instance());
             }
+            state.is_of_version(name.instance(), loaded.meta.zonetide);
         }
         Box::pin(self.absorb_merged(&merged.txn_ids)).await;
         let noted = self
@@ -136,19 +137,23 @@ impl Replica {
         };
         // In this order: what is written down between the two must not count as stored without being known as the peer's.
         let now = self.now_ns();
+        let contacts = self.told_by_peers();
         let joins = {
             let mut state = self.state();
             state.saw([name.time()], now);
+            state.is_of_version(name.instance(), loaded.meta.zonetide);
             match way {
                 Way::Peer => {
                     let told = Told {
                         since: name.since(),
-                        writes: Some(merged.txn_ids.iter().copied().collect()),
+                        writes: merged.all_writes(),
                     };
                     state.hear(name.instance(), name.time(), told);
                 }
                 Way::Store => {
-                    state.heard.are_stored(&loaded.meta.adopted);
+                    state.are_adopted(&self.own, &loaded.meta.adopted, |instance| {
+                        contacts.contains_key(instance)
+                    });
                     state.want_what_goes(name, &loaded.meta.vector);
                 }
             }

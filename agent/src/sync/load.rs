@@ -7,6 +7,7 @@
 mod batch;
 mod merger;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use self::merger::Merger;
@@ -28,12 +29,24 @@ pub struct Merged {
     pub written: u64,
     /// How many of each object that was merged.
     pub(super) written_of: Vec<u64>,
+    /// The transactions that had written what was here already, in the same version.
+    pub(super) had_written: BTreeSet<u64>,
     /// The newest time of an entry, ns since the epoch.
     pub newest: u64,
     /// What was too far ahead of the time.
     pub left_out: LeftOut,
+    /// There was something of that kind, perhaps known before.
+    pub(super) held_back: bool,
     /// How long LMDB took to put it on disk.
     pub committing: Duration,
+}
+
+impl Merged {
+    /// The transactions that wrote all that was merged and was not outdone; `None`: some of it is not in the zones.
+    pub(super) fn all_writes(&self) -> Option<BTreeSet<u64>> {
+        let writes = self.txn_ids.iter().chain(&self.had_written).copied();
+        (self.left_out == LeftOut::default() && !self.held_back).then(|| writes.collect())
+    }
 }
 
 /// Merges all entries of a snapshot into a database. Marks older than `oldest_mark` (ns since the epoch) that the database

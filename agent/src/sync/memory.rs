@@ -39,6 +39,14 @@ struct Memory {
     /// By instance, the newest snapshot that was read.
     read: BTreeMap<String, u64>,
     lightning_stream: BTreeSet<String>,
+    #[serde(default)]
+    older: BTreeSet<String>,
+    /// By instance, the state from which on a snapshot is to be read though deltas lead there.
+    #[serde(default)]
+    wanted: BTreeMap<String, u64>,
+    /// By instance whose objects are gone, the state of it that is here.
+    #[serde(default)]
+    gone: BTreeMap<String, u64>,
     /// By instance, the schema of its PowerDNS; of a main database.
     schemas: BTreeMap<String, Option<u32>>,
     /// How many entries there were; nothing while marks are being removed.
@@ -91,6 +99,8 @@ impl Replica {
         if missing.is_none() {
             state.known.have = memory.have;
             state.known.read = memory.read;
+            state.known.wanted = memory.wanted;
+            state.gone = memory.gone;
         }
         state.heard = Heard::new(memory.told);
         // An agent before this one knew no more of them.
@@ -107,6 +117,7 @@ impl Replica {
             }
         }
         state.lightning_stream = memory.lightning_stream;
+        state.older = memory.older;
         state.stored = Synced {
             time: memory.time,
             txn: memory.txn,
@@ -181,6 +192,9 @@ impl Replica {
             told: state.heard.states().clone(),
             read: of_all(state.known.read.clone()),
             lightning_stream: state.lightning_stream.clone(),
+            older: state.older.clone(),
+            wanted: state.known.wanted.clone(),
+            gone: state.gone.clone(),
             schemas: if self.schemas.main {
                 self.schemas.guard.judged()
             } else {

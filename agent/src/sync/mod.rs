@@ -47,6 +47,7 @@ mod tell;
 mod tidy;
 mod trouble;
 mod unstored;
+mod vanish;
 mod vectors;
 mod word;
 

@@ -1,6 +1,5 @@
 //! Sending: what was written here goes to the store, as a delta, and now and then as a snapshot.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tempfile::SpooledTempFile;
@@ -106,13 +105,8 @@ impl Replica {
             anew: with_snapshot && !taken_in.is_empty(),
         };
         // Before the changes are collected: all of this is in the snapshot.
-        let mut vector = if taken_in.is_empty() {
-            Vector::new()
-        } else {
-            self.vector(&taken_in)
-        };
-        vector.retain(|instance, _| taken_in.contains(instance));
-        let changes = Box::pin(self.changes_for(whom, vector)).await?;
+        let vector = self.vector_of(&taken_in);
+        let changes = Box::pin(self.changes_for(whom, vector.clone())).await?;
         // What was collected may be of a PowerDNS that was upgraded meanwhile.
         if self.is_held().await? {
             return Ok(false);
@@ -122,7 +116,9 @@ impl Replica {
             self.state().snapshot_owed |= with_snapshot;
             self.store_delta(changes).await?;
             if with_snapshot {
-                self.store_snapshot(&from, to, time, (reasons, &taken_in)).await?;
+                if !self.store_snapshot(&from, to, time, (reasons, &vector)).await? {
+                    return Ok(false);
+                }
                 if let Some(peers) = self.peers.as_ref().filter(|_| whom.is_anew()) {
                     peers.announce(self.database(), time);
                 }
@@ -189,7 +185,11 @@ impl Replica {
         let time = {
             let mut state = self.state();
             match known {
-                Some(_) if whom.is_anew() => state.next_time(now),
+                Some(_) if whom.is_anew() => {
+                    // What is told next joins for those alone who have read what this one is for.
+                    state.told.time = state.next_time(now);
+                    state.told.time
+                }
                 Some(told) if told.time > from.time => told.time,
                 // A new time for a state that is stored already would be one that nobody ever gets to know.
                 Some(_) if collected.entries == 0 && !whom.is_always() => from.time,
@@ -294,14 +294,14 @@ impl Replica {
     }
 
     /// Stores a snapshot that has all of the state `to`, or more. `reasons`: how many there were when the changes for it were
-    /// collected; `taken_in`: the instances that the delta with it has told of.
+    /// collected; `told`: what the delta with it tells that it has. Returns false where something came to forbid it.
     async fn store_snapshot(
         &self,
         from: &Synced,
         to: Arc<KeptReader>,
         time: u64,
-        (reasons, taken_in): (u64, &BTreeSet<String>),
-    ) -> Result<(), SyncError> {
+        (reasons, told): (u64, &Vector),
+    ) -> Result<bool, SyncError> {
         let started = std::time::Instant::now();
         let name = SnapshotName::new(self.database(), &self.own, time)?;
         let (kept, vector) = {
@@ -309,7 +309,7 @@ impl Replica {
             let _turn = self.turn.lock().await;
             let kept = Box::pin(self.keep_a_state()).await;
             // What is not looked through may lack what others have written.
-            let vector = kept.as_ref().map(|_| self.vector(taken_in)).unwrap_or_default();
+            let vector = kept.as_ref().map(|_| self.vector_with(told)).unwrap_or_default();
             (kept, vector)
         };
         let meta = Meta {
@@ -325,7 +325,7 @@ impl Replica {
         .map_err(|_| SyncError::Crashed("writing a snapshot"))?
         .map_err(SyncError::Dump)?;
         if self.is_held().await? {
-            return Ok(());
+            return Ok(false);
         }
         self.state().namesake.about_to_store(name.clone());
         let size = dump.size;
@@ -366,7 +366,7 @@ impl Replica {
             database = %self.database(), %name, size, entries = dump.entries, txn = dump.txn_id,
             elapsed = ?started.elapsed(), "stored a snapshot"
         );
-        Ok(())
+        Ok(true)
     }
 
     /// The store has all of this state.

@@ -18,7 +18,7 @@ use super::refill_note::Refill;
 use super::unstored::Heard;
 use super::vectors::Vectors;
 use crate::lmdb::KeptReader;
-use crate::snapshot::{DeltaName, SnapshotName};
+use crate::snapshot::{DeltaName, SnapshotName, WITH_VECTORS};
 use crate::store::Skew;
 
 /// How far ahead of the own clock a name's time may be for the sake of order, ns. Clocks that differ by more are seen later, not
@@ -118,6 +118,8 @@ pub(super) struct State {
     pub(super) no_room: BTreeMap<String, u64>,
     /// The time of a merged entry that was warned of, ns since the epoch, until it has come.
     pub(super) future: Option<u64>,
+    /// Instances of the last release, which know nothing of version vectors.
+    pub(super) older: BTreeSet<String>,
     /// Instances whose snapshots are Lightning Stream's own: they read no deltas.
     pub(super) lightning_stream: BTreeSet<String>,
     /// What peers told of and the store may lack, whether or not all that came before is merged.
@@ -232,6 +234,15 @@ impl State {
     /// a whole snapshot.
     pub(super) fn is_unseen(&self, own: &str) -> bool {
         self.ready && self.own_merged && self.stored.time == 0 && self.last_sign(own) == 0
+    }
+
+    /// An object of an instance has this version of our rules.
+    pub(super) fn is_of_version(&mut self, instance: &str, version: u64) {
+        if version == 0 || version >= WITH_VECTORS {
+            self.older.remove(instance);
+        } else {
+            self.older.insert(instance.to_owned());
+        }
     }
 
     /// Lightning Stream reads the store: it takes snapshots only.

@@ -133,10 +133,14 @@ impl Replica {
                     .ok()
                     .filter(|schema| *schema != 0);
                 let said = schema_of_snapshot(&mut snapshot)?.max(from_meta);
-                if schemas.main && said.is_some() {
-                    schemas.guard.judge(sender, said, true);
+                if schemas.main {
+                    if said.is_some() {
+                        schemas.guard.judge(sender, said, true);
+                    }
+                    schemas.guard.look_again()?;
                 }
-                if !is_usual || matches!(schemas.guard.verdict(sender), Verdict::Refuse(_)) {
+                let is_newer = schemas.guard.own().is_some_and(|own| said > Some(own));
+                if !is_usual || is_newer || matches!(schemas.guard.verdict(sender), Verdict::Refuse(_)) {
                     return Ok(None);
                 }
                 snapshots.push(snapshot);
@@ -166,7 +170,7 @@ impl Replica {
                 state.saw([name.time()], now);
                 let told = Heard {
                     since: name.since(),
-                    writes: Some(merged.txn_ids.iter().copied().collect()),
+                    writes: merged.all_writes(),
                 };
                 state.hear(name.instance(), name.time(), told);
                 state.known.merged_delta(name);

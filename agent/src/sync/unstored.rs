@@ -9,10 +9,11 @@ use crate::snapshot::{DeltaName, SnapshotName};
 
 /// Time that the store may lack what a peer told of before somebody else stores it, ns: the peer may be storing it now.
 pub(super) const PATIENCE: u64 = 60_000_000_000;
-/// Time that each instance gives the one before it, by name, to store something that only one needs to store, ns.
-pub(super) const TURN: u64 = 20_000_000_000;
+/// Time that each instance gives the one before it, by name, to store something that only one needs to store, ns: longer than between
+/// two looks.
+pub(super) const TURN: u64 = 45_000_000_000;
 /// Turns that are waited for at most.
-const MOST_TURNS: u64 = 15;
+const MOST_TURNS: u64 = 8;
 /// States of an instance that are kept in mind until they are seen in the store.
 const MOST_HEARD: usize = 10_000;
 /// States that one delta says it adopts, of all instances: its Meta is limited.
@@ -73,10 +74,9 @@ impl Heard {
             Some(known) => {
                 known.since = known.since.min(told.since);
                 // Where it is not known what wrote it, what it brings now may have been here by then.
-                known.writes = known.writes.take().zip(told.writes).map(|(mut known, writes)| {
-                    known.extend(writes);
-                    known
-                });
+                if let Some(known) = &mut known.writes {
+                    known.extend(told.writes.unwrap_or_default());
+                }
             }
         }
         while all.len() > MOST_HEARD
@@ -100,10 +100,13 @@ impl Heard {
         self.states.clear();
     }
 
-    /// Somebody has stored these states.
-    pub(super) fn are_stored(&mut self, states: &BTreeMap<String, BTreeSet<u64>>) {
+    /// Somebody has stored these states. Returns, by instance, the state before the first of them that was known.
+    pub(super) fn are_stored(&mut self, states: &BTreeMap<String, BTreeSet<u64>>) -> BTreeMap<String, u64> {
+        let mut before = BTreeMap::new();
         for (instance, states) in states {
             for all in [self.states.get_mut(instance)].into_iter().flatten() {
+                let first = all.iter().find(|(time, _)| states.contains(time));
+                before.extend(first.map(|(_, told)| (instance.clone(), told.since)));
                 all.retain(|time, _| !states.contains(time));
             }
             for adopted in [self.adopted.get_mut(instance)].into_iter().flatten() {
@@ -112,6 +115,7 @@ impl Heard {
         }
         self.states.retain(|_, states| !states.is_empty());
         self.adopted.retain(|_, states| !states.is_empty());
+        before
     }
 
     /// What this instance is to store for others.
@@ -142,6 +146,22 @@ impl State {
         self.heard.hear(instance, time, told);
     }
 
+    /// Another one has stored these states. What a lost instance stores next is read from before them on.
+    pub(super) fn are_adopted(
+        &mut self,
+        own: &str,
+        states: &BTreeMap<String, BTreeSet<u64>>,
+        in_contact: impl Fn(&str) -> bool,
+    ) {
+        for (instance, since) in self.heard.are_stored(states) {
+            if !in_contact(&instance) {
+                self.known.lower(&instance, since);
+            }
+        }
+        let of_ours = states.get(own).and_then(BTreeSet::last);
+        self.last_own_time = of_ours.copied().unwrap_or(0).max(self.last_own_time);
+    }
+
     /// Looks for states that a peer told of and that nobody stored. `place`: how many instances have their turn to store them before
     /// this one; `None`: this one stores nothing.
     ///
@@ -167,7 +187,7 @@ impl State {
                 _ => (first, now),
             };
             let turn = place(&instance).map(|place| TURN * place.min(MOST_TURNS));
-            if turn.is_none_or(|turn| now.saturating_sub(since) <= PATIENCE + turn) {
+            if turn.is_none_or(|turn| now.abs_diff(since) <= PATIENCE + turn) {
                 unstored.insert(instance.clone(), (state, since));
                 self.heard.states.insert(instance, told);
                 continue;

@@ -1,23 +1,16 @@
 //! Version vectors: what the snapshots in the store have of other instances than their writer.
 //!
 //! Whoever has merged a snapshot has all of that, and needs no object of those instances up to there: a newcomer reads one
-//! snapshot. When an instance's objects are gone from the store, its changes are stored anew unless a snapshot that is there has them.
+//! snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::SyncError;
 use super::plan::Listing;
 use super::replica::Replica;
 use super::schema::Verdict;
 use super::state::State;
-use super::unstored::TURN;
 use super::word::is_believable;
-use crate::snapshot::{DeltaName, Had, SnapshotName, Vector, meta_of_start};
-
-/// Bytes of a snapshot that are read for its vector at first.
-const START: u64 = 16 << 10;
-/// Most of them, where a vector is longer.
-const MOST: u64 = 1 << 20;
+use crate::snapshot::{DeltaName, Had, SnapshotName, Vector};
 
 /// What is known of the snapshots' vectors, the newest snapshot of each writer.
 #[derive(Debug, Default)]
@@ -34,7 +27,7 @@ impl Vectors {
 
     /// The snapshot of another instance in the store that has most of an instance whose objects go, and the state of that up to which
     /// it has everything, ns since the epoch. Whoever follows its writer's deltas knows of it.
-    fn cover(&self, instance: &str, listing: &Listing) -> Option<(&SnapshotName, u64)> {
+    pub(super) fn cover(&self, instance: &str, listing: &Listing) -> Option<(&SnapshotName, u64)> {
         let others = self.0.iter().filter(|(writer, _)| *writer != instance);
         let there = others
             .filter(|(writer, (name, _))| listing.get(*writer).is_some_and(|names| names.contains(name)));
@@ -50,7 +43,12 @@ impl Vectors {
         self.cover(instance, listing).map_or(0, |(_, time)| time)
     }
 
-    fn is_known(&self, name: &SnapshotName) -> bool {
+    /// Those of snapshots that are not there, or cannot be read, say nothing.
+    pub(super) fn retain(&mut self, is_there: impl Fn(&SnapshotName) -> bool) {
+        self.0.retain(|_, (name, _)| is_there(name));
+    }
+
+    pub(super) fn is_known(&self, name: &SnapshotName) -> bool {
         self.0
             .get(name.instance())
             .is_some_and(|(known, _)| known == name)
@@ -58,6 +56,17 @@ impl Vectors {
 }
 
 impl State {
+    /// The store has something of an instance.
+    fn is_listed(&self, instance: &str) -> bool {
+        self.listing.contains_key(instance) || self.deltas.of(instance).next().is_some()
+    }
+
+    /// An agent lives that knows nothing of vectors.
+    fn has_older(&self, own: &str, now: u64) -> bool {
+        let mut living = self.living(own, now).into_iter();
+        living.any(|instance| self.older.contains(instance))
+    }
+
     /// A delta says what the snapshot of its state has of instances whose own objects go. Where some of it is missing here, that
     /// snapshot is to be read.
     pub(super) fn want_what_goes(&mut self, name: &DeltaName, vector: &Vector) {
@@ -70,26 +79,6 @@ impl State {
         }
     }
 
-    /// The newest snapshots of all instances whose vectors are not known, the newest first.
-    fn without_vector(&self) -> Vec<SnapshotName> {
-        let newest = self
-            .listing
-            .keys()
-            .filter_map(|instance| self.known.newest(&self.listing, instance));
-        let mut unknown: Vec<_> = newest
-            .filter(|name| !self.vectors.is_known(name))
-            .cloned()
-            .collect();
-        unknown.sort_by_key(|name| std::cmp::Reverse(name.timestamp()));
-        unknown
-    }
-
-    /// Up to which state the objects of an instance that are gone were known, ns since the epoch.
-    fn had_of(&self, instance: &str) -> u64 {
-        let have = self.known.have(instance);
-        self.signs.get(instance).map_or(have, |sign| have.min(*sign))
-    }
-
     /// What was merged is in the zones: nothing is kept out until its time comes, whoever has sent it, nor is to be seen again.
     pub(super) fn is_whole(&self) -> bool {
         self.refill.is_none()
@@ -99,36 +88,11 @@ impl State {
                 .as_ref()
                 .is_some_and(|kept| kept.senders.is_empty())
     }
-
-    fn forget_vanished(&mut self, instance: &str) -> Option<SnapshotName> {
-        self.vanished.remove(instance);
-        self.signs.remove(instance);
-        self.known.forget(instance)
-    }
-
-    /// The objects of an instance are gone, and a snapshot of another one has what was in them. It is read where some of that is missing
-    /// here.
-    fn leave_to_its_cover(&mut self, instance: &str) {
-        let have = self.known.have(instance);
-        let cover = self.vectors.cover(instance, &self.listing);
-        if let Some((name, _)) = cover.filter(|(_, time)| *time > have) {
-            let wanted = self.known.wanted.entry(name.instance().to_owned()).or_default();
-            *wanted = name.timestamp().max(*wanted);
-        }
-        self.gone.insert(instance.to_owned(), have);
-        self.forget_vanished(instance);
-    }
-
-    /// A snapshot in the store has all that the objects of an instance had.
-    fn is_covered(&self, instance: &str) -> bool {
-        let of_others = self.vectors.of(instance, &self.listing);
-        of_others != 0 && of_others >= self.had_of(instance)
-    }
 }
 
 impl Replica {
-    /// What a snapshot of the present state has of others, among them those that `go`. The caller has the turn.
-    pub(super) fn vector(&self, go: &BTreeSet<String>) -> Vector {
+    /// What a snapshot of the present state has of others. The caller has the turn.
+    pub(super) fn vector(&self) -> Vector {
         let judged = self.schemas.guard.judged();
         let state = self.state();
         let others = state.known.have.iter();
@@ -137,11 +101,35 @@ impl Replica {
             let had = Had {
                 time: *time,
                 schema: judged.get(instance).copied().flatten().unwrap_or(0),
-                goes: go.contains(instance),
+                goes: false,
             };
             (instance.clone(), had)
         };
         others.map(had).collect()
+    }
+
+    /// What it has of instances whose objects go, as a delta beside it tells.
+    pub(super) fn vector_of(&self, go: &BTreeSet<String>) -> Vector {
+        if go.is_empty() {
+            return Vector::new();
+        }
+        let mut vector = self.vector();
+        vector.retain(|instance, _| go.contains(instance));
+        vector.values_mut().for_each(|had| had.goes = true);
+        vector
+    }
+
+    /// What a snapshot of the present state says that it has. `told`: what the delta beside it tells of instances whose objects go, which
+    /// is no more than that.
+    pub(super) fn vector_with(&self, told: &Vector) -> Vector {
+        let mut vector = self.vector();
+        let known = told.iter().filter(|(instance, _)| vector.contains_key(*instance));
+        let known: Vec<_> = known.map(|(instance, had)| (instance.clone(), *had)).collect();
+        vector.extend(known);
+        // Those that are long gone are in no later vector.
+        let state = self.state();
+        vector.retain(|instance, had| had.goes || state.is_listed(instance));
+        vector
     }
 
     /// A snapshot of the present state has all of the instance that is known.
@@ -154,10 +142,16 @@ impl Replica {
             && self.schemas.guard.verdict(instance) == Verdict::Merge
     }
 
+    /// The next own snapshot can tell all who follow what it has of an instance whose objects go: agents that know nothing of vectors
+    /// would not read it.
+    pub(super) fn can_tell_of(&self, state: &State, instance: &str) -> bool {
+        self.can_vouch_for(state, instance) && !state.has_older(&self.own, self.now_ns())
+    }
+
     /// Has the next own snapshot vouch for what an instance had, whose objects go or are gone. Where it cannot do so all have to read
     /// it.
     pub(super) fn take_in(&self, state: &mut State, instance: &str) {
-        if self.can_vouch_for(state, instance) {
+        if self.can_tell_of(state, instance) {
             state.taken_in.insert(instance.to_owned());
         } else {
             state.want_snapshot();
@@ -175,7 +169,10 @@ impl Replica {
                 if *instance == self.own {
                     // No later state may have the name of one that others know.
                     state.last_own_time = state.last_own_time.max(had.time);
-                } else if had.time > state.known.have(instance) && self.may_take(instance, *had) {
+                } else if had.time > state.known.have(instance)
+                    && state.is_listed(instance)
+                    && self.may_take(instance, *had)
+                {
                     state.known.reached(instance, had.time);
                     state.known.read.entry(instance.clone()).or_insert(had.time);
                 }
@@ -191,105 +188,6 @@ impl Replica {
             guard.judge(instance, Some(had.schema).filter(|schema| *schema != 0), false);
         }
         !matches!(guard.verdict(instance), Verdict::Refuse(_))
-    }
-
-    /// Looks for instances whose snapshots are gone from the store. Their changes may be in this database alone: an emptied bucket
-    /// fills again by this. Where a snapshot that is there has them nothing needs to be done, and of the others each gives those before
-    /// it, by name, the time to store them.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub(super) async fn make_good(&self) -> Result<(), SyncError> {
-        let now = self.now_ns();
-        let vanished = {
-            let mut state = self.state();
-            let state = &mut *state;
-            let vanished = state.known.vanished(&state.listing);
-            state.vanished.retain(|instance, _| vanished.contains(instance));
-            state
-                .gone
-                .retain(|instance, _| !state.listing.contains_key(instance));
-            vanished
-        };
-        for instance in vanished {
-            let since = *self.state().vanished.entry(instance.clone()).or_insert(now);
-            let is_own = instance == self.own;
-            if !is_own && self.look_for_cover(&instance).await? {
-                tracing::info!(
-                    database = %self.database(), instance, "an instance's objects are gone, and a snapshot of another one has its changes"
-                );
-                self.state().leave_to_its_cover(&instance);
-                continue;
-            }
-            let place = if is_own { 0 } else { self.place_before(&instance) };
-            let mut state = self.state();
-            if now.saturating_sub(since) < TURN * place {
-                continue;
-            }
-            if !state.taken_in.contains(&instance) {
-                let name = state.known.merged.get(&instance);
-                tracing::warn!(
-                    database = %self.database(), instance, name = name.map(SnapshotName::as_str),
-                    "a snapshot is gone: this database is stored again"
-                );
-            }
-            if self.can_vouch_for(&state, &instance) {
-                // Once that is done its snapshot is one that has all of it.
-                state.taken_in.insert(instance);
-            } else {
-                state.forget_vanished(&instance);
-                state.heard.forget(&instance);
-                state.mistrust_the_store();
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads from the snapshots in the store what they have of others until one has all of this instance.
-    async fn look_for_cover(&self, instance: &str) -> Result<bool, SyncError> {
-        if self.state().is_covered(instance) {
-            return Ok(true);
-        }
-        let unknown = self.state().without_vector();
-        for name in unknown {
-            let vector = self.read_vector(&name).await?;
-            let mut state = self.state();
-            state.vectors.learn(&name, vector);
-            if state.is_covered(instance) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Reads the vector at the start of a snapshot; empty where there is none that can be read.
-    async fn read_vector(&self, name: &SnapshotName) -> Result<Vector, SyncError> {
-        for most in [START, MOST] {
-            let Some(start) = self.store.get_start(name.as_str(), most).await? else {
-                break;
-            };
-            match meta_of_start(&start) {
-                Ok(meta) => return Ok(meta.vector),
-                Err(_) if (start.len() as u64) < most => break,
-                Err(_) => {}
-            }
-        }
-        Ok(Vector::new())
-    }
-
-    /// How many instances have their turn before this one to store what only one needs to store of an instance.
-    pub(super) fn place_before(&self, instance: &str) -> u64 {
-        let contacts = self.told_by_peers();
-        let now = self.now_ns();
-        let state = self.state();
-        let living = state.living(&self.own, now).into_iter();
-        let before = living.filter(|other| {
-            *other != instance
-                && **other < self.own
-                && contacts.contains_key(*other)
-                && !state.lightning_stream.contains(*other)
-        });
-        before.count() as u64
     }
 }
 
@@ -342,31 +240,17 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_covered_by_a_snapshot_that_has_all_that_its_objects_had() {
+    fn an_agent_of_the_last_release_counts_as_long_as_it_lives() {
         let mut state = State {
-            listing: listing(&[name("a", 10)]),
+            listing: listing(&[name("a", 10), name("b", 20)]),
             ..State::default()
         };
-        state.known.reached("c", 8);
-        assert!(!state.is_covered("c"));
-        state.vectors.learn(&name("a", 10), vector(&[("c", 7)]));
-        assert!(!state.is_covered("c"));
-        // Its last state is known from a peer and was in no object.
-        state.signs.insert("c".to_owned(), 7);
-        assert!(state.is_covered("c"));
-    }
-
-    #[test]
-    fn vectors_are_read_from_the_newest_snapshots_first() {
-        let mut state = State {
-            listing: listing(&[name("a", 10), name("b", 30), name("c", 20), name("c", 15)]),
-            ..State::default()
-        };
-        assert_eq!(
-            state.without_vector(),
-            [name("b", 30), name("c", 20), name("a", 10)]
-        );
-        state.vectors.learn(&name("b", 30), Vector::new());
-        assert_eq!(state.without_vector(), [name("c", 20), name("a", 10)]);
+        assert!(!state.has_older("a", 30));
+        state.is_of_version("b", 1);
+        assert!(state.has_older("a", 30));
+        assert!(!state.has_older("b", 30), "the own objects do not count");
+        assert!(!state.has_older("a", u64::MAX));
+        state.is_of_version("b", 2);
+        assert!(!state.has_older("a", 30));
     }
 }

@@ -318,3 +318,111 @@ async fn a_state_that_was_told_alone_is_stored_with_a_delta_though_a_snapshot_ha
     c.receive().await;
     assert_eq!(c.content()["precious"], "1");
 }
+
+#[tokio::test]
+async fn who_hears_a_later_change_before_it_has_read_what_was_adopted_reads_that_all_the_same() {
+    let store = Watched::new();
+    let (mut z, mut a) = (Server::new("z", &store), Server::new("a", &store));
+    let (line, of_a) = (Arc::new(Line::default()), Arc::new(Line::default()));
+    z.replica.set_peers(line.clone());
+    a.replica.set_peers(of_a.clone());
+    z.begin().await;
+    a.begin().await;
+    z.receive().await;
+    a.write("own", "1");
+    a.send().await;
+    line.take();
+    of_a.take();
+    let p = Server::new("p", &store);
+    p.receive().await;
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    z.write("precious", "1");
+    z.replica.tell().await.unwrap();
+    for told in line.take() {
+        a.replica.take(told).await.unwrap();
+    }
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    for _ in 0..2 {
+        a.pass(61 * SECOND);
+        a.receive().await;
+        a.send().await;
+    }
+    a.write("own", "2");
+    a.replica.tell().await.unwrap();
+    let told = of_a.take();
+    assert_eq!(told.len(), 1);
+    for told in told {
+        assert!(!p.replica.take(told).await.unwrap(), "there is more in the store");
+    }
+    p.receive().await;
+    assert_eq!(p.content()["precious"], "1");
+    assert_eq!(p.content()["own"], "2");
+}
+
+#[tokio::test]
+async fn what_was_told_once_more_after_a_restart_without_memory_is_adopted_with_all_that_it_changed() {
+    let store = Watched::new();
+    let (a, mut b, line) = pair(&store).await;
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    a.write("precious", "1");
+    a.replica.tell().await.unwrap();
+    let told = line.take();
+    for again in &told {
+        let told = zonetide_agent::sync::peer::Told {
+            name: again.name.clone(),
+            from: again.from.clone(),
+            object: again.object.clone(),
+        };
+        b.replica.take(told).await.unwrap();
+    }
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    let c = Server::new("c", &store);
+    c.receive().await;
+    b.restart();
+    b.receive().await;
+    b.send().await;
+    c.receive().await;
+    // Its snapshot after the restart has it, and c may go on by deltas.
+    for told in told {
+        b.replica.take(told).await.unwrap();
+    }
+    for _ in 0..2 {
+        b.pass(61 * SECOND);
+        b.receive().await;
+        b.send().await;
+    }
+    let deltas = store.deltas().await.into_iter().map(|listed| listed.name);
+    let last = deltas.filter(|name| name.contains("__b__")).next_back().unwrap();
+    let object = zonetide_agent::store::spool(&std::env::temp_dir());
+    let object = store.get(&last, object).await.unwrap().unwrap();
+    let delta = zonetide_agent::snapshot::Snapshot::open(object).unwrap();
+    assert_eq!(delta.outline().meta.adopted["a"].len(), 1, "{last}");
+    assert_eq!(delta.outline().dbis.len(), 1);
+    c.receive().await;
+    assert_eq!(c.content()["precious"], "1");
+}
+
+#[tokio::test]
+async fn a_snapshot_whose_start_cannot_be_read_keeps_nobody_from_the_others() {
+    let store = Watched::new();
+    let servers = fleet("abyz", &store).await;
+    let [a, b, _y, z] = &servers[..] else { panic!() };
+    z.write("the last word", "1");
+    z.send().await;
+    a.receive().await;
+    let empty = zonetide_agent::snapshot::SnapshotName::new("main", "y", a.now() + 30 * SECOND).unwrap();
+    let nothing = zonetide_agent::store::spool(&std::env::temp_dir());
+    store.put(empty.as_str(), nothing).await.unwrap();
+    for listed in [store.snapshots().await, store.deltas().await].concat() {
+        if listed.name.contains("__z__") {
+            store.delete(&listed.name).await.unwrap();
+        }
+    }
+    b.write("new", "1");
+    b.send().await;
+    a.receive().await;
+    a.send().await;
+    assert_eq!(a.content()["new"], "1");
+    b.receive().await;
+    assert_eq!(b.content()["the last word"], "1");
+}

@@ -141,6 +141,9 @@ impl<'e> Merger<'e> {
                     _ if is_recalled(self.terms.ahead, &self.guard, incoming, &local, header) => 0,
                     least => least,
                 };
+                if *incoming == local {
+                    self.merged.had_written.insert(header.txn_id);
+                }
                 let least = Entry { timestamp, ..local };
                 wins(dbi, incoming, &least) || self.terms.confirms(incoming, &local, header.txn_id)
             }
@@ -190,6 +193,7 @@ impl<'e> Merger<'e> {
         }
         self.flush_if_full()?;
         let held = self.guard.hold(dbi, incoming, found);
+        self.merged.held_back |= held;
         if self.guard.is_full() {
             self.end_filling()?;
             self.current.filled = None;

@@ -183,5 +183,27 @@ fn a_state_that_is_told_again_keeps_what_is_known_of_it() {
     assert_eq!(known.since, 9 * SECOND);
     state.hear("a", 11 * SECOND, Told::default());
     hear(&mut state, (10, 11), &[7]);
-    assert_eq!(state.heard.states()["a"][&(11 * SECOND)].writes, None);
+    assert_eq!(
+        state.heard.states()["a"][&(11 * SECOND)].writes,
+        Some([5, 6, 7].into())
+    );
+    // Where it was not known at first, what wrote it may have been here before.
+    state.hear("a", 12 * SECOND, Told::default());
+    hear(&mut state, (11, 12), &[8]);
+    assert_eq!(state.heard.states()["a"][&(12 * SECOND)].writes, None);
+}
+
+#[test]
+fn what_a_lost_instance_stores_is_read_from_before_what_another_one_has_adopted_of_it() {
+    let adopted = [("a".to_owned(), [11 * SECOND].into())].into();
+    let mut state = told(11);
+    state.are_adopted("b", &adopted, |_| true);
+    assert_eq!(state.known.have("a"), 11 * SECOND);
+    let mut state = told(11);
+    state.are_adopted("b", &adopted, |_| false);
+    assert_eq!(state.known.have("a"), 10 * SECOND);
+    // Who has begun anew himself gives no state a time that others know.
+    let mut state = State::default();
+    state.are_adopted("a", &adopted, |_| false);
+    assert_eq!(state.next_time(SECOND), 11 * SECOND + 1);
 }
