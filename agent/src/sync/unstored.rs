@@ -195,7 +195,8 @@ impl State {
             if !in_contact(&instance) {
                 self.known.lower(&instance, since_first);
             }
-            if told.values().all(|told| told.writes.is_some()) {
+            // A delta goes on from what this instance has stored.
+            if self.stored.time != 0 && told.values().all(|told| told.writes.is_some()) {
                 let all = told.keys().copied().collect();
                 let is_new = self.heard.adopted.insert(instance.clone(), all).is_none();
                 self.heard.states.insert(instance.clone(), told);

@@ -6,6 +6,7 @@ const SECOND: u64 = 1_000_000_000;
 /// An instance `a` that stored a snapshot, and told of a state after it.
 fn told(time: u64) -> State {
     let mut state = State::default();
+    state.stored.time = 5 * SECOND;
     let name = SnapshotName::new("main", "a", 10 * SECOND).unwrap();
     state.listing.entry("a".into()).or_default().insert(name.clone());
     state.known.merged(&name);
@@ -160,6 +161,16 @@ fn what_is_not_known_change_by_change_is_stored_with_a_snapshot() {
     );
     assert!(state.snapshot_is_due("b", false, 0));
     assert_eq!(state.heard.adopted(), Adopted::default());
+}
+
+#[test]
+fn who_has_stored_nothing_yet_stores_a_snapshot() {
+    let mut state = told(11);
+    state.stored.time = 0;
+    state.adopt(20 * SECOND, |_| Some(0), |_| false);
+    let orphans = state.adopt(21 * SECOND + PATIENCE, |_| Some(0), |_| false);
+    assert_eq!(orphans.by_snapshot, ["a"]);
+    assert!(state.snapshot_is_due("b", false, 0));
 }
 
 #[test]
