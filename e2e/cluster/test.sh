@@ -12,6 +12,13 @@ export ZONETIDE_STEPS=$OUT/steps
 trap 'rm -rf "$OUT"' EXIT
 started=$SECONDS passed=0 failed=0 skipped=0
 
+# What a whole run takes, GiB: mostly what cargo builds, and images. Where it is not there steps fail in odd ways.
+NEEDED=25
+free=$(df --block-size=1G --output=avail . | tail -n 1)
+little_room=
+if ((free < NEEDED)); then little_room="warning: ${free} GiB are free on this disk, and a whole run takes up to $NEEDED: make room where steps fail for it"; fi
+if [ -n "$little_room" ]; then echo "$little_room" >&2; fi
+
 # The number before a word in the summaries that nextest wrote into a log.
 count() { grep -E 'Summary \[.*tests? run:' "$1" | grep -oE "[0-9]+ $2" | awk '{n += $1} END {print n + 0}'; }
 
@@ -38,5 +45,6 @@ echo
 echo "Steps"
 awk -F '\t' '{printf "  %-18s %-12s %5ds\n", $1, $2, $3}' "$ZONETIDE_STEPS"
 printf '  %-18s %-12s %5ds\n\n' "all" "" "$((SECONDS - started))"
+if ((failed > 0)) && [ -n "$little_room" ]; then echo "$little_room"; fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

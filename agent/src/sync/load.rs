@@ -35,17 +35,28 @@ pub struct Merged {
     pub newest: u64,
     /// What was too far ahead of the time.
     pub left_out: LeftOut,
-    /// There was something of that kind, perhaps known before.
-    pub(super) held_back: bool,
+    /// There was something of that kind, perhaps known before, or not all of `had_written` is known.
+    pub(super) is_unsure: bool,
     /// How long LMDB took to put it on disk.
     pub committing: Duration,
 }
 
+/// Transactions that are remembered to have written what was here already.
+const MOST_REMEMBERED: usize = 10_000;
+
 impl Merged {
-    /// The transactions that wrote all that was merged and was not outdone; `None`: some of it is not in the zones.
+    fn had_been_written(&mut self, txn_id: u64) {
+        if self.had_written.len() < MOST_REMEMBERED {
+            self.had_written.insert(txn_id);
+        } else {
+            self.is_unsure |= !self.had_written.contains(&txn_id);
+        }
+    }
+
+    /// The transactions that wrote all that was merged and was not outdone; `None`: some of it is not in the zones, or they are too many.
     pub(super) fn all_writes(&self) -> Option<BTreeSet<u64>> {
         let writes = self.txn_ids.iter().chain(&self.had_written).copied();
-        (self.left_out == LeftOut::default() && !self.held_back).then(|| writes.collect())
+        (self.left_out == LeftOut::default() && !self.is_unsure).then(|| writes.collect())
     }
 }
 

@@ -115,7 +115,9 @@ impl Replica {
         }
         let mut vector = self.vector();
         vector.retain(|instance, _| go.contains(instance));
-        vector.values_mut().for_each(|had| had.goes = true);
+        for had in vector.values_mut() {
+            had.goes = true;
+        }
         vector
     }
 

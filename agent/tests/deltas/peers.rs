@@ -233,11 +233,8 @@ async fn who_knows_a_state_that_was_told_meanwhile_reads_the_snapshot_that_was_w
     }
     store.refuses_writes.store(false, Ordering::Relaxed);
     a.send().await;
-    let snapshots = store.snapshots().await.into_iter().map(|listed| listed.name);
-    let snapshot = snapshots
-        .filter(|name| name.contains("__a__"))
-        .next_back()
-        .unwrap();
+    let mut snapshots = store.snapshots().await.into_iter().map(|listed| listed.name);
+    let snapshot = snapshots.rfind(|name| name.contains("__a__")).unwrap();
     store.fetched();
     b.receive().await;
     assert!(store.fetched().contains(&snapshot), "{snapshot}");

@@ -195,9 +195,11 @@ async fn who_cannot_store_for_an_hour_costs_the_others_a_delta_a_minute_and_no_s
 async fn when_a_server_retires_one_other_stores_a_snapshot_and_nobody_reads_it_who_has_all_of_it() {
     let store = Watched::new();
     let servers = fleet("abcdz", &store).await;
-    let [a, b, c, d, z] = &servers[..] else { panic!() };
-    z.write("the last word", "1");
-    z.send().await;
+    let [a, b, c, late, gone] = &servers[..] else {
+        panic!()
+    };
+    gone.write("the last word", "1");
+    gone.send().await;
     for server in [a, b, c] {
         server.receive().await;
         server.send().await;
@@ -220,9 +222,9 @@ async fn when_a_server_retires_one_other_stores_a_snapshot_and_nobody_reads_it_w
         assert!(snapshots_in(&fetched).is_empty(), "{fetched:?}");
     }
     // Who missed the last word has to.
-    d.receive().await;
-    d.send().await;
-    assert_eq!(d.content()["the last word"], "1");
+    late.receive().await;
+    late.send().await;
+    assert_eq!(late.content()["the last word"], "1");
     assert_eq!(
         store.snapshots().await.len(),
         before,
@@ -391,8 +393,8 @@ async fn what_was_told_once_more_after_a_restart_without_memory_is_adopted_with_
         b.receive().await;
         b.send().await;
     }
-    let deltas = store.deltas().await.into_iter().map(|listed| listed.name);
-    let last = deltas.filter(|name| name.contains("__b__")).next_back().unwrap();
+    let mut deltas = store.deltas().await.into_iter().map(|listed| listed.name);
+    let last = deltas.rfind(|name| name.contains("__b__")).unwrap();
     let object = zonetide_agent::store::spool(&std::env::temp_dir());
     let object = store.get(&last, object).await.unwrap().unwrap();
     let delta = zonetide_agent::snapshot::Snapshot::open(object).unwrap();

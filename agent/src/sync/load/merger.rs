@@ -142,7 +142,7 @@ impl<'e> Merger<'e> {
                     least => least,
                 };
                 if *incoming == local {
-                    self.merged.had_written.insert(header.txn_id);
+                    self.merged.had_been_written(header.txn_id);
                 }
                 let least = Entry { timestamp, ..local };
                 wins(dbi, incoming, &least) || self.terms.confirms(incoming, &local, header.txn_id)
@@ -193,7 +193,7 @@ impl<'e> Merger<'e> {
         }
         self.flush_if_full()?;
         let held = self.guard.hold(dbi, incoming, found);
-        self.merged.held_back |= held;
+        self.merged.is_unsure |= held;
         if self.guard.is_full() {
             self.end_filling()?;
             self.current.filled = None;
