@@ -11,8 +11,10 @@ use support::{database_content, open};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use zonetide_agent::lmdb::{Environment, LmdbError};
+use zonetide_agent::snapshot::{DeltaName, DeltaWriter, Entry, Meta, ZONETIDE_VERSION};
 use zonetide_agent::status::{DatabaseStatus, Metrics};
 use zonetide_agent::store::{ObjectBackend, Store};
+use zonetide_agent::sync::peer::Told;
 use zonetide_agent::sync::{
     Cleanup, Hold, Origin, Pace, Received, Replica, Retention, SchemaGuard, Schemas, Ways, run,
 };
@@ -300,4 +302,48 @@ fn unhurried() -> Pace {
         sweep: None,
         shutdown: Duration::ZERO,
     }
+}
+
+/// A change of a shard that a server of this schema tells, as the peers get it.
+fn told(number: u8, schema: u32) -> Told {
+    let start = 1_795_510_850_000_000_000 + u64::from(number);
+    let name = DeltaName::new("shard", "newer", start, start + 1).unwrap();
+    let meta = Meta {
+        instance: "newer".into(),
+        from_lmdb_txn_id: 1,
+        zonetide: ZONETIDE_VERSION,
+        schema: schema.into(),
+        ..Meta::default()
+    };
+    let mut writer = DeltaWriter::new(Vec::new(), &meta).unwrap();
+    let entry = Entry {
+        key: &[number],
+        value: b"record",
+        timestamp: start,
+        deleted: false,
+    };
+    writer.entry("records", &entry).unwrap();
+    Told {
+        name: name.to_string(),
+        from: "newer".into(),
+        object: writer.finish().unwrap().into(),
+    }
+}
+
+#[tokio::test]
+async fn changes_of_a_newer_schema_that_have_queued_up_are_refused_as_one_alone_is() {
+    let store = store();
+    let mut old = Server::new("old", Some(5), &store);
+    old.write(b"own");
+    old.receive().await;
+    assert_eq!(old.send().await, (true, true));
+    // Its main database has not seen the other one yet.
+    let queued = [told(1, 6), told(2, 6)];
+    assert!(!old.shard.take_together(&queued).await.unwrap());
+    for told in queued {
+        assert!(!old.shard.take(told).await.unwrap());
+    }
+    assert_eq!((old.has(&[1]).1, old.has(&[2]).1), (false, false));
+    assert!(old.shard.take_together(&[told(3, 5), told(4, 5)]).await.unwrap());
+    assert_eq!((old.has(&[3]).1, old.has(&[4]).1), (true, true));
 }
