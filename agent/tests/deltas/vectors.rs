@@ -428,3 +428,28 @@ async fn a_snapshot_whose_start_cannot_be_read_keeps_nobody_from_the_others() {
     b.receive().await;
     assert_eq!(b.content()["the last word"], "1");
 }
+
+#[tokio::test]
+async fn what_a_server_keeps_out_of_its_zones_its_snapshot_does_not_say_that_it_has() {
+    let store = Watched::new();
+    let servers = fleet("ab", &store).await;
+    let now = servers[0].now();
+    let future = Server::new("f", &store);
+    future.set_clock(now + 3600 * SECOND);
+    future.write("first", "f");
+    // Its clock is right again, so that its snapshot is not the newest.
+    future.set_clock(now);
+    future.receive().await;
+    future.send().await;
+    let mut keeps = Server::new("k", &store);
+    keeps.pass(60 * SECOND);
+    keeps.learn_the_time();
+    keeps.receive().await;
+    assert_ne!(keeps.content()["first"], "f");
+    store_a_snapshot(&keeps).await;
+    // Who knows no other time than its own goes by what is in the objects.
+    let new = Server::new("new", &store);
+    new.pass(7200 * SECOND);
+    new.receive().await;
+    assert_eq!(new.content()["first"], "f");
+}
