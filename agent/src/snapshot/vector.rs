@@ -16,6 +16,8 @@ pub struct Had {
     /// Its own objects may go: the delta of the same state has told all who follow the writer's deltas to read this snapshot if they
     /// lack some of it.
     pub goes: bool,
+    /// The version of our rules that it follows; 0 where that is not known.
+    pub version: u64,
 }
 
 /// By instance, in the form of object names.
@@ -31,6 +33,7 @@ pub(super) fn write_had(instance: &str, had: Had) -> io::Result<Vec<u8>> {
     write_fixed64(&mut message, 2, had.time)?;
     write_uint(&mut message, 3, had.schema.into())?;
     write_uint(&mut message, 4, had.goes.into())?;
+    write_uint(&mut message, 5, had.version)?;
     Ok(message)
 }
 
@@ -44,6 +47,7 @@ pub(super) fn read_had(message: &[u8]) -> Result<(String, Had), DecodeError> {
             (2, FIXED64) => had.time = reader.fixed64()?,
             (3, VARINT) => had.schema = u32::try_from(reader.varint()?).unwrap_or(u32::MAX),
             (4, VARINT) => had.goes = reader.varint()? != 0,
+            (5, VARINT) => had.version = reader.varint()?,
             (_, wire_type) => reader.skip(wire_type)?,
         }
     }
@@ -117,12 +121,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_again(
-            vector in proptest::collection::btree_map("[a-z.-]{1,20}", (any::<u64>(), any::<u32>(), any::<bool>()), 0..20),
+            vector in proptest::collection::btree_map("[a-z.-]{1,20}", (any::<u64>(), any::<u32>(), any::<bool>(), any::<u64>()), 0..20),
             adopted in proptest::collection::btree_map(
                 "[a-z.-]{1,20}", proptest::collection::btree_set(1..u64::MAX, 0..50), 0..5
             ),
         ) {
-            let had = |(time, schema, goes)| Had { time, schema, goes };
+            let had = |(time, schema, goes, version)| Had { time, schema, goes, version };
             let vector = vector.into_iter().map(|(instance, it)| (instance, had(it))).collect();
             let meta = meta(vector, adopted);
             let object = object(&meta, 0);
@@ -150,6 +154,7 @@ mod tests {
                     time: number,
                     schema: 5,
                     goes: false,
+                    version: 2,
                 },
             )
         });

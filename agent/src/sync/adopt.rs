@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use tokio::task::spawn_blocking;
 
 use super::SyncError;
-use super::collect::collect_writes;
+use super::collect::{Synced, collect_writes};
 use super::replica::Replica;
+use super::unstored::Adopted;
 use crate::snapshot::{DeltaName, Meta};
 
 impl Replica {
@@ -47,6 +48,9 @@ impl Replica {
         if !self.state().heard.has_adopted() {
             return Ok(());
         }
+        if self.is_held().await? {
+            return Ok(());
+        }
         let (adopted, from, time, told) = {
             let _turn = self.turn.lock().await;
             let now = self.now_ns();
@@ -66,43 +70,40 @@ impl Replica {
             }
             (adopted, state.stored.clone(), time, told)
         };
-        if self.is_held().await? {
-            return Ok(());
+        let put = self.put_adopted(&adopted, &from, time).await;
+        let mut state = self.state();
+        if !matches!(put, Ok(true)) {
+            state.take_back(time, told);
         }
+        if put? && state.stored.time == from.time {
+            state.stored.time = time;
+            state.known.reached(&self.own, time);
+        }
+        state.heard.are_stored(&adopted.states);
+        Ok(())
+    }
+
+    /// Stores what was adopted after the state `from` as the state `time`. Returns false if all of it was outdone since.
+    async fn put_adopted(&self, adopted: &Adopted, from: &Synced, time: u64) -> Result<bool, SyncError> {
         let meta = Meta {
             adopted: adopted.states.clone(),
             ..self.meta(from.txn, from.txn, time)
         };
-        let (env, writes) = (self.env.clone(), adopted.writes);
+        let (env, writes) = (self.env.clone(), adopted.writes.clone());
         let collected = spawn_blocking(move || collect_writes(&env, &writes, &meta))
             .await
             .map_err(|_| SyncError::Crashed("collecting what others told of"))?
             .map_err(SyncError::Dump)?;
-        if collected.entries > 0 {
-            let name = DeltaName::new(self.database(), &self.own, from.time, time)?;
-            self.state().reach.add(collected.few);
-            let put = self
-                .put_delta(
-                    &name,
-                    (collected.object, collected.size, collected.entries),
-                    false,
-                )
-                .await;
-            let mut state = self.state();
-            if put.is_err() && state.told.time == time {
-                state.told.time = told;
-            }
-            put?;
-            if state.stored.time == from.time {
-                state.stored.time = time;
-                state.known.reached(&self.own, time);
-            }
-            drop(state);
-            if let Some(peers) = &self.peers {
-                peers.announce(self.database(), time);
-            }
+        if collected.entries == 0 {
+            return Ok(false);
         }
-        self.state().heard.are_stored(&adopted.states);
-        Ok(())
+        let name = DeltaName::new(self.database(), &self.own, from.time, time)?;
+        let object = (collected.object, collected.size, collected.entries);
+        // No longer delta goes over it: that would not say what is adopted.
+        self.put_delta(&name, object, true).await?;
+        if let Some(peers) = &self.peers {
+            peers.announce(self.database(), time);
+        }
+        Ok(true)
     }
 }

@@ -23,6 +23,8 @@ pub struct Retention {
 const QUIET: u64 = 30_000_000_000;
 /// Time that each instance gives the one before it, by name, to store the snapshot without which nothing may be removed.
 const TURN: Duration = Duration::from_secs(20);
+/// Time before that is asked for again, if it was stored and does not tell of the instance.
+const REST: Duration = Duration::from_secs(600);
 
 /// An instance that is gone and merged.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,11 @@ struct Gone {
     last_sign: u64,
     /// The database's transaction when that was first seen: one of then or later has all that the instance said.
     txn: u64,
+    /// The own snapshot that was the newest then, by its time in ns since the epoch.
+    own: u64,
     since: Instant,
+    /// When a snapshot was asked for that tells of it.
+    asked: Option<Instant>,
 }
 
 /// Remembers since when each superseded object is known to be one.
@@ -139,6 +145,7 @@ impl Cleaner {
         let own = state.known.merged.get(&replica.own);
         let own_is_there =
             own.is_some_and(|own| listing.get(&replica.own).is_some_and(|names| names.contains(own)));
+        let own_time = own.map_or(0, SnapshotName::timestamp);
         let others: BTreeSet<_> = listing.keys().chain(deltas.instances()).collect();
         self.sees_retired = others.iter().any(|instance| self.retired.contains(*instance));
         for instance in others.into_iter().filter(|instance| **instance != replica.own) {
@@ -167,12 +174,18 @@ impl Cleaner {
             let seen = seen.unwrap_or_else(|| Gone {
                 last_sign,
                 txn: replica.env.last_txn_id(),
+                own: own_time,
                 since: now,
+                asked: None,
             });
-            // Who follows the own deltas is told by the snapshot that vouches for it.
+            // Who follows the own deltas is told by a snapshot that vouches for it, or by one that all read.
             let is_told = !is_retired
-                || !replica.can_tell_of(&state, instance)
-                || state.vectors.of(instance, listing) >= state.known.have(instance);
+                || state.known.have(instance) == 0
+                || if replica.can_tell_of(&state, instance) {
+                    state.vectors.of(instance, listing) >= state.known.have(instance)
+                } else {
+                    own_time > seen.own
+                };
             if own_is_there && state.stored_txn >= seen.txn && is_told {
                 // The newest last: without it an older one would count again, and what was deleted since would come back.
                 // Deltas that nobody can use are of no use to anybody.
@@ -181,11 +194,14 @@ impl Cleaner {
                     doomed.extend(snapshots.range(..=newest).map(ToString::to_string));
                 }
             } else {
-                gone.insert(instance.clone(), seen);
                 let turn = TURN * self.place_of(replica, &state, now_ns);
-                if is_retired && now.duration_since(seen.since) >= turn {
+                let rests = seen.asked.is_some_and(|asked| now.duration_since(asked) < REST);
+                let asks = is_retired && !rests && now.duration_since(seen.since) >= turn;
+                if asks {
                     replica.take_in(&mut state, instance);
                 }
+                let asked = if asks { Some(now) } else { seen.asked };
+                gone.insert(instance.clone(), Gone { asked, ..seen });
             }
         }
         self.gone = gone;

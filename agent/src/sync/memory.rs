@@ -39,8 +39,9 @@ struct Memory {
     /// By instance, the newest snapshot that was read.
     read: BTreeMap<String, u64>,
     lightning_stream: BTreeSet<String>,
+    /// By instance, the version of our rules that it follows.
     #[serde(default)]
-    older: BTreeSet<String>,
+    versions: BTreeMap<String, u64>,
     /// By instance, the state from which on a snapshot is to be read though deltas lead there.
     #[serde(default)]
     wanted: BTreeMap<String, u64>,
@@ -116,8 +117,12 @@ impl Replica {
                 }
             }
         }
+        if missing.is_some() {
+            // What peers told may be among what is lost.
+            state.heard.writes_are_unknown();
+        }
         state.lightning_stream = memory.lightning_stream;
-        state.older = memory.older;
+        state.versions = memory.versions;
         state.stored = Synced {
             time: memory.time,
             txn: memory.txn,
@@ -192,7 +197,7 @@ impl Replica {
             told: state.heard.states().clone(),
             read: of_all(state.known.read.clone()),
             lightning_stream: state.lightning_stream.clone(),
-            older: state.older.clone(),
+            versions: state.versions.clone(),
             wanted: state.known.wanted.clone(),
             gone: state.gone.clone(),
             schemas: if self.schemas.main {

@@ -106,6 +106,7 @@ impl Replica {
         };
         // Before the changes are collected: all of this is in the snapshot.
         let vector = self.vector_of(&taken_in);
+        let told = self.state().told.time;
         let changes = Box::pin(self.changes_for(whom, vector.clone())).await?;
         // What was collected may be of a PowerDNS that was upgraded meanwhile.
         if self.is_held().await? {
@@ -114,7 +115,11 @@ impl Replica {
         let (from, to, time) = (changes.from.clone(), changes.to.clone(), changes.time);
         if changes.collected.entries > 0 || with_snapshot {
             self.state().snapshot_owed |= with_snapshot;
-            self.store_delta(changes).await?;
+            let stored = self.store_delta(changes).await;
+            if stored.is_err() && whom.is_anew() {
+                self.state().take_back(time, told);
+            }
+            stored?;
             if with_snapshot {
                 if !self.store_snapshot(&from, to, time, (reasons, &vector)).await? {
                     return Ok(false);
@@ -122,9 +127,11 @@ impl Replica {
                 if let Some(peers) = self.peers.as_ref().filter(|_| whom.is_anew()) {
                     peers.announce(self.database(), time);
                 }
-                self.state()
-                    .taken_in
-                    .retain(|instance| !taken_in.contains(instance));
+                let now = self.now_ns();
+                let mut state = self.state();
+                state.taken_in.retain(|instance| !taken_in.contains(instance));
+                let vouched = vector.into_iter().map(|(instance, had)| (instance, (had, now)));
+                state.vouched.extend(vouched);
             }
         } else {
             self.has_stored(from.time, to);
@@ -185,8 +192,8 @@ impl Replica {
         let time = {
             let mut state = self.state();
             match known {
-                Some(_) if whom.is_anew() => {
-                    // What is told next joins for those alone who have read what this one is for.
+                // What is told next joins for those alone who have read what this one is for.
+                _ if whom.is_anew() && state.told.time != 0 => {
                     state.told.time = state.next_time(now);
                     state.told.time
                 }

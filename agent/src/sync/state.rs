@@ -18,7 +18,7 @@ use super::refill_note::Refill;
 use super::unstored::Heard;
 use super::vectors::Vectors;
 use crate::lmdb::KeptReader;
-use crate::snapshot::{DeltaName, SnapshotName, WITH_VECTORS};
+use crate::snapshot::{DeltaName, Had, SnapshotName};
 use crate::store::Skew;
 
 /// How far ahead of the own clock a name's time may be for the sake of order, ns. Clocks that differ by more are seen later, not
@@ -118,8 +118,10 @@ pub(super) struct State {
     pub(super) no_room: BTreeMap<String, u64>,
     /// The time of a merged entry that was warned of, ns since the epoch, until it has come.
     pub(super) future: Option<u64>,
-    /// Instances of the last release, which know nothing of version vectors.
-    pub(super) older: BTreeSet<String>,
+    /// By instance, the version of our rules that it follows; one that is not known may be of the last release.
+    pub(super) versions: BTreeMap<String, u64>,
+    /// By instance whose objects go, what the store has of it in an own snapshot, and since when, ns since the epoch.
+    pub(super) vouched: BTreeMap<String, (Had, u64)>,
     /// Instances whose snapshots are Lightning Stream's own: they read no deltas.
     pub(super) lightning_stream: BTreeSet<String>,
     /// What peers told of and the store may lack, whether or not all that came before is merged.
@@ -238,10 +240,13 @@ impl State {
 
     /// An object of an instance has this version of our rules.
     pub(super) fn is_of_version(&mut self, instance: &str, version: u64) {
-        if version == 0 || version >= WITH_VECTORS {
-            self.older.remove(instance);
-        } else {
-            self.older.insert(instance.to_owned());
+        self.versions.insert(instance.to_owned(), version);
+    }
+
+    /// The state of this time was not stored: what peers are told goes on from the one before, unless they were told more meanwhile.
+    pub(super) fn take_back(&mut self, time: u64, told: u64) {
+        if self.told.time == time {
+            self.told.time = told;
         }
     }
 

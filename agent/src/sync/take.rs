@@ -115,8 +115,8 @@ impl Replica {
         let (env, schemas, witness) = (self.env.clone(), self.schemas.clone(), self.witness.clone());
         let senders: Vec<_> = names.iter().map(|name| name.instance().to_owned()).collect();
         let objects: Vec<_> = all.iter().map(|told| told.object.clone()).collect();
-        let merged = spawn_blocking(move || -> Result<Option<Merged>, Interrupted> {
-            let mut snapshots = Vec::new();
+        let merged = spawn_blocking(move || -> Result<Option<(Merged, Vec<u64>)>, Interrupted> {
+            let (mut snapshots, mut versions) = (Vec::new(), Vec::new());
             for (sender, object) in senders.iter().zip(&objects) {
                 let Ok(mut snapshot) = spooled(object, env.folder())
                     .map_err(DecodeError::Spool)
@@ -143,19 +143,20 @@ impl Replica {
                 if !is_usual || is_newer || matches!(schemas.guard.verdict(sender), Verdict::Refuse(_)) {
                     return Ok(None);
                 }
+                versions.push(snapshot.outline().meta.zonetide);
                 snapshots.push(snapshot);
             }
-            merge_together(
+            let merged = merge_together(
                 &env,
                 &mut snapshots,
                 (oldest_mark, &ahead, guard),
                 witness.as_ref(),
-            )
-            .map(Some)
+            )?;
+            Ok(Some((merged, versions)))
         })
         .await
         .map_err(|_| SyncError::Crashed("merging"))?;
-        let merged = match merged {
+        let (merged, versions) = match merged {
             Ok(Some(merged)) => merged,
             Ok(None) => return Ok(false),
             Err(Interrupted { error, txn_ids }) => {
@@ -166,8 +167,9 @@ impl Replica {
         let now = self.now_ns();
         {
             let mut state = self.state();
-            for name in &names {
+            for (name, version) in names.iter().zip(versions) {
                 state.saw([name.time()], now);
+                state.is_of_version(name.instance(), version);
                 let told = Heard {
                     since: name.since(),
                     writes: merged.all_writes(),

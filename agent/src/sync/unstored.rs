@@ -13,7 +13,7 @@ pub(super) const PATIENCE: u64 = 60_000_000_000;
 /// two looks.
 pub(super) const TURN: u64 = 45_000_000_000;
 /// Turns that are waited for at most.
-const MOST_TURNS: u64 = 8;
+pub(super) const MOST_TURNS: u64 = 8;
 /// States of an instance that are kept in mind until they are seen in the store.
 const MOST_HEARD: usize = 10_000;
 /// States that one delta says it adopts, of all instances: its Meta is limited.
@@ -83,7 +83,28 @@ impl Heard {
             && let Some((_, oldest)) = all.pop_first()
             && let Some(mut next) = all.first_entry()
         {
-            next.get_mut().since = next.get().since.min(oldest.since);
+            let next = next.get_mut();
+            next.since = next.since.min(oldest.since);
+            // What it changed is told of with the next one.
+            next.writes = next.writes.take().zip(oldest.writes).map(|(mut writes, oldest)| {
+                writes.extend(oldest);
+                writes
+            });
+        }
+    }
+
+    /// These transactions wrote some entries once more, as they were.
+    pub(super) fn were_put_back(&mut self, txn_ids: &[u64]) {
+        let told = self.states.values_mut().flat_map(BTreeMap::values_mut);
+        for writes in told.filter_map(|told| told.writes.as_mut()) {
+            writes.extend(txn_ids);
+        }
+    }
+
+    /// It is not known any more what they changed.
+    pub(super) fn writes_are_unknown(&mut self) {
+        for told in self.states.values_mut().flat_map(BTreeMap::values_mut) {
+            told.writes = None;
         }
     }
 

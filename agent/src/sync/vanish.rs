@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use super::replica::Replica;
 use super::state::State;
-use super::unstored::TURN;
+use super::unstored::{MOST_TURNS, TURN};
 use crate::snapshot::{SnapshotName, Vector, meta_of_start};
 use crate::store::{StoreError, StoreErrorReason, spool};
 
@@ -96,7 +96,7 @@ impl Replica {
             }
             let place = if is_own { 0 } else { self.place_before(&instance) };
             let mut state = self.state();
-            if now.abs_diff(since) < TURN * place {
+            if now.abs_diff(since) < TURN * place.min(MOST_TURNS) {
                 continue;
             }
             if !state.taken_in.contains(&instance) {
@@ -207,6 +207,7 @@ mod tests {
                     time: *time,
                     schema: 5,
                     goes: true,
+                    version: 2,
                 },
             )
         };

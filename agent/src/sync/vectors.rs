@@ -10,7 +10,10 @@ use super::replica::Replica;
 use super::schema::Verdict;
 use super::state::State;
 use super::word::is_believable;
-use crate::snapshot::{DeltaName, Had, SnapshotName, Vector};
+use crate::snapshot::{DeltaName, Had, SnapshotName, Vector, WITH_VECTORS};
+
+/// Time for which own snapshots go on to vouch for an instance whose objects went, ns: others may look late.
+const VOUCHED: u64 = 24 * 3_600_000_000_000;
 
 /// What is known of the snapshots' vectors, the newest snapshot of each writer.
 #[derive(Debug, Default)]
@@ -61,10 +64,13 @@ impl State {
         self.listing.contains_key(instance) || self.deltas.of(instance).next().is_some()
     }
 
-    /// An agent lives that knows nothing of vectors.
+    /// An agent lives that knows nothing of vectors, as far as is known.
     fn has_older(&self, own: &str, now: u64) -> bool {
         let mut living = self.living(own, now).into_iter();
-        living.any(|instance| self.older.contains(instance))
+        living.any(|instance| {
+            let version = self.versions.get(instance).copied().unwrap_or(0);
+            version < WITH_VECTORS && !self.lightning_stream.contains(instance)
+        })
     }
 
     /// A delta says what the snapshot of its state has of instances whose own objects go. Where some of it is missing here, that
@@ -96,12 +102,16 @@ impl Replica {
         let judged = self.schemas.guard.judged();
         let state = self.state();
         let others = state.known.have.iter();
-        let others = others.filter(|(instance, _)| self.can_vouch_for(&state, instance));
+        // What a snapshot has that is still to be read is not here.
+        let others = others.filter(|(instance, _)| {
+            !state.known.wanted.contains_key(*instance) && self.can_vouch_for(&state, instance)
+        });
         let had = |(instance, time): (&String, &u64)| {
             let had = Had {
                 time: *time,
                 schema: judged.get(instance).copied().flatten().unwrap_or(0),
                 goes: false,
+                version: state.versions.get(instance).copied().unwrap_or(0),
             };
             (instance.clone(), had)
         };
@@ -127,9 +137,19 @@ impl Replica {
         let mut vector = self.vector();
         let known = told.iter().filter(|(instance, _)| vector.contains_key(*instance));
         let known: Vec<_> = known.map(|(instance, had)| (instance.clone(), *had)).collect();
+        let now = self.now_ns();
+        let mut state = self.state();
+        state
+            .vouched
+            .retain(|_, (_, since)| now.abs_diff(*since) < VOUCHED);
+        // A later snapshot has all that an earlier one had.
+        let before = state
+            .vouched
+            .iter()
+            .map(|(instance, (had, _))| (instance.clone(), *had));
+        vector.extend(before);
         vector.extend(known);
         // Those that are long gone are in no later vector.
-        let state = self.state();
         vector.retain(|instance, had| had.goes || state.is_listed(instance));
         vector
     }
@@ -147,7 +167,9 @@ impl Replica {
     /// The next own snapshot can tell all who follow what it has of an instance whose objects go: agents that know nothing of vectors
     /// would not read it.
     pub(super) fn can_tell_of(&self, state: &State, instance: &str) -> bool {
-        self.can_vouch_for(state, instance) && !state.has_older(&self.own, self.now_ns())
+        self.can_vouch_for(state, instance)
+            && !state.known.wanted.contains_key(instance)
+            && !state.has_older(&self.own, self.now_ns())
     }
 
     /// Has the next own snapshot vouch for what an instance had, whose objects go or are gone. Where it cannot do so all have to read
@@ -165,6 +187,9 @@ impl Replica {
         let now = self.now_ns();
         let mut state = self.state();
         let state = &mut *state;
+        for (instance, had) in vector.iter().filter(|(_, had)| had.version != 0) {
+            state.versions.entry(instance.clone()).or_insert(had.version);
+        }
         if state.is_whole() {
             let believed = vector.iter().filter(|(_, had)| is_believable(had.time, now));
             for (instance, had) in believed {
@@ -209,6 +234,7 @@ mod tests {
                     time: *time,
                     schema: 5,
                     goes: true,
+                    version: 2,
                 },
             )
         };
@@ -247,12 +273,15 @@ mod tests {
             listing: listing(&[name("a", 10), name("b", 20)]),
             ..State::default()
         };
+        assert!(state.has_older("a", 30), "it may be one");
+        state.is_of_version("b", 2);
         assert!(!state.has_older("a", 30));
         state.is_of_version("b", 1);
         assert!(state.has_older("a", 30));
-        assert!(!state.has_older("b", 30), "the own objects do not count");
         assert!(!state.has_older("a", u64::MAX));
-        state.is_of_version("b", 2);
+        // Lightning Stream follows no deltas.
+        state.is_of_version("b", 0);
+        state.lightning_stream.insert("b".to_owned());
         assert!(!state.has_older("a", 30));
     }
 }

@@ -453,3 +453,71 @@ async fn what_a_server_keeps_out_of_its_zones_its_snapshot_does_not_say_that_it_
     new.receive().await;
     assert_eq!(new.content()["first"], "f");
 }
+
+#[tokio::test]
+async fn later_snapshots_vouch_for_what_an_earlier_one_did_and_a_retired_instance_goes() {
+    let store = Watched::new();
+    let servers = fleet("abz", &store).await;
+    let [a, b, _] = &servers[..] else { panic!() };
+    for server in &servers {
+        server.pass(60 * SECOND);
+    }
+    let mut cleaner = Cleaner::default();
+    cleaner.retire(["z".to_owned()].into());
+    assert_eq!(clean(&mut cleaner, a).await, 0);
+    a.send().await;
+    // Another one follows before the cleaner looks again.
+    a.write("more", "1");
+    store_a_snapshot(a).await;
+    let before = store.snapshots().await.len();
+    assert!(clean(&mut cleaner, a).await >= 2);
+    assert!(!a.replica.has_changes());
+    // Nor does one who looks late have to vouch.
+    b.receive().await;
+    b.send().await;
+    assert_eq!(store.snapshots().await.len(), before - 1);
+}
+
+#[tokio::test]
+async fn a_server_that_vouches_for_another_at_its_start_tells_of_nothing_that_hides_it() {
+    let store = Watched::new();
+    let (mut a, z) = (Server::new("a", &store), Server::new("z", &store));
+    let line = Arc::new(Line::default());
+    a.replica.set_peers(line.clone());
+    a.begin().await;
+    let p = Server::new("p", &store);
+    p.begin().await;
+    z.begin().await;
+    z.write("the last word", "1");
+    z.send().await;
+    a.receive().await;
+    a.replica.remember("memory");
+    a.restart();
+    a.replica.set_peers(line.clone());
+    a.replica.resume("memory");
+    a.receive().await;
+    a.pass(60 * SECOND);
+    let mut cleaner = Cleaner::default();
+    cleaner.retire(["z".to_owned()].into());
+    assert_eq!(clean(&mut cleaner, &a).await, 0);
+    store.holds.store(true, Ordering::Relaxed);
+    let mut sending = std::pin::pin!(a.replica.send(false));
+    tokio::select! {
+        biased;
+        _ = &mut sending => panic!("the upload does not wait"),
+        () = store.arrived.notified() => {}
+    }
+    line.take();
+    a.write("meanwhile", "1");
+    a.replica.tell().await.unwrap();
+    let told = line.take();
+    assert_eq!(told.len(), 1);
+    for told in told {
+        assert!(!p.replica.take(told).await.unwrap());
+    }
+    store.released.notify_one();
+    sending.await.unwrap();
+    assert!(clean(&mut cleaner, &a).await >= 2);
+    p.receive().await;
+    assert_eq!(p.content()["the last word"], "1");
+}

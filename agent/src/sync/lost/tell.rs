@@ -27,6 +27,7 @@ impl Replica {
                 state.want_another_snapshot();
             }
             state.absorb(&mended.txn_ids);
+            state.heard.were_put_back(&mended.txn_ids);
             if mended.is_incomplete {
                 state.compare_everything();
                 // They may have what was removed.

@@ -107,6 +107,7 @@ fn what_another_one_has_stored_is_left_to_it() {
             time: 11 * SECOND,
             schema: 5,
             goes: true,
+            version: 2,
         },
     )]);
     state.listing.entry("c".into()).or_default().insert(name.clone());
@@ -181,7 +182,10 @@ fn of_more_states_than_are_kept_in_mind_the_oldest_go_and_it_stays_known_what_ca
     }
     let told = &state.heard.states()["a"];
     assert_eq!(told.len(), MOST_HEARD);
-    assert_eq!(told.first_key_value().unwrap().1.since, 0);
+    let first = told.first_key_value().unwrap().1;
+    assert_eq!(first.since, 0);
+    // And what they changed.
+    assert_eq!(first.writes, Some((1..=6).collect()));
 }
 
 #[test]
