@@ -266,9 +266,10 @@ async fn a_shard_that_waits_for_the_main_database_goes_on_when_that_has_looked_a
             run(main, unhurried(), Ways::default(), stop.clone()),
         )
     };
+    let mut watch = shard_env.watch().unwrap();
     let arriving = async {
         while database_content(&shard_env).is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            watch.changed().await.unwrap();
         }
         stop.cancel();
     };

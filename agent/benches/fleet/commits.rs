@@ -9,7 +9,7 @@ use zonetide_agent::sync::{Ways, run};
 
 use crate::Row;
 use crate::looks::pace;
-use crate::server::{Clock, Server, again};
+use crate::server::{Clock, Server};
 use crate::store::Bucket;
 
 const COMMITS: usize = 20_000;
@@ -35,7 +35,7 @@ pub(crate) async fn measure() -> Row {
     assert_eq!(told.len(), COMMITS);
     let (sender, receiver) = mpsc::channel(COMMITS);
     for told in &told {
-        sender.try_send(again(told)).unwrap();
+        sender.try_send(told.clone()).unwrap();
     }
     let env = b.env.clone();
     let before = env.last_txn_id();

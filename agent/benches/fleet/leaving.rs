@@ -6,7 +6,7 @@ use zonetide_agent::sync::{Cleaner, Retention};
 
 use crate::Row;
 use crate::joining::Fleet;
-use crate::server::{SECOND, again};
+use crate::server::SECOND;
 
 const RETENTION: Retention = Retention {
     must_keep: Duration::from_secs(600),
@@ -75,7 +75,6 @@ pub(crate) async fn one_cannot_store(fleet: &mut Fleet) -> Row {
         let told = server.line.take();
         fleet.clock.pass(60 * SECOND);
         for other in &fleet.servers[..broken] {
-            let told: Vec<_> = told.iter().map(again).collect();
             assert!(other.replica.take_together(&told).await.unwrap());
             other.receive().await;
             other.send().await;

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zonetide_agent::snapshot::DeltaName;
+use zonetide_agent::sync::peer::Told;
 use zonetide_agent::sync::{Cleanup, Pace, Retention, Ways, run};
 
-use crate::server::{Clock, SECOND, Server, again};
+use crate::server::{Clock, SECOND, Server};
 use crate::store::Bucket;
 use crate::{Row, Scale};
 
@@ -102,10 +103,10 @@ pub(crate) async fn measure(scale: Scale) -> Row {
                 if !steps.is_multiple_of(STRIDE) {
                     short.push_back((clock.now(), name.to_string()));
                 }
-                let told = zonetide_agent::sync::peer::Told {
+                let told = Told {
                     name: name.to_string(),
                     from: writer.name.clone(),
-                    ..again(&sample)
+                    ..sample.clone()
                 };
                 sender.send(told).await.unwrap();
                 last[number] = time;

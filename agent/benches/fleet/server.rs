@@ -78,14 +78,6 @@ impl Line {
     }
 }
 
-pub(crate) fn again(told: &Told) -> Told {
-    Told {
-        name: told.name.clone(),
-        from: told.from.clone(),
-        object: told.object.clone(),
-    }
-}
-
 pub(crate) struct Server {
     pub(crate) name: String,
     pub(crate) replica: Replica,

@@ -163,17 +163,7 @@ pub trait Store: Send + Sync {
     async fn get(&self, name: &str, object: SpooledTempFile) -> Result<Option<SpooledTempFile>, StoreError>;
     /// The first bytes of an object, `most` at most; `None` when there is none of that name.
     async fn get_start(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(object) = self.get(name, spool(&std::env::temp_dir())).await? else {
-            return Ok(None);
-        };
-        let mut start = Vec::new();
-        let read = object.take(most).read_to_end(&mut start);
-        read.map_err(|error| StoreError {
-            operation: "read",
-            name: name.to_owned(),
-            reason: StoreErrorReason::Spool(error),
-        })?;
-        Ok(Some(start))
+        start_of_whole(self, name, most).await
     }
     /// Stores an object, from its beginning, as a whole or not at all; one of the same name is replaced.
     async fn put(&self, name: &str, object: SpooledTempFile) -> Result<(), StoreError>;
@@ -192,4 +182,23 @@ pub trait Store: Send + Sync {
     fn key(&self) -> Option<String> {
         None
     }
+}
+
+/// The first bytes of an object that is fetched as a whole.
+async fn start_of_whole<S: Store + ?Sized>(
+    store: &S,
+    name: &str,
+    most: u64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(object) = store.get(name, spool(&std::env::temp_dir())).await? else {
+        return Ok(None);
+    };
+    let mut start = Vec::new();
+    let read = object.take(most).read_to_end(&mut start);
+    read.map_err(|error| StoreError {
+        operation: "read",
+        name: name.to_owned(),
+        reason: StoreErrorReason::Spool(error),
+    })?;
+    Ok(Some(start))
 }

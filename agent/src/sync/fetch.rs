@@ -9,7 +9,7 @@ use super::load::{Interrupted, Merged, Terms, merge_and_tell};
 use super::plan::Next;
 use super::replica::Replica;
 use super::schema::schema_of_snapshot;
-use super::unstored::Told;
+use super::unstored::HeardState;
 use crate::report::{Level, Way};
 use crate::snapshot::{DecodeError, DeltaName, Meta, Snapshot, SnapshotName};
 use crate::store::spool;
@@ -144,7 +144,7 @@ impl Replica {
             state.is_of_version(name.instance(), loaded.meta.zonetide);
             match way {
                 Way::Peer => {
-                    let told = Told {
+                    let told = HeardState {
                         since: name.since(),
                         writes: merged.all_writes(),
                     };

@@ -12,7 +12,7 @@ use super::fetch::merge_error;
 use super::replica::{Received, Replica};
 use super::schema::{SCHEMA_DBI, Verdict};
 use super::state::State;
-use super::unstored::Told;
+use super::unstored::HeardState;
 use super::word::Word;
 use crate::lmdb::{Environment, LmdbError};
 use crate::snapshot::is_private_dbi;
@@ -181,7 +181,7 @@ impl State {
             } else if time > self.known.have(instance) {
                 self.known.reached(instance, time);
                 // Perhaps only peers know of it.
-                self.hear(instance, time, Told::default());
+                self.hear(instance, time, HeardState::default());
             }
         }
         for (instance, times) in &word.beyond {
@@ -190,7 +190,7 @@ impl State {
                     self.given_back = self.given_back.max(*time);
                     self.last_own_time = self.last_own_time.max(*time);
                 } else {
-                    self.hear(instance, *time, Told::default());
+                    self.hear(instance, *time, HeardState::default());
                 }
             }
         }

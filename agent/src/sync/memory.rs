@@ -11,7 +11,7 @@ use super::collect::Synced;
 use super::lost::recount::{Counts, count, missing};
 use super::replica::Replica;
 use super::state::State;
-use super::unstored::{Heard, States, Told};
+use super::unstored::{Heard, HeardState, States};
 
 const NAME: &str = "zonetide-state.json";
 /// The layout of the file; another one is not read.
@@ -113,7 +113,7 @@ impl Replica {
                     .get(&instance)
                     .is_some_and(|told| told.contains_key(&time))
                 {
-                    state.hear(&instance, time, Told::default());
+                    state.hear(&instance, time, HeardState::default());
                 }
             }
         }
@@ -177,7 +177,7 @@ impl Replica {
         // Of a state that was looked through: what is lost of it later is seen.
         let kept = state.kept().filter(|_| !state.removing);
         let entries = kept.and_then(|kept| count(&kept).ok()).unwrap_or_default();
-        let times = |(instance, told): (&String, &BTreeMap<u64, Told>)| {
+        let times = |(instance, told): (&String, &BTreeMap<u64, HeardState>)| {
             (instance.clone(), told.keys().copied().collect())
         };
         // What there was no room for of theirs is not here.

@@ -28,7 +28,7 @@ pub trait Peers: Send + Sync {
 }
 
 /// A delta that a peer told of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Told {
     /// The delta's name, as in the store.
     pub name: String,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,12 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::cadence::{ON_ITS_WAY, until_the_next_look};
+use super::pace::Pace;
 use super::peer::Told;
 use super::serving::Serving;
 use super::take::taking;
 use super::tidy::tidying;
-use super::{Received, Replica, Retention, Sweep, SyncError};
+use super::{Received, Replica, SyncError};
 
 /// Between two looks at whether there is something new to write down. What a crash makes forget is stored once more, or looked
 /// at once more.
@@ -23,47 +23,6 @@ const MEMORY: Duration = Duration::from_secs(5);
 
 /// Between two looks at the clocks: peers tell theirs as often.
 const CLOCK: Duration = Duration::from_secs(2);
-
-/// How often to do what.
-#[derive(Debug, Clone)]
-pub struct Pace {
-    pub lmdb_poll: Duration,
-    pub storage_poll: Duration,
-    /// Wait after a failure.
-    pub retry: Duration,
-    /// Failures in a row after which the agent ends with an error; `None`: never.
-    pub retry_limit: Option<u32>,
-    /// A snapshot is stored at least this often, so that the instance does not look dead.
-    pub force_snapshot: Duration,
-    /// Never write to the store.
-    pub receive_only: bool,
-    pub cleanup: Cleanup,
-    /// End when everything of the first listing is merged and the own changes are stored.
-    pub once: bool,
-    /// When to remove old deletion marks; `None`: never.
-    pub sweep: Option<SweepPace>,
-    /// Time that the last snapshot may take at the end.
-    pub shutdown: Duration,
-}
-
-/// When to clean the store.
-#[derive(Debug, Clone)]
-pub struct Cleanup {
-    pub interval: Duration,
-    pub retention: Retention,
-    /// Snapshots, too, and not only the own deltas, which nobody else cleans.
-    pub snapshots: bool,
-    /// The file that names instances that never come back, if there is one.
-    pub retired: Option<PathBuf>,
-}
-
-/// When to sweep.
-#[derive(Debug, Clone, Copy)]
-pub struct SweepPace {
-    pub first: Duration,
-    pub interval: Duration,
-    pub rules: Sweep,
-}
 
 /// Counts failures in a row of one kind of step.
 struct Failures {

@@ -89,7 +89,7 @@ impl Replica {
             return Ok(false);
         }
         let reasons = {
-            // Peers must not be told of a state of the old row after this, or they would take the snapshot for known.
+            // Peers must not be told of a state of the old chain after this, or they would take the snapshot for known.
             let _turn = self.turn.lock().await;
             // What the store lost, or a lost peer told of, is in no delta of ours: all must read the snapshot.
             let mut state = self.state();
@@ -139,14 +139,6 @@ impl Replica {
         self.status
             .local_txn(self.env.last_txn_id(), self.state().synced_txn);
         Ok(!self.has_changes())
-    }
-
-    /// Looks whether something forbids to store, and says so. PowerDNS may have been upgraded since the store was looked at.
-    pub(super) async fn is_held(&self) -> Result<bool, SyncError> {
-        self.look_at_the_own_schema().await?;
-        let hold = self.hold();
-        self.report_hold(hold.as_ref());
-        Ok(hold.is_some())
     }
 
     /// Collects what was written here and is not stored or told of yet.

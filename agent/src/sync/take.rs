@@ -14,7 +14,7 @@ use super::load::{Interrupted, Merged, merge_together};
 use super::peer::Told;
 use super::replica::Replica;
 use super::schema::{Verdict, schema_of_snapshot};
-use super::unstored::Told as Heard;
+use super::unstored::HeardState;
 use crate::report::Way;
 use crate::snapshot::{DecodeError, DeltaName, Snapshot};
 use crate::store::{StoreError, StoreErrorReason, spool};
@@ -170,11 +170,11 @@ impl Replica {
             for (name, version) in names.iter().zip(versions) {
                 state.saw([name.time()], now);
                 state.is_of_version(name.instance(), version);
-                let told = Heard {
+                let heard = HeardState {
                     since: name.since(),
                     writes: merged.all_writes(),
                 };
-                state.hear(name.instance(), name.time(), told);
+                state.hear(name.instance(), name.time(), heard);
                 state.known.merged_delta(name);
             }
         }

@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::SyncError;
 use super::cleaner::Cleaner;
+use super::pace::Pace;
 use super::replica::Replica;
 use super::retired::RetiredFile;
-use super::run::Pace;
 use crate::report::Level;
 
 /// Between two looks at the list of retired instances, and at their objects while they are expected to go soon.

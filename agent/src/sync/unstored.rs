@@ -21,7 +21,7 @@ const MOST_ADOPTED: usize = 20_000;
 
 /// What is known of a state that a peer told of.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(super) struct HeardState {
     /// The state before it, ns since the epoch; 0: not known.
     pub(super) since: u64,
     /// The transactions here that wrote its changes; `None`: not known.
@@ -29,7 +29,7 @@ pub(super) struct Told {
 }
 
 /// By instance and state, in ns since the epoch.
-pub(super) type States = BTreeMap<String, BTreeMap<u64, Told>>;
+pub(super) type States = BTreeMap<String, BTreeMap<u64, HeardState>>;
 
 /// What was heard and may not be in the store.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Heard {
     }
 
     /// A peer told of a state of an instance.
-    fn hear(&mut self, instance: &str, time: u64, told: Told) {
+    fn hear(&mut self, instance: &str, time: u64, told: HeardState) {
         let all = self.states.entry(instance.to_owned()).or_default();
         match all.get_mut(&time) {
             None => drop(all.insert(time, told)),
@@ -163,7 +163,7 @@ impl Heard {
 
 impl State {
     /// A peer told of a state.
-    pub(super) fn hear(&mut self, instance: &str, time: u64, told: Told) {
+    pub(super) fn hear(&mut self, instance: &str, time: u64, told: HeardState) {
         self.heard.hear(instance, time, told);
     }
 

@@ -1,12 +1,10 @@
 //! Instances whose objects are gone from the store: their changes are stored anew unless a snapshot that is there has them.
 
-use std::io::Read as _;
-
 use super::replica::Replica;
 use super::state::State;
 use super::unstored::{MOST_TURNS, TURN};
 use crate::snapshot::{SnapshotName, Vector, meta_of_start};
-use crate::store::{StoreError, StoreErrorReason, spool};
+use crate::store::StoreError;
 
 /// Bytes of a snapshot that are read for its vector at first.
 const START: u64 = 16 << 10;
@@ -144,11 +142,7 @@ impl Replica {
     /// Reads the vector at the start of a snapshot; empty where there is none that can be read.
     async fn read_vector(&self, name: &SnapshotName) -> Result<Vector, StoreError> {
         for most in [START, MOST] {
-            let start = match self.store.get_start(name.as_str(), most).await {
-                Ok(start) => start,
-                // Of an object that is empty there is no start, and some stores give only whole objects.
-                Err(_) => self.read_whole(name.as_str()).await?,
-            };
+            let start = self.store.get_start(name.as_str(), most).await?;
             let Some(start) = start else { break };
             match meta_of_start(&start) {
                 Ok(meta) => return Ok(meta.vector),
@@ -157,20 +151,6 @@ impl Replica {
             }
         }
         Ok(Vector::new())
-    }
-
-    async fn read_whole(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(object) = self.store.get(name, spool(self.env.folder())).await? else {
-            return Ok(None);
-        };
-        let mut start = Vec::new();
-        let read = object.take(MOST).read_to_end(&mut start);
-        read.map_err(|error| StoreError {
-            operation: "read",
-            name: name.to_owned(),
-            reason: StoreErrorReason::Spool(error),
-        })?;
-        Ok(Some(start))
     }
 
     /// How many instances have their turn before this one to store what only one needs to store of an instance.
@@ -192,38 +172,7 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::Had;
-    use crate::sync::plan::Listing;
-
-    fn name(writer: &str, time: u64) -> SnapshotName {
-        SnapshotName::new("main", writer, time).unwrap()
-    }
-
-    fn vector(of: &[(&str, u64)]) -> Vector {
-        let had = |(instance, time): &(&str, u64)| {
-            (
-                (*instance).to_owned(),
-                Had {
-                    time: *time,
-                    schema: 5,
-                    goes: true,
-                    version: 2,
-                },
-            )
-        };
-        of.iter().map(had).collect()
-    }
-
-    fn listing(of: &[SnapshotName]) -> Listing {
-        let mut listing = Listing::new();
-        for name in of {
-            listing
-                .entry(name.instance().to_owned())
-                .or_default()
-                .insert(name.clone());
-        }
-        listing
-    }
+    use crate::sync::vectors::samples::{listing, name, vector};
 
     #[test]
     fn an_instance_is_covered_by_a_snapshot_that_has_all_that_its_objects_had() {

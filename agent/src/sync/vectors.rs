@@ -219,14 +219,14 @@ impl Replica {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod samples {
     use super::*;
 
-    fn name(writer: &str, time: u64) -> SnapshotName {
+    pub(in crate::sync) fn name(writer: &str, time: u64) -> SnapshotName {
         SnapshotName::new("main", writer, time).unwrap()
     }
 
-    fn vector(of: &[(&str, u64)]) -> Vector {
+    pub(in crate::sync) fn vector(of: &[(&str, u64)]) -> Vector {
         let had = |(instance, time): &(&str, u64)| {
             (
                 (*instance).to_owned(),
@@ -241,7 +241,7 @@ mod tests {
         of.iter().map(had).collect()
     }
 
-    fn listing(of: &[SnapshotName]) -> Listing {
+    pub(in crate::sync) fn listing(of: &[SnapshotName]) -> Listing {
         let mut listing = Listing::new();
         for name in of {
             listing
@@ -251,6 +251,12 @@ mod tests {
         }
         listing
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{listing, name, vector};
+    use super::*;
 
     #[test]
     fn what_a_snapshot_has_counts_as_long_as_it_is_in_the_store() {

@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
     use crate::snapshot::DeltaName;
-    use crate::sync::unstored::Told;
+    use crate::sync::unstored::HeardState;
 
     fn word(own: u64, have: &[(&str, u64)], beyond: &[(&str, u64)]) -> Word {
         let mut told: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
@@ -174,8 +174,8 @@ mod tests {
         let mut state = State::default();
         state.known.reached("a", 5);
         state.known.reached("b", 10);
-        state.hear("b", 10, Told::default());
-        state.hear("b", 12, Told::default());
+        state.hear("b", 10, HeardState::default());
+        state.hear("b", 12, HeardState::default());
         state
             .known
             .merged_delta(&DeltaName::new("main", "b", 11, 12).unwrap());
@@ -219,11 +219,11 @@ mod tests {
     fn only_what_is_said_is_cut() {
         let mut mine = State::default();
         for time in 1000..1100 {
-            mine.hear("c", time, Told::default());
+            mine.hear("c", time, HeardState::default());
         }
         let mut theirs = State::default();
         for time in 100..200 {
-            theirs.hear("c", time, Told::default());
+            theirs.hear("c", time, HeardState::default());
         }
         let said = Word::of(&theirs, "b").said();
         assert!(Word::of(&mine, "a").lacks("a", &said, "b"));

@@ -91,15 +91,6 @@ async fn hear(server: &Server, told: Vec<Told>) {
     }
 }
 
-fn again(told: &[Told]) -> Vec<Told> {
-    let copy = |told: &Told| Told {
-        name: told.name.clone(),
-        from: told.from.clone(),
-        object: told.object.clone(),
-    };
-    told.iter().map(copy).collect()
-}
-
 /// Keys with notes.
 fn noted(server: &Server) -> Vec<(String, u64)> {
     let read = server.env.read(|reader| {
@@ -158,7 +149,7 @@ async fn what_is_delivered_twice_does_not_undo_a_later_write_that_is_not_collect
     let pair = Pair::behind(HOUR).await;
     pair.a.write("key", "of a");
     let told = pair.a_tells().await;
-    hear(&pair.b, again(&told)).await;
+    hear(&pair.b, told.clone()).await;
     pair.b.write("key", "of b");
     hear(&pair.b, told).await;
     assert_eq!(pair.b.content()["key"], "of b");
@@ -170,7 +161,7 @@ async fn a_later_write_wins_though_the_agent_is_killed_before_it_collects_it() {
     let mut pair = Pair::behind(HOUR).await;
     pair.a.write("key", "of a");
     let told = pair.a_tells().await;
-    hear(&pair.b, again(&told)).await;
+    hear(&pair.b, told.clone()).await;
     pair.b.write("key", "of b");
     pair.b.restart();
     pair.b.replica.set_peers(pair.lines[1].clone());
@@ -199,10 +190,10 @@ async fn a_write_after_the_clock_was_set_back_wins_over_the_one_before() {
     let pair = Pair::behind(0).await;
     pair.b.write("key", "before");
     let told = pair.b_tells().await;
-    hear(&pair.a, again(&told)).await;
+    hear(&pair.a, told.clone()).await;
     pair.a.write("of-a", "1");
     let of_a = pair.a_tells().await;
-    hear(&pair.b, again(&of_a)).await;
+    hear(&pair.b, of_a.clone()).await;
     pair.b.set_clock(pair.b.now() - HOUR);
     pair.b.write("key", "after");
     pair.b.write("of-a", "2");

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adopted;
 mod away;
 mod clocks;
 mod gaps;
@@ -22,4 +23,5 @@ mod release;
 mod restart;
 mod server;
 mod vectors;
+mod vouching;
 mod way;

@@ -56,7 +56,14 @@ pub(crate) async fn check_small_and_large_objects(store: &dyn Store) {
     for content in [&b""[..], b"small", &large] {
         put(store, "main__a", content).await.unwrap();
         assert!(get(store, "main__a").await == content, "{} bytes", content.len());
+        let start = store.get_start("main__a", 1000).await.unwrap().unwrap();
+        assert!(
+            start == content[..content.len().min(1000)],
+            "{} bytes",
+            content.len()
+        );
     }
+    assert_eq!(store.get_start("main__none", 1000).await.unwrap(), None);
 }
 
 pub(crate) async fn put(store: &dyn Store, name: &str, content: &[u8]) -> Result<(), StoreError> {

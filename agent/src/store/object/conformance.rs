@@ -57,6 +57,15 @@ async fn conforms(store: &dyn Store) {
         assert_eq!(carried() - before, 2 * len as u64, "and received");
     }
 
+    let start = async |name: &str, most| store.get_start(name, most).await.unwrap();
+    assert_eq!(start("main__nothing", 9).await, None);
+    store.put("main__start", object(b"123456")).await.unwrap();
+    assert_eq!(start("main__start", 3).await.unwrap(), b"123");
+    assert_eq!(start("main__start", 9).await.unwrap(), b"123456");
+    store.put("main__start", object(b"")).await.unwrap();
+    assert_eq!(start("main__start", 9).await.unwrap(), b"");
+    store.delete("main__start").await.unwrap();
+
     let folder = "zonetide/delta/main/";
     assert!(store.list(folder).await.unwrap().is_empty());
     for name in ["1", "2", "2deep/x", "3"] {

@@ -16,7 +16,7 @@ fn told(time: u64) -> State {
 }
 
 fn hear(state: &mut State, (since, time): (u64, u64), writes: &[u64]) {
-    let told = Told {
+    let told = HeardState {
         since: since * SECOND,
         writes: Some(writes.iter().copied().collect()),
     };
@@ -153,7 +153,7 @@ fn a_state_is_stored_if_a_sound_delta_leads_over_it_or_a_later_snapshot_of_the_s
 #[test]
 fn what_is_not_known_change_by_change_is_stored_with_a_snapshot() {
     let mut state = told(11);
-    state.hear("a", 12 * SECOND, Told::default());
+    state.hear("a", 12 * SECOND, HeardState::default());
     state.adopt(20 * SECOND, |_| Some(0), |_| false);
     let orphans = state.adopt(21 * SECOND + PATIENCE, |_| Some(0), |_| false);
     assert_eq!(
@@ -196,14 +196,14 @@ fn a_state_that_is_told_again_keeps_what_is_known_of_it() {
     let known = &state.heard.states()["a"][&(11 * SECOND)];
     assert_eq!(known.writes, Some([5, 6].into()));
     assert_eq!(known.since, 9 * SECOND);
-    state.hear("a", 11 * SECOND, Told::default());
+    state.hear("a", 11 * SECOND, HeardState::default());
     hear(&mut state, (10, 11), &[7]);
     assert_eq!(
         state.heard.states()["a"][&(11 * SECOND)].writes,
         Some([5, 6, 7].into())
     );
     // Where it was not known at first, what wrote it may have been here before.
-    state.hear("a", 12 * SECOND, Told::default());
+    state.hear("a", 12 * SECOND, HeardState::default());
     hear(&mut state, (11, 12), &[8]);
     assert_eq!(state.heard.states()["a"][&(12 * SECOND)].writes, None);
 }
