@@ -110,6 +110,9 @@ impl Replica {
         let changes = Box::pin(self.changes_for(whom, vector.clone())).await?;
         // What was collected may be of a PowerDNS that was upgraded meanwhile.
         if self.is_held().await? {
+            if whom.is_anew() {
+                self.state().take_back(changes.time, told);
+            }
             return Ok(false);
         }
         let (from, to, time) = (changes.from.clone(), changes.to.clone(), changes.time);
