@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::replica::Replica;
+use crate::sync::state::replica::Replica;
 
 /// Time between two looks while all living instances are in contact: then the store is only the safety net.
 const SAFETY_NET: Duration = Duration::from_secs(30);
@@ -20,17 +20,17 @@ const SPACING: Duration = Duration::from_millis(500);
 const MANY: u32 = 16;
 /// Time that a change which a peer has told may need until it is merged. What is missing after that was announced and not told,
 /// or got lost. Before the next look for what is not in the store yet, either, it is twice as long each time.
-pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(100);
+pub(in crate::sync) const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// How often to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cadence {
+pub(in crate::sync) struct Cadence {
     /// Between two looks of any kind.
-    pub(super) look: Duration,
+    pub(in crate::sync) look: Duration,
     /// Between two looks at everything.
-    pub(super) whole: Duration,
+    pub(in crate::sync) whole: Duration,
     /// The others show all snapshots besides the new deltas.
-    pub(super) snapshots: bool,
+    pub(in crate::sync) snapshots: bool,
 }
 
 /// What decides it.
@@ -82,7 +82,7 @@ fn spacing(situation: Situation, poll: Duration) -> Duration {
 
 /// The time for a look at what peers say, and at the store if that is missing here: soon after one in vain, for the peer may
 /// just be storing it.
-pub(super) fn until_the_next_look(in_vain: u32, poll: Duration) -> Duration {
+pub(in crate::sync) fn until_the_next_look(in_vain: u32, poll: Duration) -> Duration {
     match in_vain.checked_sub(1) {
         None => poll,
         Some(more) => ON_ITS_WAY.saturating_mul(2_u32.saturating_pow(more)).min(poll),
@@ -91,12 +91,12 @@ pub(super) fn until_the_next_look(in_vain: u32, poll: Duration) -> Duration {
 
 impl Replica {
     /// How often to look at the store; `poll` is the configured interval.
-    pub(super) fn cadence(&self, poll: Duration) -> Cadence {
+    pub(in crate::sync) fn cadence(&self, poll: Duration) -> Cadence {
         cadence(self.situation(), poll)
     }
 
     /// The least time between two uploads; `poll` is the interval at which Lightning Stream would look at the database.
-    pub(super) fn spacing(&self, poll: Duration) -> Duration {
+    pub(in crate::sync) fn spacing(&self, poll: Duration) -> Duration {
         spacing(self.situation(), poll)
     }
 
@@ -115,19 +115,6 @@ impl Replica {
             in_contact: contacts.is_some_and(are_contacts),
             living: u32::try_from(living.len() + 1).unwrap_or(u32::MAX),
         }
-    }
-
-    /// The states that peers told of.
-    pub(super) fn told_by_peers(&self) -> BTreeMap<String, u64> {
-        let contacts = self.peers.as_ref().map(|peers| peers.contacts(self.database()));
-        contacts.unwrap_or_default()
-    }
-
-    /// One of these states, which are known for a while, is not merged: its telling was lost, and the store has it.
-    pub(super) fn is_behind(&self, told: &BTreeMap<String, u64>) -> bool {
-        let state = self.state();
-        told.iter()
-            .any(|(instance, time)| *instance != self.own && state.known.have(instance) < *time)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How much a replica keeps, and where it changes its ways: numbers that tests make small.
 
-use super::peer::MOST_TOLD;
+use crate::sync::peer::MOST_TOLD;
 
 /// See the fields.
 #[derive(Debug, Clone, Copy)]

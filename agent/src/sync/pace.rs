@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Retention, Sweep};
+use crate::sync::database::sweeper::Sweep;
 
 /// How often to do what.
 #[derive(Debug, Clone)]
@@ -44,4 +44,13 @@ pub struct SweepPace {
     pub first: Duration,
     pub interval: Duration,
     pub rules: Sweep,
+}
+
+/// What the cleaner keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Time for which a superseded object is kept after it was first seen superseded, for slow readers.
+    pub must_keep: Duration,
+    /// Age from which the last objects of an instance that is gone may be removed.
+    pub remove_old_instances: Duration,
 }

@@ -9,13 +9,15 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{ON_ITS_WAY, until_the_next_look};
-use super::pace::Pace;
-use super::peer::Told;
-use super::serving::Serving;
-use super::take::taking;
-use super::tidy::tidying;
-use super::{Received, Replica, SyncError};
+use super::error::SyncError;
+use crate::sync::cadence::{ON_ITS_WAY, until_the_next_look};
+use crate::sync::inbound::receive::Received;
+use crate::sync::inbound::take::taking;
+use crate::sync::maintenance::tidy::tidying;
+use crate::sync::pace::Pace;
+use crate::sync::peer::Told;
+use crate::sync::serving::Serving;
+use crate::sync::state::replica::Replica;
 
 /// Between two looks at whether there is something new to write down. What a crash makes forget is stored once more, or looked
 /// at once more.
@@ -192,7 +194,7 @@ async fn receiving(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(
             Received::More | Received::Gap => Duration::ZERO,
         });
         let failed = outcome.is_err();
-        in_vain = if replica.is_behind(&told_before) {
+        in_vain = if replica.lacks_any_of(&told_before) {
             in_vain + 1
         } else {
             0
@@ -215,7 +217,7 @@ async fn receiving(replica: &Replica, pace: &Pace, changed: &Notify) -> Result<(
                 }
             }
             let told = replica.told_by_peers();
-            let behind = replica.is_behind(&told_before);
+            let behind = replica.lacks_any_of(&told_before);
             told_before = told;
             let waited_enough = replica.cadence(pace.storage_poll).look <= pace.storage_poll;
             if !failed && (behind || waited_enough) {

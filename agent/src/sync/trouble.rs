@@ -6,12 +6,12 @@ use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::SyncError;
-use super::dump::TransferError;
+use super::error::SyncError;
 use crate::lmdb::{LmdbError, LmdbErrorKind};
 use crate::report::{Level, Report};
 use crate::snapshot::{DecodeError, EncodeError};
 use crate::store::{StoreError, StoreErrorReason};
+use crate::sync::database::dump::TransferError;
 
 /// What keeps a database from being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,11 +63,11 @@ impl Trouble {
 
 /// Which steps are in trouble. A condition is over when no step is in it any more.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(Mutex<BTreeMap<&'static str, Trouble>>);
+pub(in crate::sync) struct Troubles(Mutex<BTreeMap<&'static str, Trouble>>);
 
 impl Troubles {
     /// Takes note of how a step ended.
-    pub(super) fn note(&self, status: &dyn Report, step: &'static str, error: Option<&SyncError>) {
+    pub(in crate::sync) fn note(&self, status: &dyn Report, step: &'static str, error: Option<&SyncError>) {
         let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = error.and_then(Trouble::of);
         match (now, error) {
@@ -91,7 +91,7 @@ impl Troubles {
 
 impl SyncError {
     /// A temporary file's error says neither where the file was nor what to do about it.
-    pub(super) fn with_folder(self, folder: &Path) -> Self {
+    pub(in crate::sync) fn with_folder(self, folder: &Path) -> Self {
         let spool = |step: &'static str, error: io::Error| Self::Spool {
             step,
             folder: folder.to_owned(),
@@ -113,7 +113,7 @@ impl SyncError {
     }
 
     /// Only another start helps.
-    pub(super) fn is_final(&self) -> bool {
+    pub(in crate::sync) fn is_final(&self) -> bool {
         let database = match self {
             Self::Merge { error, .. } | Self::Dump(error) => match error {
                 TransferError::Lmdb(error) => Some(error),

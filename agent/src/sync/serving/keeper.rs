@@ -14,8 +14,8 @@ use super::rule::{FAILURE, MOST_FAILURES, PeerSeen, Seen, Step, is_young, step, 
 use crate::human::age;
 use crate::report::Basis;
 use crate::store::spool;
-use crate::sync::TakenOver;
-use crate::sync::word::Word;
+use crate::sync::inbound::hand_over::TakenOver;
+use crate::sync::known::word::Word;
 
 /// Between two looks of a server that does not serve yet, and of one that does.
 const STARTING: Duration = Duration::from_millis(250);

@@ -13,9 +13,10 @@ use crate::lmdb::{Environment, LmdbError, OpenOptions};
 use crate::report::Raised;
 use crate::status::ServingStatus;
 use crate::store::ObjectBackend;
+use crate::sync::files::in_sync;
+use crate::sync::known::heard::HeardState;
 use crate::sync::serving::{Rules, Says};
-use crate::sync::unstored::HeardState;
-use crate::sync::{Origin, Received, Replica, in_sync};
+use crate::sync::{Origin, Received, Replica};
 
 const SECOND: u64 = 1_000_000_000;
 const HOUR: u64 = 3600 * SECOND;
@@ -74,7 +75,10 @@ impl Server {
     /// It was told of these states of another one, and not of what came before them.
     fn heard(self, instance: &str, times: RangeInclusive<u64>) -> Self {
         for time in times {
-            self.replica.state().hear(instance, time, HeardState::default());
+            self.replica
+                .state()
+                .heard
+                .hear(instance, time, HeardState::default());
         }
         self
     }
@@ -177,7 +181,7 @@ impl Neighbours for Crowd {
             Conduct::Grows => {
                 let mut state = peer.server.replica.state();
                 let next = state.heard.states()["c"].last_key_value().unwrap().0 + 1;
-                state.hear("c", next, HeardState::default());
+                state.heard.hear("c", next, HeardState::default());
             }
         }
         let (word, dump) = peer.server.replica.hand_over().await.unwrap();

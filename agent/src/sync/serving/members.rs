@@ -10,9 +10,11 @@ use tokio::time::Instant;
 use super::neighbours::Says;
 use super::rule::OwnData;
 use crate::report::{Basis, ReportServing};
-use crate::sync::replica::{Clock, Replica};
-use crate::sync::word::Word;
-use crate::sync::{dump::Dump, in_sync};
+use crate::sync::database::dump::Dump;
+use crate::sync::files::in_sync;
+use crate::sync::known::fleet_time::Clock;
+use crate::sync::known::word::Word;
+use crate::sync::state::replica::Replica;
 
 /// Between two times that "in sync" is written down.
 const WRITING: Duration = Duration::from_secs(60);

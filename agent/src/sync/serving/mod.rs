@@ -14,10 +14,11 @@ pub use neighbours::{Neighbour, Neighbours, NotTaken, Says};
 pub use rule::Rules;
 
 use self::members::Members;
-use super::dump::Dump;
-use super::replica::{Clock, Replica};
-use super::word::Word;
 use crate::report::ReportServing;
+use crate::sync::database::dump::Dump;
+use crate::sync::known::fleet_time::Clock;
+use crate::sync::known::word::Word;
+use crate::sync::state::replica::Replica;
 
 /// Decides when an agent serves, and answers other agents that start.
 pub struct Serving {
@@ -45,7 +46,7 @@ impl Serving {
     }
 
     /// A database is open, and what the last run knew of it is known.
-    pub(super) fn join(&self, replica: Arc<Replica>) {
+    pub(in crate::sync) fn join(&self, replica: Arc<Replica>) {
         self.members.join(replica);
         self.status.in_sync(self.members.last_in_sync());
     }

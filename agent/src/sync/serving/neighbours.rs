@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::SpooledTempFile;
 
 use crate::report::Basis;
-use crate::sync::word::Word;
+use crate::sync::known::word::Word;
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

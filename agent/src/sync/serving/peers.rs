@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::neighbours::{Neighbour, Neighbours};
 use super::rule::{MOST_FAILURES, PeerSeen};
-use crate::sync::word::Word;
+use crate::sync::known::word::Word;
 
 /// After this time a peer that failed is tried again.
 const FORGIVEN: Duration = Duration::from_secs(60);

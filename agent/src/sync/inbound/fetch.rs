@@ -1,0 +1,241 @@
+//! Fetching an object and merging it.
+
+use tempfile::SpooledTempFile;
+use tokio::task::spawn_blocking;
+
+use crate::report::Way;
+use crate::snapshot::{DecodeError, DeltaName, Meta, Snapshot, SnapshotName};
+use crate::store::spool;
+use crate::sync::database::dump::TransferError;
+use crate::sync::database::load::{Interrupted, Merged, Terms, merge_and_tell};
+use crate::sync::error::SyncError;
+use crate::sync::known::heard::HeardState;
+use crate::sync::known::plan::Next;
+use crate::sync::known::schema::schema_of_snapshot;
+use crate::sync::state::replica::Replica;
+
+pub(in crate::sync) struct Loaded {
+    meta: Meta,
+    /// What was merged, or the newer schema because of which nothing was.
+    pub(in crate::sync) outcome: Result<Merged, u32>,
+}
+
+impl Replica {
+    /// Fetches an object and merges it. Returns false if it is not there any more, or still to be merged.
+    pub(in crate::sync) async fn fetch(&self, next: &Next) -> Result<bool, SyncError> {
+        let name = match next {
+            Next::Snapshot(name) => name.as_str(),
+            Next::Delta(name) => name.as_str(),
+        };
+        let Some(object) = self.store.get(name, spool(self.env.folder())).await? else {
+            if let Next::Delta(name) = next {
+                self.state().deltas.remove(name);
+            }
+            return Ok(false);
+        };
+        match next {
+            Next::Snapshot(name) => self.load_snapshot(name, object).await.map(|()| true),
+            Next::Delta(name) => self.load_delta(name, object, Way::Store).await,
+        }
+    }
+
+    async fn load_snapshot(&self, name: &SnapshotName, object: SpooledTempFile) -> Result<(), SyncError> {
+        let started = std::time::Instant::now();
+        let newest = {
+            let state = self.state();
+            let mut refused = state.known.refused.keys();
+            refused.all(|refused| refused.instance() != name.instance() || refused < name)
+        };
+        let turn = self.turn.lock().await;
+        let loaded = match self
+            .load((name.instance(), name.as_str()), object, newest)
+            .await?
+        {
+            Ok(loaded) => loaded,
+            Err(TransferError::Decode(error)) if !matches!(error, DecodeError::Spool(_)) => {
+                tracing::error!(
+                    database = %self.database(), %name, %error,
+                    "a snapshot is corrupt and ignored; the one before it counts again"
+                );
+                self.status.corrupt(name, &error.to_string());
+                self.state().known.corrupt.insert(name.clone());
+                return Ok(());
+            }
+            Err(error) => return Err(SyncError::merging(name.as_str(), error)),
+        };
+        let merged = match loaded.outcome {
+            Ok(merged) => merged,
+            Err(schema) => {
+                self.refuse(name.clone(), schema);
+                return Ok(());
+            }
+        };
+        {
+            let mut state = self.state();
+            state.known.merged(name);
+            // Only Lightning Stream leaves our field out.
+            if loaded.meta.zonetide == 0 {
+                state.lightning_stream.insert(name.instance().to_owned());
+            } else {
+                state.lightning_stream.remove(name.instance());
+            }
+            state.is_of_version(name.instance(), loaded.meta.zonetide);
+        }
+        Box::pin(self.absorb_merged(&merged.txn_ids)).await;
+        let noted = self
+            .note_left_out(name.instance(), name.as_str(), merged.left_out)
+            .await;
+        if noted.is_ok() {
+            self.take_vector(name, loaded.meta.vector);
+        }
+        drop(turn);
+        noted?;
+        self.warn_of_the_future(name.as_str(), merged.newest);
+        self.status.merged(name, merged.written);
+        tracing::info!(
+            database = %self.database(), %name, entries = merged.entries, written = merged.written,
+            elapsed = ?started.elapsed(), "merged a snapshot"
+        );
+        Ok(())
+    }
+
+    /// Merges a delta. Returns whether all of the instance up to its state is merged now.
+    pub(in crate::sync) async fn load_delta(
+        &self,
+        name: &DeltaName,
+        object: SpooledTempFile,
+        way: Way,
+    ) -> Result<bool, SyncError> {
+        let started = std::time::Instant::now();
+        let turn = self.turn.lock().await;
+        let loaded = match self.load((name.instance(), name.as_str()), object, true).await? {
+            Ok(loaded) => loaded,
+            Err(TransferError::Decode(error))
+                if !matches!(error, DecodeError::Spool(_)) && way == Way::Store =>
+            {
+                tracing::error!(
+                    database = %self.database(), %name, %error,
+                    "a delta is corrupt and ignored; the instance's next snapshot has its changes"
+                );
+                self.status.corrupt_delta(name, &error.to_string());
+                let mut state = self.state();
+                let size = state.deltas.size(name).unwrap_or(0);
+                state.known.corrupt_deltas.insert(name.clone(), size);
+                return Ok(false);
+            }
+            Err(error) => return Err(SyncError::merging(name.as_str(), error)),
+        };
+        let merged = match loaded.outcome {
+            Ok(merged) => merged,
+            Err(schema) => {
+                self.refuse_delta(name.clone(), schema);
+                return Ok(false);
+            }
+        };
+        // In this order: what is written down between the two must not count as stored without being known as the peer's.
+        let now = self.now_ns();
+        let contacts = self.told_by_peers();
+        let joins = {
+            let mut state = self.state();
+            state.saw([name.time()], now);
+            state.is_of_version(name.instance(), loaded.meta.zonetide);
+            match way {
+                Way::Peer => {
+                    let told = HeardState {
+                        since: name.since(),
+                        writes: merged.all_writes(),
+                    };
+                    state.heard.hear(name.instance(), name.time(), told);
+                }
+                Way::Store => {
+                    state.are_adopted(&self.own, &loaded.meta.adopted, |instance| {
+                        contacts.contains_key(instance)
+                    });
+                    state.want_what_goes(name, &loaded.meta.vector);
+                }
+            }
+            state.known.merged_delta(name)
+        };
+        Box::pin(self.absorb_merged(&merged.txn_ids)).await;
+        let noted = self
+            .note_left_out(name.instance(), name.as_str(), merged.left_out)
+            .await;
+        drop(turn);
+        noted?;
+        self.warn_of_the_future(name.as_str(), merged.newest);
+        self.status.merged_delta(name, way, merged.written);
+        tracing::debug!(
+            database = %self.database(), %name, ?way, joins, entries = merged.entries, written = merged.written,
+            elapsed = ?started.elapsed(), "merged a delta"
+        );
+        Ok(joins)
+    }
+
+    /// Opens an object of an instance and merges it unless its schema forbids that. `newest`: it shows the instance's schema of today.
+    pub(in crate::sync) async fn load(
+        &self,
+        (instance, name): (&str, &str),
+        object: SpooledTempFile,
+        newest: bool,
+    ) -> Result<Result<Loaded, TransferError>, SyncError> {
+        let env = self.env.clone();
+        let oldest_mark = self.oldest_mark();
+        let confirm = self.state().refill.map(|refill| refill.newest);
+        let schemas = self.schemas.clone();
+        let witness = self.witness.clone();
+        Box::pin(self.look_if_behind()).await;
+        let (ahead, barrier) = (self.ahead(), self.guard(instance, name));
+        let instance = instance.to_owned();
+        let loaded = spawn_blocking(move || -> Result<Loaded, Interrupted> {
+            let mut snapshot = Snapshot::open(object)?;
+            let meta = snapshot.outline().meta.clone();
+            let from_meta = u32::try_from(meta.schema).ok().filter(|schema| *schema != 0);
+            let said = schema_of_snapshot(&mut snapshot)?.max(from_meta);
+            let is_delta = meta.from_lmdb_txn_id != 0;
+            if schemas.main {
+                if said.is_some() || !is_delta {
+                    schemas.guard.judge(&instance, said, newest);
+                }
+                schemas.guard.look_again()?;
+            }
+            let own = schemas.guard.own();
+            if let (Some(said), Some(own)) = (said, own)
+                && said > own
+            {
+                let outcome = Err(said);
+                return Ok(Loaded { meta, outcome });
+            }
+            let merged = merge_and_tell(
+                &env,
+                &mut snapshot,
+                (
+                    &Terms {
+                        oldest_mark,
+                        ahead: &ahead,
+                        confirm,
+                    },
+                    barrier,
+                ),
+                witness.as_ref(),
+            )?;
+            if schemas.main {
+                // An empty database has the schema of the first snapshot that is merged into it.
+                schemas.guard.look_again()?;
+            }
+            let outcome = Ok(merged);
+            Ok(Loaded { meta, outcome })
+        })
+        .await
+        .map_err(|_| SyncError::Crashed("merging"))?;
+        match loaded {
+            Ok(loaded) => Ok(Ok(loaded)),
+            Err(Interrupted { error, txn_ids }) => {
+                // What was written before stays, and is none of PowerDNS'; some of it may be kept for when it is time.
+                Box::pin(self.absorb_merged(&txn_ids)).await;
+                self.state().quarantine = None;
+                self.look_at_quarantine(0, 0).await?;
+                Ok(Err(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What others wrote comes in, from the store and from the peers.
+
+mod fetch;
+pub(super) mod hand_over;
+mod look;
+pub(super) mod receive;
+pub(super) mod take;
+mod vanish;

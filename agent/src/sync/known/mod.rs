@@ -1,0 +1,12 @@
+//! What is known of the store and of the other instances: pure, and without a replica.
+
+pub mod deltas;
+pub(super) mod fleet_time;
+pub(super) mod heard;
+pub(super) mod hold;
+pub(super) mod namesake;
+pub mod plan;
+pub(super) mod schema;
+pub(super) mod time_known;
+pub(super) mod vectors;
+pub(super) mod word;

@@ -1,0 +1,278 @@
+//! Sending: what was written here goes to the store, as a delta, and now and then as a snapshot.
+
+use std::sync::Arc;
+
+use tempfile::SpooledTempFile;
+use tokio::task::spawn_blocking;
+
+use super::cut::{Changes, Whom};
+use crate::lmdb::KeptReader;
+use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, Meta, SnapshotName, Vector};
+use crate::store::spool;
+use crate::sync::database::collect::Synced;
+use crate::sync::database::dump::{dump_by, dump_state};
+use crate::sync::error::SyncError;
+use crate::sync::state::SinceSnapshot;
+use crate::sync::state::replica::Replica;
+
+impl Replica {
+    /// Stores what was written here since the last time: a delta, and a snapshot as well if `force` is set or it is time for one.
+    /// Returns whether there is nothing left to store.
+    ///
+    /// An empty database is never stored, nor anything before the own objects in the store are merged: either
+    /// could hide the only copy of a lost database.
+    ///
+    /// # Errors
+    /// [`SyncError`] when the database cannot be read or the store not be written; the next call tries again.
+    pub async fn send(&self, force: bool) -> Result<bool, SyncError> {
+        let mut sent = self.store_changes(force).await;
+        if sent.is_ok()
+            && let Err(error) = Box::pin(self.store_adopted()).await
+        {
+            sent = Err(error);
+        }
+        if sent.is_err() && self.state().own_merged {
+            // Whatever keeps it from the store, such as a full one, may do so for long.
+            self.begin_to_tell().map_err(SyncError::Dump)?;
+        }
+        sent
+    }
+
+    async fn store_changes(&self, force: bool) -> Result<bool, SyncError> {
+        let last = self.env.last_txn_id();
+        Box::pin(self.let_go_of_old_states(last)).await;
+        let (is_new, with_snapshot) = {
+            let state = self.state();
+            self.status.local_txn(last, state.synced_txn);
+            let is_new = last > state.synced_txn;
+            let due = state.snapshot_is_due(&self.own, is_new, self.now_ns());
+            (is_new, force || due)
+        };
+        if last == 0 || !(is_new || with_snapshot) {
+            return Ok(true);
+        }
+        if self.is_held().await? {
+            Box::pin(self.keep_the_newest_state()).await;
+            return Ok(false);
+        }
+        let reasons = {
+            // Peers must not be told of a state of the old chain after this, or they would take the snapshot for known.
+            let _turn = self.turn.lock().await;
+            // What the store lost, or a lost peer told of, is in no delta of ours: all must read the snapshot.
+            let mut state = self.state();
+            state.begin_anew();
+            state.reasons
+        };
+        self.learn_the_time().await;
+        // The store gets the states that peers know, so that both mean the same by a time.
+        self.tell().await?;
+        let taken_in = self.state().taken_in.clone();
+        let whom = Whom::Store {
+            always: with_snapshot,
+            anew: with_snapshot && !taken_in.is_empty(),
+        };
+        // Before the changes are collected: all of this is in the snapshot.
+        let vector = self.vector_of(&taken_in);
+        let told = self.state().told.time;
+        let changes = Box::pin(self.changes_for(whom, vector.clone())).await?;
+        // What was collected may be of a PowerDNS that was upgraded meanwhile.
+        if self.is_held().await? {
+            if whom.is_anew() {
+                self.state().take_back(changes.time, told);
+            }
+            return Ok(false);
+        }
+        let (from, to, time) = (changes.from.clone(), changes.to.clone(), changes.time);
+        if changes.collected.entries > 0 || with_snapshot {
+            self.state().snapshot_owed |= with_snapshot;
+            let stored = self.store_delta(changes).await;
+            if stored.is_err() && whom.is_anew() {
+                self.state().take_back(time, told);
+            }
+            stored?;
+            if with_snapshot {
+                if !self.store_snapshot(&from, to, time, (reasons, &vector)).await? {
+                    return Ok(false);
+                }
+                if let Some(peers) = self.peers.as_ref().filter(|_| whom.is_anew()) {
+                    peers.announce(self.database(), time);
+                }
+                let now = self.now_ns();
+                let mut state = self.state();
+                state.taken_in.retain(|instance| !taken_in.contains(instance));
+                let vouched = vector.into_iter().map(|(instance, had)| (instance, (had, now)));
+                state.vouched.extend(vouched);
+            }
+        } else {
+            self.has_stored(from.time, to);
+        }
+        self.status
+            .local_txn(self.env.last_txn_id(), self.state().synced_txn);
+        Ok(!self.has_changes())
+    }
+
+    /// Stores a delta. The first of its kind, from no state at all, leads nowhere: it tells readers that there is a snapshot.
+    async fn store_delta(&self, changes: Changes) -> Result<(), SyncError> {
+        let Changes {
+            from,
+            to,
+            time,
+            collected,
+            vector,
+        } = changes;
+        let (mut object, mut size, entries) = (collected.object, collected.size, collected.entries);
+        let mut since = if from.time == 0 { time } else { from.time };
+        let reaches_back = {
+            let mut state = self.state();
+            state.reach.add(collected.few);
+            if from.time != 0 && state.reach.is_due(state.limits.stride) {
+                let meta = Meta {
+                    vector,
+                    ..self.meta(to.txn_id(), from.txn, time)
+                };
+                let mut writer = DeltaWriter::new(spool(self.env.folder()), &meta)?;
+                state.reach.write(&mut writer)?;
+                object = writer.finish()?;
+                size = std::io::Seek::stream_position(&mut object).map_err(EncodeError::Io)?;
+                since = state.reach.since();
+                true
+            } else {
+                false
+            }
+        };
+        let name = DeltaName::new(self.database(), &self.own, since, time)?;
+        self.put_delta(&name, (object, size, entries), reaches_back)
+            .await?;
+        if from.time != 0 {
+            self.has_stored(time, to);
+        }
+        Ok(())
+    }
+
+    /// Stores an object of so many bytes and entries as a delta.
+    pub(in crate::sync) async fn put_delta(
+        &self,
+        name: &DeltaName,
+        (object, size, entries): (SpooledTempFile, u64, u64),
+        reaches_back: bool,
+    ) -> Result<(), SyncError> {
+        // Remembered before the attempt: a failed request may have stored the object all the same.
+        self.state().delta_namesake.about_to_store(name.clone());
+        let started = std::time::Instant::now();
+        self.store.put(name.as_str(), object).await?;
+        {
+            let mut state = self.state();
+            state.since_snapshot.deltas += 1;
+            state.since_snapshot.delta_bytes += size;
+            if reaches_back {
+                state.reach.restart(name.time());
+            } else {
+                state.reach.stepped(name.time());
+            }
+            state.deltas.insert(name.clone(), size);
+        }
+        // The first snapshot of a new database was taken before PowerDNS wrote its schema.
+        if self.schemas.main {
+            self.schemas.guard.stored(&self.own);
+        }
+        self.status.stored_delta(name, size, entries);
+        tracing::debug!(
+            database = %self.database(), %name, size, entries, elapsed = ?started.elapsed(), "stored a delta"
+        );
+        Ok(())
+    }
+
+    /// Stores a snapshot that has all of the state `to`, or more. `reasons`: how many there were when the changes for it were
+    /// collected; `told`: what the delta with it tells that it has. Returns false where something came to forbid it.
+    async fn store_snapshot(
+        &self,
+        from: &Synced,
+        to: Arc<KeptReader>,
+        time: u64,
+        (reasons, told): (u64, &Vector),
+    ) -> Result<bool, SyncError> {
+        let started = std::time::Instant::now();
+        let name = SnapshotName::new(self.database(), &self.own, time)?;
+        let (kept, vector) = {
+            // What others are to have is in a state that is kept: if it is lost here, that is seen.
+            let _turn = self.turn.lock().await;
+            let kept = Box::pin(self.keep_a_state()).await;
+            // What is not looked through may lack what others have written.
+            let vector = kept.as_ref().map(|_| self.vector_with(told)).unwrap_or_default();
+            (kept, vector)
+        };
+        let meta = Meta {
+            vector: vector.clone(),
+            ..self.meta(0, 0, time)
+        };
+        let (env, ahead) = (self.env.clone(), self.ahead());
+        let dump = spawn_blocking(move || match &kept {
+            Some((kept, ahead)) => dump_state(&env, kept, &meta, ahead),
+            None => dump_by(&env, &meta, &ahead),
+        })
+        .await
+        .map_err(|_| SyncError::Crashed("writing a snapshot"))?
+        .map_err(SyncError::Dump)?;
+        if self.is_held().await? {
+            return Ok(false);
+        }
+        self.state().namesake.about_to_store(name.clone());
+        let size = dump.size;
+        self.store.put(name.as_str(), dump.object).await?;
+        {
+            let mut state = self.state();
+            state.stored_txn = dump.txn_id;
+            // A reason that came up meanwhile calls for another one.
+            state.snapshot_wanted &= state.reasons != reasons;
+            state.snapshot_owed = false;
+            state.since_snapshot = SinceSnapshot {
+                size,
+                ..SinceSnapshot::default()
+            };
+            state.reach.restart(time);
+            state.known.merged(&name);
+            state.vectors.learn(&name, vector);
+        }
+        if from.time == 0 {
+            self.has_stored(time, to.clone());
+            if let Some(peers) = &self.peers {
+                {
+                    let mut state = self.state();
+                    state.told_last = Synced::default();
+                    // Unless they were told of later states meanwhile.
+                    if state.told.time <= time {
+                        state.told = state.stored.clone();
+                    }
+                }
+                peers.announce(self.database(), time);
+            }
+        }
+        if self.schemas.main {
+            self.schemas.guard.stored(&self.own);
+        }
+        self.status.stored(&name, size);
+        tracing::info!(
+            database = %self.database(), %name, size, entries = dump.entries, txn = dump.txn_id,
+            elapsed = ?started.elapsed(), "stored a snapshot"
+        );
+        Ok(true)
+    }
+
+    /// The store has all of this state.
+    fn has_stored(&self, time: u64, to: Arc<KeptReader>) {
+        let mut state = self.state();
+        if state.stored.txn > to.txn_id() {
+            return;
+        }
+        let txn = to.txn_id();
+        state.stored = Synced {
+            time,
+            txn,
+            reader: Some(to),
+        };
+        state.advance(txn);
+        if time != 0 {
+            state.known.reached(&self.own, time);
+        }
+    }
+}
