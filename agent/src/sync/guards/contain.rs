@@ -149,7 +149,7 @@ impl Replica {
             .await
             .map_err(|_| SyncError::Crashed("merging"))?;
             // Others need not have kept it, so they are told: what each of them keeps of it, and when that ends, is all the same.
-            self.state().settled.extend(txn_ids);
+            self.state().log.settle(txn_ids);
             let released = released.map_err(|error| SyncError::merging("what was kept", error))?;
             tracing::info!(
                 database = %self.database(), released, "entries that were too far ahead of the time are merged"

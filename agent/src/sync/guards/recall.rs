@@ -47,7 +47,7 @@ impl Replica {
             .await
             .map_err(|_| SyncError::Crashed("looking at the times of entries"))?;
         let has_settled = !txn_ids.is_empty();
-        self.state().settled.extend(txn_ids);
+        self.state().log.settle(txn_ids);
         let any_beyond = settled.map_err(|error| SyncError::Dump(error.into()))?;
         if any_beyond && has_settled {
             tracing::warn!(
@@ -57,7 +57,7 @@ impl Replica {
                 let mut state = self.state();
                 // What lost against such a time may win now, and what was put over it is not to be compared with it.
                 state.known.forget_all_but(&self.own);
-                state.let_go_of_all_states();
+                state.log.let_go_of_all_states();
             }
             drop(self.keep_a_state().await);
         }

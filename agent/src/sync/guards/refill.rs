@@ -65,7 +65,7 @@ impl Replica {
     pub(in crate::sync) fn look_whether_it_was_away(&self) {
         let (last, checkpoint) = {
             let state = self.state();
-            (state.saw_all.max(state.heard_all), state.stored.txn)
+            (state.saw_all.max(state.heard_all), state.log.stored().txn)
         };
         if !self.is_refilling() && self.begin_to_refill(last, checkpoint) {
             let mut state = self.state();
@@ -73,7 +73,7 @@ impl Replica {
             state.known.read.clear();
             state.awaited = None;
             // Each entry is written anew: no state is kept from before that.
-            state.forget_all_states();
+            state.log.forget_all_states();
         }
     }
 
@@ -117,7 +117,7 @@ impl Replica {
             let goes = move |dbi: &str, txn_id: u64| dbi != SCHEMA_DBI && txn_id <= refill.checkpoint;
             self.is_removing(true);
             // What goes is not to be missed in a comparison with a state from before, also if not all of it goes.
-            self.state().forget_all_states();
+            self.state().log.forget_all_states();
             let removed =
                 spawn_blocking(move || remove_all(&env, &sweep, |dbi, header| goes(dbi, header.txn_id)))
                     .await
@@ -136,8 +136,8 @@ impl Replica {
             state.refill = None;
             // What was written here and not stored is in no delta; and what has gone is not to be missed in a comparison with a state
             // before.
-            state.want_snapshot();
-            state.forget_all_states();
+            state.log.want_snapshot();
+            state.log.forget_all_states();
         }
         refill_note::write(&self.env, None);
         self.status.clear(CONDITION);

@@ -20,7 +20,7 @@ impl Replica {
             return;
         }
         let was_ahead = self.shown.forget();
-        if self.state().kept().is_none() {
+        if self.state().log.newest_kept().is_none() {
             drop(self.keep_a_state().await);
         }
         let (env, ahead) = (self.env.clone(), self.ahead());

@@ -137,7 +137,7 @@ impl Replica {
         let contacts = self.told_by_peers();
         let joins = {
             let mut state = self.state();
-            state.saw([name.time()], now);
+            state.log.saw([name.time()], now);
             state.is_of_version(name.instance(), loaded.meta.zonetide);
             match way {
                 Way::Peer => {

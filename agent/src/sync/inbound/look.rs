@@ -40,9 +40,9 @@ impl Replica {
                 state.silent_since = None;
             }
             if std::mem::take(&mut state.given) {
-                state.want_another_snapshot();
+                state.log.want_another_snapshot();
             }
-            state.saw(deltas.times(), now);
+            state.log.saw(deltas.times(), now);
             state.listing = listing;
             state.known.listed(&deltas);
             state.deltas = deltas;
@@ -58,7 +58,7 @@ impl Replica {
     /// Lists the newest deltas, and all `snapshots` if that is wanted.
     pub(in crate::sync) async fn look_at_news(&self, snapshots: bool) -> Result<(), SyncError> {
         let now = self.now_ns();
-        let newest = self.state().newest_seen.min(now);
+        let newest = self.state().log.newest_seen().min(now);
         let after = DeltaName::before(self.database(), newest.saturating_sub(OVERLAP))?;
         let folder = DeltaName::folder(self.database());
         let listed = self.store.list_after(&folder, &after).await?;
@@ -75,7 +75,7 @@ impl Replica {
                 state.listing = sort_listing(self.database(), listed);
             }
             state.stored_at.extend(stored_at(&listed));
-            state.saw(deltas.times(), now);
+            state.log.saw(deltas.times(), now);
             state.known.listed(&deltas);
             state.deltas.extend(deltas);
         }
@@ -113,28 +113,27 @@ impl Replica {
         if !std::mem::take(&mut state.resumed) {
             return;
         }
-        let time = state.stored.time;
+        let time = state.log.stored().time;
         let newest = state.listing.get(&self.own).and_then(BTreeSet::last).cloned();
         let by_snapshot = newest.as_ref().is_some_and(|name| name.timestamp() == time);
         let by_delta = state.deltas.of(&self.own).any(|(name, _)| name.time() == time);
         let Some(newest) = newest.filter(|_| by_snapshot || by_delta) else {
             tracing::info!(database = %self.database(), "the store is not as it was left: everything is compared");
-            state.forget_own();
+            state.log.forget_own();
             state.known.have.clear();
             state.known.read.clear();
             state.heard.clear();
             return;
         };
         let size = |listed: &&Listed| listed.name == newest.as_str();
-        state.since_snapshot.size = snapshots.iter().find(size).map_or(0, |listed| listed.size);
+        let size = snapshots.iter().find(size).map_or(0, |listed| listed.size);
         let since: Vec<_> = state
             .deltas
             .of(&self.own)
             .filter(|(name, _)| name.time() > newest.timestamp())
             .map(|(_, size)| size)
             .collect();
-        state.since_snapshot.deltas = since.len() as u64;
-        state.since_snapshot.delta_bytes = since.iter().sum();
+        state.log.found_since_snapshot(size, &since);
         tracing::info!(
             database = %self.database(), instances = state.known.have.len(), "going on from where the last run ended"
         );
@@ -160,11 +159,12 @@ impl Replica {
         let own_left = !state
             .known
             .has_all_readable_of(&self.own, &state.listing, &state.deltas);
-        state.last_own_time = state.last_own_time.max(state.last_sign(&self.own));
+        let newest = state.last_sign(&self.own);
+        state.log.own_is_known(newest);
         let is_news = !std::mem::replace(&mut state.own_merged, !own_left) && !own_left;
-        if is_news && state.stored.time == 0 && state.told.time != 0 {
+        if is_news && !state.log.has_stored() && state.log.is_telling() {
             // What peers were told of until now began with no state that the store has: the first snapshot has it all.
-            state.want_another_snapshot();
+            state.log.want_another_snapshot();
         }
         if state.ready {
             return;
@@ -199,7 +199,7 @@ impl Replica {
             self.status
                 .raise("namesake", Level::Error, &format!("another agent stored {name}"));
             // Readers take one of the two for the newest and miss what only the other one has: this database has both.
-            self.state().mistrust_the_store();
+            self.state().log.mistrust_the_store();
         }
         let (snapshots, deltas) = {
             let state = self.state();

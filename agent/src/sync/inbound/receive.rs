@@ -188,7 +188,7 @@ impl Replica {
                 if state.known.is_passed(&next) {
                     continue;
                 }
-                let has_changes = state.own_merged && self.env.last_txn_id() > state.synced_txn;
+                let has_changes = state.own_merged && self.env.last_txn_id() > state.log.synced_txn();
                 if round.loads >= MAX_LOADS_IN_A_ROW && has_changes {
                     return After::Pause;
                 }

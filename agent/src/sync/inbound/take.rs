@@ -167,7 +167,7 @@ impl Replica {
         {
             let mut state = self.state();
             for (name, version) in names.iter().zip(versions) {
-                state.saw([name.time()], now);
+                state.log.saw([name.time()], now);
                 state.is_of_version(name.instance(), version);
                 let heard = HeardState {
                     since: name.since(),

@@ -110,7 +110,7 @@ impl Replica {
             } else {
                 state.forget_vanished(&instance);
                 state.heard.forget(&instance);
-                state.mistrust_the_store();
+                state.log.mistrust_the_store();
             }
         }
     }

@@ -178,7 +178,7 @@ impl Cleaner {
                 } else {
                     own_time > seen.own
                 };
-            if own_is_there && state.stored_txn >= seen.txn && is_told {
+            if own_is_there && state.log.snapshot_txn() >= seen.txn && is_told {
                 // The newest last: without it an older one would count again, and what was deleted since would come back.
                 // Deltas that nobody can use are of no use to anybody.
                 doomed.extend(deltas.of(instance).map(|(name, _)| name.to_string()));

@@ -16,7 +16,7 @@ impl Replica {
         let needed = self.state().marks_needed_since();
         let (env, cutoff) = (self.env.clone(), rules.cutoff(self.now_ns()).min(needed));
         let turn = self.turn.lock().await;
-        let newest = self.state().oldest_kept();
+        let newest = self.state().log.oldest_kept();
         self.is_removing(true);
         let swept = spawn_blocking(move || sweep(&env, &rules, cutoff, newest)).await;
         if let Ok(Ok(swept)) = &swept {

@@ -56,27 +56,20 @@ impl Replica {
             let now = self.now_ns();
             let mut state = self.state();
             let adopted = state.heard.adopted();
-            // Whoever has a state has all before it: what peers were told of goes first.
-            let told = state.told.txn.max(state.stored.txn);
-            let is_first = state.has_changes_after(state.stored.txn, told);
-            if adopted.states.is_empty() || state.stored.time == 0 || is_first {
+            if adopted.states.is_empty() {
                 return Ok(());
             }
-            let time = state.next_time(now);
-            let told = state.told.time;
-            if told != 0 {
-                // What is told next joins for those alone who have read this.
-                state.told.time = time;
-            }
-            (adopted, state.stored.clone(), time, told)
+            let Some((from, time, told)) = state.log.cut_for_others(now) else {
+                return Ok(());
+            };
+            (adopted, from, time, told)
         };
         let put = self.put_adopted(&adopted, &from, time).await;
         let mut state = self.state();
         if !matches!(put, Ok(true)) {
-            state.take_back(time, told);
+            state.log.take_back(time, told);
         }
-        if put? && state.stored.time == from.time {
-            state.stored.time = time;
+        if put? && state.log.is_stored_for_others(from.time, time) {
             state.known.reached(&self.own, time);
         }
         state.heard.are_stored(&adopted.states);

@@ -9,6 +9,7 @@ use crate::snapshot::{Meta, Vector};
 use crate::sync::database::collect::{Collected, Synced};
 use crate::sync::database::lost::{Mended, Sound, collect_sound};
 use crate::sync::error::SyncError;
+use crate::sync::state::log::Whom;
 use crate::sync::state::replica::Replica;
 
 /// What was written between two states.
@@ -20,28 +21,6 @@ pub(in crate::sync) struct Changes {
     pub(in crate::sync) collected: Collected,
     /// What a delta with them says that the snapshot has which is stored with it.
     pub(in crate::sync) vector: Vector,
-}
-
-/// Who is to be given the changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) enum Whom {
-    /// `always`: the state gets a time even if nothing changed, for a snapshot; `anew`: one that peers do not know yet, so that they
-    /// look for what the store has at it.
-    Store {
-        always: bool,
-        anew: bool,
-    },
-    Peers,
-}
-
-impl Whom {
-    pub(super) fn is_always(self) -> bool {
-        matches!(self, Self::Store { always: true, .. })
-    }
-
-    pub(super) fn is_anew(self) -> bool {
-        matches!(self, Self::Store { anew: true, .. })
-    }
 }
 
 impl Replica {
@@ -59,15 +38,9 @@ impl Replica {
         let turn = self.turn.lock().await;
         Box::pin(self.look_if_behind()).await;
         let now = self.now_ns();
-        let (from, known, foreign) = {
+        let ((from, known), foreign) = {
             let state = self.state();
-            // Without its reader the newest state is collected, which has another time.
-            let told = state.told.reader.is_some() && state.told.time != 0;
-            let told = told.then(|| state.told.clone());
-            match whom {
-                Whom::Store { .. } => (state.stored.clone(), told, state.foreign.clone()),
-                Whom::Peers => (state.told.clone(), None, state.foreign.clone()),
-            }
+            (state.log.span(whom), state.log.foreign().clone())
         };
         let meta = Meta {
             vector: vector.clone(),
@@ -89,31 +62,11 @@ impl Replica {
         .map_err(|_| SyncError::Crashed("collecting changes"))?;
         self.note_mended(mended).await;
         let Sound { to, collected } = sound.map_err(SyncError::Dump)?;
-        let time = {
-            let mut state = self.state();
-            match known {
-                // What is told next joins for those alone who have read what this one is for.
-                _ if whom.is_anew() && state.told.time != 0 => {
-                    state.told.time = state.next_time(now);
-                    state.told.time
-                }
-                Some(told) if told.time > from.time => told.time,
-                // A new time for a state that is stored already would be one that nobody ever gets to know.
-                Some(_) if collected.entries == 0 && !whom.is_always() => from.time,
-                Some(_) => {
-                    state.told.time = state.next_time(now);
-                    state.told.time
-                }
-                None => state.next_time(now),
-            }
-        };
-        if whom == Whom::Peers {
-            self.state().told = Synced {
-                time: if collected.entries > 0 { time } else { from.time },
-                txn: to.txn_id(),
-                reader: Some(to.clone()),
-            };
-        }
+        let any = collected.entries > 0;
+        let time = self
+            .state()
+            .log
+            .cut(whom, (&from, known.as_ref()), (&to, any), now);
         // PowerDNS wrote it by this clock.
         if collected.newest >= self.own_clock() {
             self.shown.is_behind();

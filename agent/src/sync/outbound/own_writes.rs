@@ -35,7 +35,8 @@ impl Replica {
             // What a merge writes is known as such once it gives up its turn.
             let _turn = self.turn.lock().await;
             let last = self.env.last_txn_id();
-            let merged_up_to = |last| from.is_some_and(|from| !self.state().has_changes_after(from, last));
+            let merged_up_to =
+                |last| from.is_some_and(|from| !self.state().log.has_changes_after(from, last));
             if merged_up_to(last) && from.is_some_and(|from| last.saturating_sub(from) < BEHIND) {
                 return Ok(());
             }
@@ -44,7 +45,8 @@ impl Replica {
             let to = to.map_err(|_| SyncError::Crashed("keeping a state"))?;
             let to = Arc::new(to.map_err(|error| SyncError::Dump(error.into()))?);
             let only_merges = merged_up_to(to.txn_id());
-            let foreign: BTreeSet<_> = self.state().foreign.range(from.unwrap_or(0)..).copied().collect();
+            let before = from.unwrap_or(0).saturating_sub(1);
+            let foreign = self.state().log.foreign_after(before);
             (to, foreign, only_merges)
         };
         if let Some(from) = seen.clone().filter(|_| !only_merges) {

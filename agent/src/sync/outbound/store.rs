@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tempfile::SpooledTempFile;
 use tokio::task::spawn_blocking;
 
-use super::cut::{Changes, Whom};
+use super::cut::Changes;
 use crate::lmdb::KeptReader;
 use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, Meta, SnapshotName, Vector};
 use crate::store::spool;
 use crate::sync::database::collect::Synced;
 use crate::sync::database::dump::{dump_by, dump_state};
 use crate::sync::error::SyncError;
-use crate::sync::state::SinceSnapshot;
+use crate::sync::state::log::Whom;
 use crate::sync::state::replica::Replica;
 
 impl Replica {
@@ -43,8 +43,8 @@ impl Replica {
         Box::pin(self.let_go_of_old_states(last)).await;
         let (is_new, with_snapshot) = {
             let state = self.state();
-            self.status.local_txn(last, state.synced_txn);
-            let is_new = last > state.synced_txn;
+            self.status.local_txn(last, state.log.synced_txn());
+            let is_new = last > state.log.synced_txn();
             let due = state.snapshot_is_due(&self.own, is_new, self.now_ns());
             (is_new, force || due)
         };
@@ -59,42 +59,45 @@ impl Replica {
             // Peers must not be told of a state of the old chain after this, or they would take the snapshot for known.
             let _turn = self.turn.lock().await;
             // What the store lost, or a lost peer told of, is in no delta of ours: all must read the snapshot.
-            let mut state = self.state();
-            state.begin_anew();
-            state.reasons
+            let log = &mut self.state().log;
+            log.begin_anew();
+            log.reasons()
         };
         self.learn_the_time().await;
         // The store gets the states that peers know, so that both mean the same by a time.
         self.tell().await?;
         let taken_in = self.state().taken_in.clone();
+        let anew = with_snapshot && !taken_in.is_empty();
         let whom = Whom::Store {
             always: with_snapshot,
-            anew: with_snapshot && !taken_in.is_empty(),
+            anew,
         };
         // Before the changes are collected: all of this is in the snapshot.
         let vector = self.vector_of(&taken_in);
-        let told = self.state().told.time;
+        let told = self.state().log.told().time;
         let changes = Box::pin(self.changes_for(whom, vector.clone())).await?;
         // What was collected may be of a PowerDNS that was upgraded meanwhile.
         if self.is_held().await? {
-            if whom.is_anew() {
-                self.state().take_back(changes.time, told);
+            if anew {
+                self.state().log.take_back(changes.time, told);
             }
             return Ok(false);
         }
         let (from, to, time) = (changes.from.clone(), changes.to.clone(), changes.time);
         if changes.collected.entries > 0 || with_snapshot {
-            self.state().snapshot_owed |= with_snapshot;
+            if with_snapshot {
+                self.state().log.owe_snapshot();
+            }
             let stored = self.store_delta(changes).await;
-            if stored.is_err() && whom.is_anew() {
-                self.state().take_back(time, told);
+            if stored.is_err() && anew {
+                self.state().log.take_back(time, told);
             }
             stored?;
             if with_snapshot {
                 if !self.store_snapshot(&from, to, time, (reasons, &vector)).await? {
                     return Ok(false);
                 }
-                if let Some(peers) = self.peers.as_ref().filter(|_| whom.is_anew()) {
+                if let Some(peers) = self.peers.as_ref().filter(|_| anew) {
                     peers.announce(self.database(), time);
                 }
                 let now = self.now_ns();
@@ -104,10 +107,10 @@ impl Replica {
                 state.vouched.extend(vouched);
             }
         } else {
-            self.has_stored(from.time, to);
+            self.note_stored(from.time, to);
         }
         self.status
-            .local_txn(self.env.last_txn_id(), self.state().synced_txn);
+            .local_txn(self.env.last_txn_id(), self.state().log.synced_txn());
         Ok(!self.has_changes())
     }
 
@@ -124,17 +127,16 @@ impl Replica {
         let mut since = if from.time == 0 { time } else { from.time };
         let reaches_back = {
             let mut state = self.state();
-            state.reach.add(collected.few);
-            if from.time != 0 && state.reach.is_due(state.limits.stride) {
+            if let Some(reach) = state.log.reach_back(from.time, collected.few) {
                 let meta = Meta {
                     vector,
                     ..self.meta(to.txn_id(), from.txn, time)
                 };
                 let mut writer = DeltaWriter::new(spool(self.env.folder()), &meta)?;
-                state.reach.write(&mut writer)?;
+                reach.write(&mut writer)?;
                 object = writer.finish()?;
                 size = std::io::Seek::stream_position(&mut object).map_err(EncodeError::Io)?;
-                since = state.reach.since();
+                since = reach.since();
                 true
             } else {
                 false
@@ -144,7 +146,7 @@ impl Replica {
         self.put_delta(&name, (object, size, entries), reaches_back)
             .await?;
         if from.time != 0 {
-            self.has_stored(time, to);
+            self.note_stored(time, to);
         }
         Ok(())
     }
@@ -162,13 +164,7 @@ impl Replica {
         self.store.put(name.as_str(), object).await?;
         {
             let mut state = self.state();
-            state.since_snapshot.deltas += 1;
-            state.since_snapshot.delta_bytes += size;
-            if reaches_back {
-                state.reach.restart(name.time());
-            } else {
-                state.reach.stepped(name.time());
-            }
+            state.log.delta_is_stored(name.time(), size, reaches_back);
             state.deltas.insert(name.clone(), size);
         }
         // The first snapshot of a new database was taken before PowerDNS wrote its schema.
@@ -221,29 +217,14 @@ impl Replica {
         self.store.put(name.as_str(), dump.object).await?;
         {
             let mut state = self.state();
-            state.stored_txn = dump.txn_id;
-            // A reason that came up meanwhile calls for another one.
-            state.snapshot_wanted &= state.reasons != reasons;
-            state.snapshot_owed = false;
-            state.since_snapshot = SinceSnapshot {
-                size,
-                ..SinceSnapshot::default()
-            };
-            state.reach.restart(time);
+            state.log.snapshot_is_stored(time, (dump.txn_id, size), reasons);
             state.known.merged(&name);
             state.vectors.learn(&name, vector);
         }
         if from.time == 0 {
-            self.has_stored(time, to.clone());
+            self.note_stored(time, to.clone());
             if let Some(peers) = &self.peers {
-                {
-                    let mut state = self.state();
-                    state.told_last = Synced::default();
-                    // Unless they were told of later states meanwhile.
-                    if state.told.time <= time {
-                        state.told = state.stored.clone();
-                    }
-                }
+                self.state().log.tell_on_from_the_store(time);
                 peers.announce(self.database(), time);
             }
         }
@@ -259,19 +240,9 @@ impl Replica {
     }
 
     /// The store has all of this state.
-    fn has_stored(&self, time: u64, to: Arc<KeptReader>) {
+    fn note_stored(&self, time: u64, to: Arc<KeptReader>) {
         let mut state = self.state();
-        if state.stored.txn > to.txn_id() {
-            return;
-        }
-        let txn = to.txn_id();
-        state.stored = Synced {
-            time,
-            txn,
-            reader: Some(to),
-        };
-        state.advance(txn);
-        if time != 0 {
+        if state.log.is_stored(time, to) && time != 0 {
             state.known.reached(&self.own, time);
         }
     }

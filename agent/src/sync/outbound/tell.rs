@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cut::Whom;
 use crate::snapshot::{DeltaName, EncodeError, Vector};
 use crate::sync::database::collect::{Collected, Synced};
 use crate::sync::database::dump::TransferError;
 use crate::sync::error::SyncError;
+use crate::sync::state::log::Whom;
 use crate::sync::state::replica::Replica;
 
 impl Replica {
@@ -35,7 +35,7 @@ impl Replica {
         if changes.collected.entries == 0 {
             return Ok(());
         }
-        if changes.collected.size > self.state().limits.told {
+        if changes.collected.size > self.state().log.limits().told {
             peers.announce(self.database(), changes.time);
             return Ok(());
         }
@@ -66,24 +66,25 @@ impl Replica {
     /// # Errors
     /// Those of LMDB: peers learn of the changes through the store.
     pub(in crate::sync) fn begin_to_tell(&self) -> Result<(), TransferError> {
-        if self.peers.is_none() || self.state().told.time != 0 || self.env.last_txn_id() == 0 {
+        if self.peers.is_none() || self.state().log.is_telling() || self.env.last_txn_id() == 0 {
             return Ok(());
         }
         let now = self.now_ns();
         // One that was looked through for what is lost, if there is any.
-        let kept = self.state().kept();
+        let kept = self.state().log.newest_kept();
         let reader = match kept {
             Some(kept) => kept,
             None => Arc::new(self.env.keep_reader()?),
         };
         let mut state = self.state();
-        if state.told.time == 0 {
+        if !state.log.is_telling() {
             let newest = Synced {
                 time: 0,
                 txn: reader.txn_id(),
                 reader: Some(reader),
             };
-            state.begin_telling(now, newest);
+            let knows_own = state.own_merged;
+            state.log.begin_to_tell(now, newest, knows_own);
         }
         Ok(())
     }
@@ -102,8 +103,8 @@ impl Replica {
 
     fn has_to_tell(&self) -> bool {
         let last = self.env.last_txn_id();
-        let state = self.state();
-        state.told.time != 0 && state.has_changes_after(state.told.txn, last)
+        let log = &self.state().log;
+        log.is_telling() && log.has_changes_after(log.told().txn, last)
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use super::State;
 use super::replica::Replica;
 use crate::lmdb::KeptReader;
 use crate::sync::database::ahead::Ahead;
@@ -20,43 +19,14 @@ const REST: Duration = Duration::from_secs(60);
 impl Replica {
     /// A state that cannot be stored for long is not kept for ever: its changes are then found by looking at every entry.
     pub(in crate::sync) async fn let_go_of_old_states(&self, last: u64) {
-        let is_old = |state: &State, txn: u64| last.saturating_sub(txn) > state.limits.kept;
-        let newest_is_old = {
-            let mut state = self.state();
-            let newest = state.kept().map_or(last, |kept| kept.txn_id());
-            // The others tell as much.
-            state.watched.take_if(|watched| watched.txn_id() < newest);
-            // One that is kept for this alone may as well be a new one.
-            let may_be_newer = is_old(&state, newest) || state.watched.is_some() && newest < last;
-            state
-                .keeping_rests_until
-                .take_if(|until| *until <= Instant::now());
-            may_be_newer && state.keeping_rests_until.is_none()
-        };
-        if newest_is_old {
+        if self.state().log.is_to_keep_newer(last, Instant::now()) {
             let _turn = self.turn.lock().await;
             drop(self.keep_a_state().await);
         }
-        let mut state = self.state();
-        if is_old(&state, state.told_last.txn) {
-            state.told_last.reader = None;
-        }
-        if state.told.reader.is_some() && is_old(&state, state.told.txn) {
-            // Where others have written all of it since, the newest state is the same to them.
-            let newest = state.kept();
-            let newest = newest.filter(|newest| {
-                let (told, newest) = (state.told.txn, newest.txn_id());
-                newest > told && !state.has_changes_after(told, newest)
-            });
-            if let Some(newest) = &newest {
-                state.told.txn = newest.txn_id();
-            }
-            state.told.reader = newest;
-        }
-        if state.stored.reader.is_some() && is_old(&state, state.stored.txn) {
-            state.stored.reader = None;
+        let behind = self.state().log.let_go_of_old_states(last);
+        if let Some(transactions) = behind {
             tracing::warn!(
-                database = %self.database(), transactions = last - state.stored.txn,
+                database = %self.database(), transactions,
                 "the state stored last is not kept any more, so that the file does not grow: the next delta costs a look at every entry"
             );
         }
@@ -65,8 +35,7 @@ impl Replica {
     /// Looks for what is lost though nothing of it is to be collected.
     pub(in crate::sync) async fn keep_the_newest_state(&self) {
         let last = self.env.last_txn_id();
-        let is_newest = |state: &State| state.kept().is_some_and(|kept| kept.txn_id() >= last);
-        if self.state().keeping_rests_until.is_none() && !is_newest(&self.state()) {
+        if self.state().log.lacks_newest(last) {
             let _turn = self.turn.lock().await;
             drop(self.keep_a_state().await);
         }
@@ -75,7 +44,7 @@ impl Replica {
     /// As [`Replica::absorb`], and what was merged is in a state that is kept.
     pub(in crate::sync) async fn absorb_merged(&self, txn_ids: &[u64]) {
         self.absorb(txn_ids);
-        let kept = self.state().kept().map(|kept| kept.txn_id());
+        let kept = self.state().log.newest_kept().map(|kept| kept.txn_id());
         if txn_ids.last().copied() > kept {
             drop(self.keep_a_state().await);
         }
@@ -98,7 +67,7 @@ impl Replica {
         self.note_mended(mended).await;
         match kept {
             Ok(kept) => {
-                self.state().watched = Some(kept.clone());
+                self.state().log.keep(kept.clone());
                 Some((kept, ahead))
             }
             Err(error) => {
@@ -107,25 +76,9 @@ impl Replica {
                     "cannot look yet for what PowerDNS has put over entries, and for what is lost"
                 );
                 let last = self.env.last_txn_id();
-                let mut state = self.state();
-                state.keeping_rests_until = Some(Instant::now() + REST);
-                let kept = state.limits.kept;
-                state
-                    .watched
-                    .take_if(|watched| last.saturating_sub(watched.txn_id()) > kept);
+                self.state().log.cannot_keep(last, Instant::now() + REST);
                 None
             }
         }
-    }
-}
-
-impl State {
-    /// The newest state that is kept.
-    pub(in crate::sync) fn kept(&self) -> Option<Arc<KeptReader>> {
-        [&self.told, &self.told_last, &self.stored]
-            .into_iter()
-            .filter_map(|synced| synced.reader.clone())
-            .chain(self.watched.clone())
-            .max_by_key(|reader| reader.txn_id())
     }
 }

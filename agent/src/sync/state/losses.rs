@@ -14,24 +14,25 @@ const LASTS: u64 = 3_600_000_000_000;
 impl Replica {
     /// Tells of what was put back. The caller has the turn.
     pub(in crate::sync) async fn note_mended(&self, mended: Mended) {
-        self.state().settled.extend(&mended.settled);
+        self.state().log.settle(mended.settled.iter().copied());
         if mended.is_empty() {
             return;
         }
         (self.witness)(mended.touched.clone());
         {
             let mut state = self.state();
-            let newest = state.kept().map_or(0, |kept| kept.txn_id());
-            if state.has_changes_after(state.stored.txn, newest.max(state.told.txn)) {
+            let log = &mut state.log;
+            let newest = log.newest_kept().map_or(0, |kept| kept.txn_id());
+            if log.has_changes_after(log.stored().txn, newest.max(log.told().txn)) {
                 // What the store lacks may be among it, and is in no delta of ours any more.
-                state.want_another_snapshot();
+                log.want_another_snapshot();
             }
-            state.absorb(&mended.txn_ids);
+            log.absorb(&mended.txn_ids);
             state.heard.were_put_back(&mended.txn_ids);
             if mended.is_incomplete {
                 state.compare_everything();
                 // They may have what was removed.
-                state.let_go_of_all_states();
+                state.log.let_go_of_all_states();
             }
         }
         let (restored, overwritten) = (mended.restored, mended.renamed + mended.removed);

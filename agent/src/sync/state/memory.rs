@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::State;
 use super::replica::Replica;
-use crate::sync::database::collect::Synced;
 use crate::sync::database::lost::recount::{Counts, count, missing};
 use crate::sync::files::{FileId, path_of, replace};
 use crate::sync::known::heard::{Heard, HeardState, States};
@@ -142,17 +141,9 @@ impl Replica {
         }
         state.lightning_stream = memory.lightning_stream;
         state.versions = memory.versions;
-        state.stored = Synced {
-            time: memory.time,
-            txn: memory.txn,
-            reader: None,
-        };
-        state.stored_before = (memory.txn, memory.time);
-        if self.peers.is_some() {
-            state.told = state.stored.clone();
-        }
-        state.synced_txn = memory.txn;
-        state.reach.restart(memory.time);
+        state
+            .log
+            .go_on_from((memory.txn, memory.time), self.peers.is_some());
         state.resumed = true;
         drop(state);
         if let Some(missing) = missing {
@@ -188,12 +179,12 @@ impl Replica {
 
     fn memory(&self, state: &State, store: &str) -> Option<Memory> {
         // The reason for a snapshot is seen again by what was known before.
-        if state.stored.time == 0 || state.resumed || state.snapshot_wanted {
+        if !state.log.has_stored() || state.resumed || state.log.wants_snapshot() {
             return None;
         }
         let file = FileId::of(&self.env).ok()?;
         // Of a state that was looked through: what is lost of it later is seen.
-        let kept = state.kept().filter(|_| !state.removing);
+        let kept = state.log.newest_kept().filter(|_| !state.removing);
         let entries = kept.and_then(|kept| count(&kept).ok()).unwrap_or_default();
         let times = |(instance, told): (&String, &BTreeMap<u64, HeardState>)| {
             (instance.clone(), told.keys().copied().collect())
@@ -208,8 +199,8 @@ impl Replica {
             instance: self.own.clone(),
             store: store.to_owned(),
             file,
-            txn: state.stored.txn,
-            time: state.stored.time,
+            txn: state.log.stored().txn,
+            time: state.log.stored().time,
             have: of_all(state.known.have.clone()),
             heard: state.heard.states().iter().map(times).collect(),
             told: state.heard.states().clone(),

@@ -1,6 +1,6 @@
 //! One database on its way through the store: what was merged, what was stored, and the steps in between.
 //!
-//! The steps are separate functions so that tests can interleave them as they like; [`crate::sync::run`] calls them in
+//! The steps are separate functions so that tests can interleave them as they like; `run` calls them in
 //! time, several at once: no step waits for the store with anything locked.
 
 use std::collections::BTreeMap;
@@ -146,7 +146,7 @@ impl Replica {
 
     /// Keeps other amounts than usual.
     pub fn set_limits(&mut self, limits: Limits) {
-        self.state().limits = limits;
+        self.state().log.set_limits(limits);
     }
 
     /// Nothing is stored or told: what is here must come to be what others have.
@@ -175,30 +175,28 @@ impl Replica {
 
     /// The transaction that the last stored snapshot shows.
     pub fn stored_txn(&self) -> u64 {
-        self.state().stored_txn
+        self.state().log.snapshot_txn()
     }
 
     /// The time of the state that the store has, ns since the epoch.
     pub(in crate::sync) fn stored_time(&self) -> u64 {
-        self.state().stored.time
+        self.state().log.stored().time
     }
 
     /// Everything that a restart would want to know; equal as long as nothing happened.
     pub(in crate::sync) fn progress(&self) -> (u64, u64, BTreeMap<String, u64>) {
         let state = self.state();
-        (state.stored.time, state.stored.txn, state.known.have.clone())
+        let stored = state.log.stored();
+        (stored.time, stored.txn, state.known.have.clone())
     }
 
     /// True if the database has something that the store may lack.
     pub fn has_changes(&self) -> bool {
         let state = self.state();
         let last = self.env.last_txn_id();
-        let wanted = state.snapshot_owed
-            || state.snapshot_wanted
-            || !state.taken_in.is_empty()
-            || state.is_unseen(&self.own);
+        let wanted = state.log.needs_snapshot() || !state.taken_in.is_empty() || state.is_unseen(&self.own);
         // An empty database is never stored, whatever is wanted.
-        last > 0 && (last > state.synced_txn || wanted)
+        last > 0 && (last > state.log.synced_txn() || wanted)
     }
 
     /// What an object of this replica says of itself.
@@ -223,25 +221,14 @@ impl Replica {
         if txn_ids.is_empty() {
             return;
         }
-        let mut state = self.state();
-        state.absorb(txn_ids);
-        if state.stored.time == 0 || state.synced_txn != self.env.last_txn_id() {
+        let log = &mut self.state().log;
+        log.absorb(txn_ids);
+        if !log.has_stored() || log.synced_txn() != self.env.last_txn_id() {
             return;
         }
         // What the store has is now this state, so the pages of the one before may be used again.
         match self.env.keep_reader() {
-            Ok(reader) if reader.txn_id() == state.synced_txn => {
-                let (txn, reader) = (reader.txn_id(), Some(Arc::new(reader)));
-                let state = &mut *state;
-                for synced in [&mut state.stored, &mut state.told] {
-                    if synced.time != 0 {
-                        synced.txn = txn;
-                        synced.reader.clone_from(&reader);
-                    }
-                }
-                state.advance(txn);
-            }
-            Ok(_) => {}
+            Ok(reader) => log.keep_in_their_place(&Arc::new(reader)),
             Err(error) => tracing::debug!(%error, "the state before is kept"),
         }
     }

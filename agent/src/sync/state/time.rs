@@ -71,7 +71,7 @@ impl Replica {
             return Believed::all();
         };
         let state = self.state();
-        let told = match state.stored.txn.max(state.told.txn).max(state.synced_txn) {
+        let told = match state.log.given_txn().max(state.log.synced_txn()) {
             _ if latest >= believable => u64::MAX,
             // Nothing that is here was ever stored, or it is not known what.
             0 if state.own_merged && state.known.have(&self.own) == 0 => 0,
@@ -80,27 +80,26 @@ impl Replica {
         };
         let merged = match told {
             u64::MAX => BTreeSet::new(),
-            told => state.foreign.range(told + 1..).copied().collect(),
+            told => state.log.foreign_after(told),
         };
         Believed {
             latest: believable.saturating_add(most),
             latest_untold: latest.saturating_add(most),
             told,
             merged,
-            stored_before: state.stored_before,
+            stored_before: state.log.stored_before(),
         }
     }
 
     /// What tells which of two writes here is the later one. Good for whoever has the turn.
     pub(in crate::sync) fn ahead(&self) -> Ahead {
         let (fleet, believed) = (self.fleet_time(), self.believed());
-        let state = self.state();
-        let newest = state.kept();
+        let log = &self.state().log;
+        let newest = log.newest_kept();
         let since = newest.as_ref().map_or(u64::MAX, |reader| reader.txn_id());
-        let foreign = state.foreign.iter().rev().take_while(|txn| **txn > since);
         Ahead::new(self.clock.clone())
-            .since(newest, foreign.copied().collect())
-            .by(fleet, believed, state.settled.clone())
+            .since(newest, log.foreign_after(since))
+            .by(fleet, believed, log.settled().clone())
     }
 
     /// Nobody has told the fleet's time since the start, or since the own clock was set, and somebody may within moments.

@@ -20,7 +20,7 @@ impl State {
             }
         }
         let of_ours = states.get(own).and_then(BTreeSet::last);
-        self.last_own_time = of_ours.copied().unwrap_or(0).max(self.last_own_time);
+        self.log.own_is_known(of_ours.copied().unwrap_or(0));
     }
 
     /// Looks for states that a peer told of and that nobody stored. `place`: how many instances have their turn to store them before
@@ -34,7 +34,7 @@ impl State {
         place: impl Fn(&str) -> Option<u64>,
         in_contact: impl Fn(&str) -> bool,
     ) -> Orphans {
-        let has_stored = self.stored.time != 0;
+        let has_stored = self.log.has_stored();
         let mut heard = std::mem::take(&mut self.heard);
         let orphans = heard.adopt(
             now,
@@ -48,7 +48,7 @@ impl State {
             self.known.lower(instance, *since);
         }
         if !orphans.by_snapshot.is_empty() {
-            self.mistrust_the_store();
+            self.log.mistrust_the_store();
         }
         orphans
     }

@@ -7,7 +7,7 @@ const SECOND: u64 = 1_000_000_000;
 /// An instance `a` that stored a snapshot, and told of a state after it.
 fn told(time: u64) -> State {
     let mut state = State::default();
-    state.stored.time = 5 * SECOND;
+    state.log.go_on_from((1, 5 * SECOND), false);
     let name = SnapshotName::new("main", "a", 10 * SECOND).unwrap();
     state.listing.entry("a".into()).or_default().insert(name.clone());
     state.known.merged(&name);
@@ -162,7 +162,7 @@ fn what_is_not_known_change_by_change_is_stored_with_a_snapshot() {
 #[test]
 fn who_has_stored_nothing_yet_stores_a_snapshot() {
     let mut state = told(11);
-    state.stored.time = 0;
+    state.log.forget_own();
     state.adopt(20 * SECOND, |_| Some(0), |_| false);
     let orphans = state.adopt(21 * SECOND + PATIENCE, |_| Some(0), |_| false);
     assert_eq!(orphans.by_snapshot, ["a"]);
@@ -215,5 +215,5 @@ fn what_a_lost_instance_stores_is_read_from_before_what_another_one_has_adopted_
     // Who has begun anew himself gives no state a time that others know.
     let mut state = State::default();
     state.are_adopted("a", &adopted, |_| false);
-    assert_eq!(state.next_time(SECOND), 11 * SECOND + 1);
+    assert_eq!(state.log.next_time(SECOND), 11 * SECOND + 1);
 }

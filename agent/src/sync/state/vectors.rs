@@ -131,7 +131,7 @@ impl Replica {
         if self.can_tell_of(state, instance) {
             state.taken_in.insert(instance.to_owned());
         } else {
-            state.want_snapshot();
+            state.log.want_snapshot();
         }
     }
 
@@ -147,8 +147,7 @@ impl Replica {
             let believed = vector.iter().filter(|(_, had)| is_believable(had.time, now));
             for (instance, had) in believed {
                 if *instance == self.own {
-                    // No later state may have the name of one that others know.
-                    state.last_own_time = state.last_own_time.max(had.time);
+                    state.log.own_is_known(had.time);
                 } else if had.time > state.known.have(instance)
                     && state.is_listed(instance)
                     && self.may_take(instance, *had)

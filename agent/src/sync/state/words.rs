@@ -12,7 +12,7 @@ impl State {
     pub(in crate::sync) fn says(&self, own: &str) -> Word {
         let mut have = self.known.have.clone();
         let stored = have.remove(own).unwrap_or(0);
-        let told = self.stored.time.max(self.told.time);
+        let told = self.log.stored().time.max(self.log.told().time);
         let beyond = self.heard.states().iter().filter_map(|(instance, told)| {
             let known = have.get(instance).copied().unwrap_or(0);
             let beyond: BTreeSet<_> = told
@@ -39,7 +39,7 @@ impl State {
             if instance == own {
                 // No later state may have the name of one that others know. The own objects in the store are looked at all the same.
                 self.given_back = self.given_back.max(time);
-                self.last_own_time = self.last_own_time.max(time);
+                self.log.own_is_known(time);
             } else if time > self.known.have(instance) {
                 self.known.reached(instance, time);
                 // Perhaps only peers know of it.
@@ -50,7 +50,7 @@ impl State {
             for time in times {
                 if instance == own {
                     self.given_back = self.given_back.max(*time);
-                    self.last_own_time = self.last_own_time.max(*time);
+                    self.log.own_is_known(*time);
                 } else {
                     self.heard.hear(instance, *time, HeardState::default());
                 }
@@ -80,7 +80,7 @@ mod tests {
             .known
             .merged_delta(&DeltaName::new("main", "b", 11, 12).unwrap());
         assert_eq!(state.says("a"), word(5, &[("b", 10)], &[("b", 12)]));
-        state.told.time = 9;
+        state.log.go_on_from((1, 9), true);
         assert_eq!(state.says("a").own, 9);
         state.given_back = 11;
         assert_eq!(state.says("a").own, 11);
@@ -108,11 +108,7 @@ mod tests {
         let of_ours = word(now, &[("a", u64::MAX)], &[("a", u64::MAX)]).believed(now);
         let mut state = State::default();
         state.took_over("a", "b", &of_ours);
-        assert_eq!(state.next_time(now), now);
-        // Nor can one that is there already do harm.
-        state.last_own_time = u64::MAX;
-        state.newest_seen = u64::MAX;
-        assert_eq!(state.next_time(now), u64::MAX);
+        assert_eq!(state.log.next_time(now), now);
     }
 
     #[test]
