@@ -51,9 +51,9 @@ impl Replica {
     fn compare_with_the_store(&self) {
         let Some(skew) = self.store.skew() else { return };
         self.status.compared_clocks(skew);
-        let told = self.state().skew_told;
+        let told = self.state().warned.skew;
         if !is_far(&skew, told.is_some()) {
-            self.state().skew_told = None;
+            self.state().warned.skew = None;
             self.status.clear("store_clock");
             return;
         }
@@ -64,17 +64,17 @@ impl Replica {
         let text = format!("{skew}: {}", self.set_it_right("the store's"));
         tracing::warn!(database = %self.database(), "{text}");
         self.status.raise("store_clock", Level::Warning, &text);
-        self.state().skew_told = Some(skew);
+        self.state().warned.skew = Some(skew);
     }
 
     /// What was warned of is over when its time has come.
     fn stop_warning_of_the_past(&self) {
-        let future = self.state().future;
+        let future = self.state().warned.future;
         if let Some(newest) = future {
             let own = self.own_clock();
             let latest = self.fleet_time().latest(own).unwrap_or(own).max(own);
             if newest.saturating_sub(latest) <= FUTURE {
-                self.state().future = None;
+                self.state().warned.future = None;
                 self.status.clear("clock");
             }
         }
@@ -86,10 +86,10 @@ impl Replica {
         let latest = self.fleet_time().latest(own).unwrap_or(own).max(own);
         let ahead = newest.saturating_sub(latest);
         if ahead <= FUTURE {
-            self.state().future = None;
+            self.state().warned.future = None;
             self.status.clear("clock");
         } else {
-            self.state().future = Some(newest);
+            self.state().warned.future = Some(newest);
             let text = format!("an entry in {name} is {} ms ahead of the time", ahead / 1_000_000);
             self.status.raise("clock", Level::Warning, &text);
             tracing::warn!(

@@ -67,7 +67,7 @@ impl Replica {
         // What is in it was written before it was stored.
         let stored_at = state.stored_at.get(object).copied();
         let came = stored_at.map_or(now, |stored_at| stored_at.min(now));
-        Guard::new(limit, (now, came), sender, state.quarantine.as_ref())
+        Guard::new(limit, (now, came), sender, state.kept_out.summary.as_ref())
     }
 
     /// Does what follows from what is known of the time now.
@@ -90,9 +90,7 @@ impl Replica {
             return Ok(());
         }
         if left_out.no_room > 0 {
-            let mut state = self.state();
-            let newest = state.no_room.entry(sender.to_owned()).or_default();
-            *newest = left_out.newest.max(*newest);
+            self.state().kept_out.had_no_room(sender, left_out.newest);
         }
         if left_out.kept + left_out.no_room > 0 {
             tracing::warn!(
@@ -108,7 +106,7 @@ impl Replica {
     /// # Errors
     /// Those of LMDB; the next call goes on.
     pub(in crate::sync) async fn release(&self) -> Result<(), SyncError> {
-        if self.state().quarantine.is_none() {
+        if self.state().kept_out.summary.is_none() {
             self.look_at_quarantine(0, 0).await?;
         }
         // What was kept before nobody went by the fleet's time any more: its writer may have put something in its place.
@@ -122,7 +120,7 @@ impl Replica {
         self.read_again(limit);
         let mut before = None;
         loop {
-            let kept = self.state().quarantine.clone();
+            let kept = self.state().kept_out.summary.clone();
             let earliest = kept.as_ref().and_then(|kept| kept.earliest);
             // What cannot be taken out now may be the next time.
             if earliest.is_none_or(|earliest| earliest > limit) || before == kept {
@@ -162,15 +160,9 @@ impl Replica {
     /// Has the snapshots read again of which there was no room for something, once it can be merged.
     fn read_again(&self, limit: u64) {
         let mut state = self.state();
-        let state = &mut *state;
-        let known = &mut state.known;
-        state.no_room.retain(|instance, newest| {
-            let stays = *newest > limit;
-            if !stays {
-                known.forget(instance);
-            }
-            stays
-        });
+        for instance in state.kept_out.can_be_read_again(limit) {
+            state.known.forget(&instance);
+        }
     }
 
     /// Counts and shows what is kept.
@@ -206,10 +198,10 @@ impl Replica {
         .map_err(SyncError::Dump)?;
         let no_room = {
             let mut state = self.state();
-            state.quarantine = Some(summary.clone());
-            state.no_room.clone()
+            state.kept_out.summary = Some(summary.clone());
+            state.kept_out.without_room()
         };
-        self.show(summary, some, no_room.into_keys().collect(), (kept, released));
+        self.show(summary, some, no_room, (kept, released));
         Ok(())
     }
 

@@ -65,7 +65,10 @@ impl Replica {
     pub(in crate::sync) fn look_whether_it_was_away(&self) {
         let (last, checkpoint) = {
             let state = self.state();
-            (state.saw_all.max(state.heard_all), state.log.stored().txn)
+            (
+                state.looks.saw_all.max(state.looks.heard_all),
+                state.log.stored().txn,
+            )
         };
         if !self.is_refilling() && self.begin_to_refill(last, checkpoint) {
             let mut state = self.state();

@@ -232,7 +232,7 @@ impl Replica {
             Err(Interrupted { error, txn_ids }) => {
                 // What was written before stays, and is none of PowerDNS'; some of it may be kept for when it is time.
                 Box::pin(self.absorb_merged(&txn_ids)).await;
-                self.state().quarantine = None;
+                self.state().kept_out.summary = None;
                 self.look_at_quarantine(0, 0).await?;
                 Ok(Err(error))
             }

@@ -37,7 +37,7 @@ impl Replica {
             state.stored_at = modified;
             if state.awaited.is_none() {
                 // However long the merge takes, the store answers; whether all of it can be had shows at the end.
-                state.silent_since = None;
+                state.looks.silent_since = None;
             }
             if std::mem::take(&mut state.given) {
                 state.log.want_another_snapshot();
@@ -100,8 +100,7 @@ impl Replica {
         let newest: BTreeMap<_, _> = newest.collect();
         // Of those that are gone the last sign is still of use.
         for (instance, newest) in &newest {
-            let sign = state.signs.entry(instance.clone()).or_default();
-            *sign = (*newest).max(*sign);
+            state.departed.saw(instance, *newest);
         }
         self.status.listed(newest);
     }
@@ -232,11 +231,18 @@ impl State {
     /// the next snapshot after a torn delta: the whole looks that come anyway find it.
     pub(in crate::sync) fn has_gap(&mut self, own: &str, now: u64) -> bool {
         let since = |(instance, have): (&String, u64)| {
-            let known = self.gaps.get(instance).filter(|(before, _)| *before == have);
+            let known = self
+                .looks
+                .gaps
+                .get(instance)
+                .filter(|(before, _)| *before == have);
             (instance.clone(), *known.unwrap_or(&(have, now)))
         };
         let gaps: BTreeMap<_, _> = gaps(self, own).map(since).collect();
-        self.gaps = gaps;
-        self.gaps.values().any(|(_, since)| now.abs_diff(*since) < HOPE)
+        self.looks.gaps = gaps;
+        self.looks
+            .gaps
+            .values()
+            .any(|(_, since)| now.abs_diff(*since) < HOPE)
     }
 }

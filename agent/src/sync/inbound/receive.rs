@@ -77,17 +77,17 @@ impl Replica {
         let mut state = self.state();
         if state.refill.is_none() {
             if state.ready && matches!(received, Ok(Received::All)) {
-                state.saw_all = Some(began);
+                state.looks.saw_all = Some(began);
             }
             if hears_all {
-                state.heard_all = Some(began);
+                state.looks.heard_all = Some(began);
             }
         }
         match received {
-            Ok(_) => state.silent_since = None,
+            Ok(_) => state.looks.silent_since = None,
             // Whoever cannot write its own database does not wait for the store.
             Err(SyncError::Store(_)) => {
-                state.silent_since.get_or_insert_with(Instant::now);
+                state.looks.silent_since.get_or_insert_with(Instant::now);
             }
             Err(_) => {}
         }
@@ -95,7 +95,7 @@ impl Replica {
 
     /// When the database was last in sync with the store, ns since the epoch: a look succeeded, and nothing was missing here.
     pub(in crate::sync) fn was_in_sync(&self) -> Option<u64> {
-        self.state().saw_all
+        self.state().looks.saw_all
     }
 
     async fn receive_everything(&self) -> Result<Received, SyncError> {

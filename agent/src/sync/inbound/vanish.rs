@@ -26,15 +26,8 @@ impl State {
         unknown
     }
 
-    /// Up to which state the objects of an instance that are gone were known, ns since the epoch.
-    fn had_of(&self, instance: &str) -> u64 {
-        let have = self.known.have(instance);
-        self.signs.get(instance).map_or(have, |sign| have.min(*sign))
-    }
-
     fn forget_vanished(&mut self, instance: &str) -> Option<SnapshotName> {
-        self.vanished.remove(instance);
-        self.signs.remove(instance);
+        self.departed.forget(instance);
         self.known.forget(instance)
     }
 
@@ -47,14 +40,15 @@ impl State {
             let wanted = self.known.wanted.entry(name.instance().to_owned()).or_default();
             *wanted = name.timestamp().max(*wanted);
         }
-        self.gone.insert(instance.to_owned(), have);
-        self.forget_vanished(instance);
+        self.departed.leave_to_another(instance, have);
+        self.known.forget(instance);
     }
 
     /// A snapshot in the store has all that the objects of an instance had.
     fn is_covered(&self, instance: &str) -> bool {
         let of_others = self.vectors.of(instance, &self.listing);
-        of_others != 0 && of_others >= self.had_of(instance)
+        let had = self.departed.had_of(instance, self.known.have(instance));
+        of_others != 0 && of_others >= had
     }
 }
 
@@ -76,14 +70,11 @@ impl Replica {
             let mut vanished = state.known.vanished(&state.listing);
             // The own ones need nothing of others.
             vanished.sort_by_key(|instance| *instance != self.own);
-            state.vanished.retain(|instance, _| vanished.contains(instance));
-            state
-                .gone
-                .retain(|instance, _| !state.listing.contains_key(instance));
+            state.departed.look(&vanished, &state.listing);
             vanished
         };
         for instance in vanished {
-            let since = *self.state().vanished.entry(instance.clone()).or_insert(now);
+            let since = self.state().departed.vanished_since(&instance, now);
             let is_own = instance == self.own;
             if !is_own && self.look_for_cover(&instance).await {
                 tracing::info!(
@@ -97,7 +88,7 @@ impl Replica {
             if now.abs_diff(since) < TURN * place.min(MOST_TURNS) {
                 continue;
             }
-            if !state.taken_in.contains(&instance) {
+            if !state.departed.taken_in().contains(&instance) {
                 let name = state.known.merged.get(&instance);
                 tracing::warn!(
                     database = %self.database(), instance, name = name.map(SnapshotName::as_str),
@@ -106,7 +97,7 @@ impl Replica {
             }
             if self.can_tell_of(&state, &instance) {
                 // Once that is done its snapshot is one that has all of it.
-                state.taken_in.insert(instance);
+                state.departed.take_in(instance);
             } else {
                 state.forget_vanished(&instance);
                 state.heard.forget(&instance);
@@ -170,7 +161,7 @@ mod tests {
         state.vectors.learn(&name("a", 10), vector(&[("c", 7)]));
         assert!(!state.is_covered("c"));
         // Its last state is known from a peer and was in no object.
-        state.signs.insert("c".to_owned(), 7);
+        state.departed.saw("c", 7);
         assert!(state.is_covered("c"));
     }
 

@@ -1,6 +1,7 @@
 //! What is known of the store and of the other instances: pure, and without a replica.
 
 pub mod deltas;
+pub(super) mod departed;
 pub(super) mod fleet_time;
 pub(super) mod heard;
 pub(super) mod hold;

@@ -156,8 +156,8 @@ impl Cleaner {
                 .max(newest_delta);
             let has_ended =
                 is_retired && !contacts.contains_key(instance) && now_ns.abs_diff(last_sign) >= QUIET;
-            let is_merged =
-                state.known.has_all_readable_of(instance, listing, deltas) && !state.is_kept_from(instance);
+            let is_merged = state.known.has_all_readable_of(instance, listing, deltas)
+                && !state.kept_out.has_any_of(instance);
             if !is_merged || !(has_ended || now_ns.saturating_sub(last_sign) >= max_age) {
                 continue;
             }
@@ -202,7 +202,7 @@ impl Cleaner {
             **instance != replica.own
                 && !listing.contains_key(*instance)
                 && !self.retired.contains(*instance)
-                && !state.is_kept_from(instance)
+                && !state.kept_out.has_any_of(instance)
         };
         for instance in deltas.instances().filter(is_orphan) {
             let last = deltas.of(instance).next_back().map_or(0, |(name, _)| name.time());

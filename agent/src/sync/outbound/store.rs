@@ -66,7 +66,7 @@ impl Replica {
         self.learn_the_time().await;
         // The store gets the states that peers know, so that both mean the same by a time.
         self.tell().await?;
-        let taken_in = self.state().taken_in.clone();
+        let taken_in = self.state().departed.taken_in().clone();
         let anew = with_snapshot && !taken_in.is_empty();
         let whom = Whom::Store {
             always: with_snapshot,
@@ -101,10 +101,7 @@ impl Replica {
                     peers.announce(self.database(), time);
                 }
                 let now = self.now_ns();
-                let mut state = self.state();
-                state.taken_in.retain(|instance| !taken_in.contains(instance));
-                let vouched = vector.into_iter().map(|(instance, had)| (instance, (had, now)));
-                state.vouched.extend(vouched);
+                self.state().departed.are_stored(&taken_in, vector, now);
             }
         } else {
             self.note_stored(from.time, to);

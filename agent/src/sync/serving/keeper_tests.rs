@@ -268,7 +268,7 @@ async fn what_servers_with_old_data_put_together_gets_no_younger_by_it() {
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_was_ahead_is_forgotten_when_it_is_right_again() {
     let server = Server::new("a").was_in_sync(HOUR);
-    server.replica.state().saw_all = Some(START + 10 * HOUR);
+    server.replica.state().looks.saw_all = Some(START + 10 * HOUR);
     let peer = Peer::new(Server::new("b"), Some(Basis::Bucket), Conduct::Gives);
     let status = decide(&server, &Arc::new(Crowd(vec![peer])), 60).await;
     assert_eq!(status.get().last_in_sync, Some(START));

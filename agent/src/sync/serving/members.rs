@@ -56,7 +56,7 @@ impl Members {
         {
             let mut state = replica.state();
             if state.awaited.is_none() {
-                state.silent_since = Some(self.started);
+                state.looks.silent_since = Some(self.started);
             }
         }
         let in_sync = in_sync::read(&replica.env);
@@ -112,7 +112,7 @@ impl Members {
         }
         let silent = open
             .values()
-            .filter_map(|member| member.replica.state().silent_since);
+            .filter_map(|member| member.replica.state().looks.silent_since);
         silent.min().map(|since| since.elapsed())
     }
 

@@ -58,7 +58,7 @@ impl Replica {
         let text = {
             let now = self.now_ns();
             let mut state = self.state();
-            let (at, before) = state.losses.get_or_insert_default();
+            let (at, before) = state.warned.losses.get_or_insert_default();
             before.add(losses);
             *at = now;
             before.text()
@@ -71,6 +71,7 @@ impl Replica {
         let now = self.now_ns();
         if self
             .state()
+            .warned
             .losses
             .take_if(|(at, _)| at.abs_diff(now) > LASTS)
             .is_some()

@@ -119,7 +119,7 @@ impl Replica {
             state.known.have = memory.have;
             state.known.read = memory.read;
             state.known.wanted = memory.wanted;
-            state.gone = memory.gone;
+            state.departed.go_on_from(memory.gone);
         }
         state.heard = Heard::new(memory.told);
         // An agent before this one knew no more of them.
@@ -191,7 +191,7 @@ impl Replica {
         };
         // What there was no room for of theirs is not here.
         let of_all = |mut states: BTreeMap<String, u64>| {
-            states.retain(|instance, _| !state.no_room.contains_key(instance));
+            states.retain(|instance, _| !state.kept_out.lacks_room_for(instance));
             states
         };
         Some(Memory {
@@ -208,7 +208,7 @@ impl Replica {
             lightning_stream: state.lightning_stream.clone(),
             versions: state.versions.clone(),
             wanted: state.known.wanted.clone(),
-            gone: state.gone.clone(),
+            gone: state.departed.gone().clone(),
             schemas: if self.schemas.main {
                 self.schemas.guard.judged()
             } else {

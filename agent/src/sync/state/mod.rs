@@ -1,6 +1,7 @@
 //! What a replica knows of its database and of the store: pure, and changed under one lock.
 
 mod keep;
+mod kept_out;
 pub(super) mod log;
 mod losses;
 mod memory;
@@ -15,13 +16,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
+use self::kept_out::KeptOut;
 use self::log::Log;
-use crate::snapshot::{DeltaName, Had, SnapshotName};
+use crate::snapshot::{DeltaName, SnapshotName};
 use crate::store::Skew;
 use crate::sync::database::lost::Losses;
-use crate::sync::database::quarantine::Summary;
 use crate::sync::files::refill_note::Refill;
 use crate::sync::known::deltas::Deltas;
+use crate::sync::known::departed::Departed;
 use crate::sync::known::heard::Heard;
 use crate::sync::known::namesake::Namesake;
 use crate::sync::known::plan::{Knowledge, Listing};
@@ -54,12 +56,6 @@ pub(in crate::sync) struct State {
     pub(in crate::sync) ready: bool,
     /// Own objects in the store are merged, so a new one hides nothing.
     pub(in crate::sync) own_merged: bool,
-    /// Since when no look at the store has ended well, by the first that failed; `None`: it answers.
-    pub(in crate::sync) silent_since: Option<Instant>,
-    /// When a look at the store last showed nothing that is missing here, ns since the epoch.
-    pub(in crate::sync) saw_all: Option<u64>,
-    /// When a look at the store last ended with nothing missing here of what peers had told, ns since the epoch by the own clock.
-    pub(in crate::sync) heard_all: Option<u64>,
     /// The server may be asked, though not all that the store has is merged.
     pub(in crate::sync) serves: bool,
     /// Peers gave what the store may lack: with the next look at it an own snapshot is due.
@@ -70,50 +66,51 @@ pub(in crate::sync) struct State {
     pub(in crate::sync) resumed: bool,
     /// The database was away for so long that others may have removed marks which it has never seen.
     pub(in crate::sync) refill: Option<Refill>,
-    /// The difference from the store's clock that was warned of, while it lasts.
-    pub(in crate::sync) skew_told: Option<Skew>,
-    /// What is kept because its time is yet to come; `None`: it was not looked at yet.
-    pub(in crate::sync) quarantine: Option<Summary>,
-    /// By instance, the newest time of what there was no room for, ns since the epoch.
-    pub(in crate::sync) no_room: BTreeMap<String, u64>,
-    /// The time of a merged entry that was warned of, ns since the epoch, until it has come.
-    pub(in crate::sync) future: Option<u64>,
     /// By instance, the version of our rules that it follows; one that is not known may be of the last release.
     pub(in crate::sync) versions: BTreeMap<String, u64>,
-    /// By instance whose objects go, what the store has of it in an own snapshot, and since when, ns since the epoch.
-    pub(in crate::sync) vouched: BTreeMap<String, (Had, u64)>,
     /// Instances whose snapshots are Lightning Stream's own: they read no deltas.
     pub(in crate::sync) lightning_stream: BTreeSet<String>,
     /// What peers told of and the store may lack, whether or not all that came before is merged.
     pub(in crate::sync) heard: Heard,
     /// What the snapshots in the store have of other instances.
     pub(in crate::sync) vectors: Vectors,
-    /// By instance whose snapshot is gone from the store: since when that is known, ns since the epoch.
-    pub(in crate::sync) vanished: BTreeMap<String, u64>,
-    /// By instance whose objects were gone when another one's snapshot had its changes: the state of it that is here, ns since the epoch.
-    pub(in crate::sync) gone: BTreeMap<String, u64>,
-    /// By instance: the newest sign of it that the store had, ns since the epoch.
-    pub(in crate::sync) signs: BTreeMap<String, u64>,
-    /// Instances whose changes the next own snapshot is to have, so that their objects can be removed.
-    pub(in crate::sync) taken_in: BTreeSet<String>,
-    /// By instance with a gap: the state before it, and since when it is known, ns since the epoch.
-    pub(in crate::sync) gaps: BTreeMap<String, (u64, u64)>,
-    /// What was lost, until an hour after the last loss, and when that was, ns since the epoch.
-    pub(in crate::sync) losses: Option<(u64, Losses)>,
+    /// Instances whose objects go or are gone.
+    pub(in crate::sync) departed: Departed,
+    /// What is kept out of the zones for now.
+    pub(in crate::sync) kept_out: KeptOut,
+    pub(in crate::sync) looks: Looks,
+    pub(in crate::sync) warned: Warned,
     /// Where the objects are, as the memory of the next run has it.
     pub(in crate::sync) place: Option<String>,
     /// Entries are being removed here, so that there may be fewer than there were.
     pub(in crate::sync) removing: bool,
 }
 
-impl State {
-    /// Something of an instance is not merged before its time comes: its objects may be all that have it.
-    pub(in crate::sync) fn is_kept_from(&self, instance: &str) -> bool {
-        let kept = self.quarantine.as_ref();
-        // Until it was looked at, something may be.
-        self.no_room.contains_key(instance) || kept.is_none_or(|kept| kept.senders.contains_key(instance))
-    }
+/// How the looks at the store went.
+#[derive(Default)]
+pub(in crate::sync) struct Looks {
+    /// Since when no look at the store has ended well, by the first that failed; `None`: it answers.
+    pub(in crate::sync) silent_since: Option<Instant>,
+    /// When a look at the store last showed nothing that is missing here, ns since the epoch.
+    pub(in crate::sync) saw_all: Option<u64>,
+    /// When a look at the store last ended with nothing missing here of what peers had told, ns since the epoch by the own clock.
+    pub(in crate::sync) heard_all: Option<u64>,
+    /// By instance with a gap: the state before it, and since when it is known, ns since the epoch.
+    pub(in crate::sync) gaps: BTreeMap<String, (u64, u64)>,
+}
 
+/// Trouble that was warned of and is not over.
+#[derive(Default)]
+pub(in crate::sync) struct Warned {
+    /// The difference from the store's clock that was warned of, while it lasts.
+    pub(in crate::sync) skew: Option<Skew>,
+    /// The time of a merged entry that was warned of, ns since the epoch, until it has come.
+    pub(in crate::sync) future: Option<u64>,
+    /// What was lost, until an hour after the last loss, and when that was, ns since the epoch.
+    pub(in crate::sync) losses: Option<(u64, Losses)>,
+}
+
+impl State {
     /// What is merged is not known any more: all that the store has is compared, the own objects first, and nothing is stored
     /// before that.
     pub(in crate::sync) fn compare_everything(&mut self) {
@@ -125,7 +122,7 @@ impl State {
     /// An own snapshot is to be stored now.
     pub(in crate::sync) fn snapshot_is_due(&self, own: &str, changed: bool, now: u64) -> bool {
         self.log.snapshot_is_due(changed)
-            || !self.taken_in.is_empty()
+            || !self.departed.taken_in().is_empty()
             || self.is_unseen(own)
             || (changed || self.log.has_deltas()) && self.has_lightning_stream(own, now)
     }

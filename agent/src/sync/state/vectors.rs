@@ -8,9 +8,6 @@ use crate::snapshot::{DeltaName, Had, SnapshotName, Vector, WITH_VECTORS};
 use crate::sync::known::schema::Verdict;
 use crate::sync::known::word::is_believable;
 
-/// Time for which own snapshots go on to vouch for an instance whose objects went, ns: others may look late.
-const VOUCHED: u64 = 24 * 3_600_000_000_000;
-
 impl State {
     /// The store has something of an instance.
     fn is_listed(&self, instance: &str) -> bool {
@@ -29,9 +26,9 @@ impl State {
     /// A delta says what the snapshot of its state has of instances whose own objects go. Where some of it is missing here, that
     /// snapshot is to be read.
     pub(in crate::sync) fn want_what_goes(&mut self, name: &DeltaName, vector: &Vector) {
-        let gone = |instance: &String| self.gone.get(instance).copied().unwrap_or(0);
-        let lacks =
-            |(instance, had): (&String, &Had)| self.known.have(instance).max(gone(instance)) < had.time;
+        let lacks = |(instance, had): (&String, &Had)| {
+            self.known.have(instance).max(self.departed.gone_at(instance)) < had.time
+        };
         if vector.iter().any(lacks) {
             let wanted = self.known.wanted.entry(name.instance().to_owned()).or_default();
             *wanted = name.time().max(*wanted);
@@ -40,12 +37,7 @@ impl State {
 
     /// What was merged is in the zones: nothing is kept out until its time comes, whoever has sent it, nor is to be seen again.
     pub(in crate::sync) fn is_whole(&self) -> bool {
-        self.refill.is_none()
-            && self.no_room.is_empty()
-            && self
-                .quarantine
-                .as_ref()
-                .is_some_and(|kept| kept.senders.is_empty())
+        self.refill.is_none() && self.kept_out.is_nothing()
     }
 }
 
@@ -92,15 +84,8 @@ impl Replica {
         let known: Vec<_> = known.map(|(instance, had)| (instance.clone(), *had)).collect();
         let now = self.now_ns();
         let mut state = self.state();
-        state
-            .vouched
-            .retain(|_, (_, since)| now.abs_diff(*since) < VOUCHED);
         // A later snapshot has all that an earlier one had.
-        let before = state
-            .vouched
-            .iter()
-            .map(|(instance, (had, _))| (instance.clone(), *had));
-        vector.extend(before);
+        vector.extend(state.departed.vouched(now));
         vector.extend(known);
         // Those that are long gone are in no later vector.
         vector.retain(|instance, had| had.goes || state.is_listed(instance));
@@ -129,7 +114,7 @@ impl Replica {
     /// it.
     pub(in crate::sync) fn take_in(&self, state: &mut State, instance: &str) {
         if self.can_tell_of(state, instance) {
-            state.taken_in.insert(instance.to_owned());
+            state.departed.take_in(instance.to_owned());
         } else {
             state.log.want_snapshot();
         }
