@@ -49,6 +49,25 @@ impl Written {
             deleted: entry.deleted,
         }
     }
+
+    /// Of its key and value.
+    pub(in crate::sync) fn bytes(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+
+    /// Its DBI and key.
+    pub(in crate::sync) fn place(&self) -> (String, Vec<u8>) {
+        (self.dbi.clone(), self.key.clone())
+    }
+
+    pub(in crate::sync) fn entry(&self) -> Entry<'_> {
+        Entry {
+            key: &self.key,
+            value: &self.value,
+            timestamp: self.timestamp,
+            deleted: self.deleted,
+        }
+    }
 }
 
 /// A delta that is not named yet.
@@ -125,6 +144,23 @@ pub(in crate::sync) fn collect_writes(
             _ => Ok(()),
         })
     })?;
+    Ok(collector.finish()?)
+}
+
+/// Collects what was collected before, in parts, DBI by DBI.
+///
+/// # Errors
+/// Those of the temporary file.
+pub(in crate::sync) fn collect_again(
+    env: &Environment,
+    written: &[Written],
+    meta: &Meta,
+) -> Result<Collected, TransferError> {
+    let (nothing, alone) = (BTreeSet::new(), Ahead::alone());
+    let mut collector = Collector::new(env, (&nothing, &alone), meta)?;
+    for written in written {
+        collector.put(&written.dbi, &written.entry())?;
+    }
     Ok(collector.finish()?)
 }
 
@@ -219,14 +255,17 @@ impl<'f> Collector<'f> {
     }
 
     fn write(&mut self, dbi: &str, key: &[u8], new: Version<'_>) -> Result<(), TransferError> {
-        let entry = to_entry(key, new.header, new.value);
-        self.writer.entry(dbi, &entry)?;
+        self.put(dbi, &to_entry(key, new.header, new.value))
+    }
+
+    fn put(&mut self, dbi: &str, entry: &Entry<'_>) -> Result<(), TransferError> {
+        self.writer.entry(dbi, entry)?;
         self.bytes += entry.key.len() + entry.value.len();
         if self.bytes > FEW {
             self.few = None;
         }
         if let Some(few) = &mut self.few {
-            few.push(Written::new(dbi, &entry));
+            few.push(Written::new(dbi, entry));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 
 use crate::lmdb::KeptReader;
 use crate::snapshot::{Meta, Vector};
-use crate::sync::database::collect::{Collected, Synced};
+use crate::sync::database::collect::{Collected, Synced, collect_again};
 use crate::sync::database::lost::{Mended, Sound, collect_sound};
 use crate::sync::error::SyncError;
 use crate::sync::state::log::Whom;
@@ -38,24 +38,32 @@ impl Replica {
         let turn = self.turn.lock().await;
         Box::pin(self.look_if_behind()).await;
         let now = self.now_ns();
-        let ((from, known), foreign) = {
-            let state = self.state();
-            (state.log.span(whom), state.log.foreign().clone())
+        let ((from, known), told, foreign) = {
+            let log = &self.state().log;
+            let span = log.span(whom);
+            let told = log.told_in_span().filter(|_| span.1.is_some());
+            (span, told, log.foreign().clone())
         };
         let meta = Meta {
             vector: vector.clone(),
             ..self.meta(0, from.txn, now)
         };
         let (ahead, env) = (self.ahead(), self.env.clone());
-        let (start, told) = (from.clone(), known.clone());
+        let (start, up_to) = (from.clone(), known.clone());
         let (sound, mended) = spawn_blocking(move || {
-            let to = told.and_then(|told| told.reader);
+            let to = up_to.and_then(|up_to| up_to.reader);
             let meta = |to: &KeptReader| Meta {
                 lmdb_txn_id: i64::try_from(to.txn_id()).unwrap_or(i64::MAX),
                 ..meta.clone()
             };
             let mut mended = Mended::default();
-            let sound = collect_sound(&env, &start, to, foreign, ahead, meta, &mut mended);
+            let sound = match (told, to) {
+                (Some(told), Some(to)) => {
+                    let collected = collect_again(&env, &told, &meta(&to));
+                    collected.map(|collected| Sound { to, collected })
+                }
+                (_, to) => collect_sound(&env, &start, to, foreign, ahead, meta, &mut mended),
+            };
             (sound, mended)
         })
         .await
@@ -63,10 +71,12 @@ impl Replica {
         self.note_mended(mended).await;
         let Sound { to, collected } = sound.map_err(SyncError::Dump)?;
         let any = collected.entries > 0;
-        let time = self
-            .state()
-            .log
-            .cut(whom, (&from, known.as_ref()), (&to, any), now);
+        let time = self.state().log.cut(
+            whom,
+            (&from, known.as_ref()),
+            (&to, any, collected.few.as_deref()),
+            now,
+        );
         // PowerDNS wrote it by this clock.
         if collected.newest >= self.own_clock() {
             self.shown.is_behind();

@@ -5,6 +5,7 @@
 //! states, from a snapshot over deltas. Peers are told of the same states, and of more while nothing can be stored. Where the chain
 //! of the store begins anew, what peers are told no longer joins to what they know until they can read the new snapshot.
 
+mod cuts;
 mod reach;
 mod snapshots;
 mod states;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use self::cuts::Cuts;
 use self::reach::Reach;
 use self::snapshots::Snapshots;
 use self::times::Times;
@@ -49,6 +51,8 @@ pub(in crate::sync) struct Log {
     reach: Reach,
     /// The state that the peers were told of.
     told: Synced,
+    /// What they were told that the store lacks.
+    cuts: Cuts,
     /// The one that they were told of before they were told nothing any more, until the next snapshot is stored.
     told_last: Synced,
     /// How many reasons for a snapshot there were when `told` began; `None`: nothing was known of the own objects then.
@@ -149,18 +153,26 @@ impl Log {
         }
     }
 
-    /// The changes of a span are collected, up to the state `to`; there are some if `any`. Returns the time of that state, ns since the
+    /// What was written in the span for the store, if all of it was collected for the peers and is not too much to be known by now.
+    pub(in crate::sync) fn told_in_span(&self) -> Option<Vec<Written>> {
+        // A chain begins with a snapshot.
+        (self.stored.time != 0).then_some(())?;
+        self.cuts.between(self.stored.txn, self.told.txn)
+    }
+
+    /// The changes of a span are collected, up to the state `to`; there are some if `any`, and `few` has them if they are few. Returns the time of that state, ns since the
     /// epoch. Peers count as told of it.
     pub(in crate::sync) fn cut(
         &mut self,
         whom: Whom,
         (from, known): (&Synced, Option<&Synced>),
-        (to, any): (&Arc<KeptReader>, bool),
+        (to, any, few): (&Arc<KeptReader>, bool, Option<&[Written]>),
         now: u64,
     ) -> u64 {
         match (whom, known) {
             (Whom::Peers, _) => {
                 let time = self.times.next(now);
+                self.cuts.add(from.txn, to.txn_id(), few);
                 self.told = Synced {
                     time: if any { time } else { from.time },
                     txn: to.txn_id(),
@@ -232,6 +244,7 @@ impl Log {
         }
         let reader = Some(to);
         self.stored = Synced { time, txn, reader };
+        self.cuts.are_stored(txn);
         self.advance(txn);
         true
     }
@@ -296,6 +309,7 @@ impl Log {
         self.watched = self.newest_kept();
         self.synced_txn = 0;
         self.stored = Synced::default();
+        self.cuts.clear();
         self.snapshots.forget_sizes();
         // What peers are told from now on must not join to what they know, or they would take the next snapshot for known.
         let told = std::mem::take(&mut self.told);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::snapshot::{DeltaWriter, EncodeError, Entry};
+use crate::snapshot::{DeltaWriter, EncodeError};
 use crate::sync::database::collect::Written;
 
 /// Most bytes of keys and values kept for it. Deltas that are larger than that together stay as they are.
@@ -46,9 +46,9 @@ impl Reach {
             return;
         };
         for written in written {
-            self.bytes += written.key.len() + written.value.len();
-            let old = entries.insert((written.dbi.clone(), written.key.clone()), written);
-            self.bytes -= old.map_or(0, |old| old.key.len() + old.value.len());
+            self.bytes += written.bytes();
+            let old = entries.insert(written.place(), written);
+            self.bytes -= old.map_or(0, |old| old.bytes());
         }
         if self.bytes > MOST {
             self.entries = None;
@@ -74,13 +74,7 @@ impl Reach {
         writer: &mut DeltaWriter<W>,
     ) -> Result<(), EncodeError> {
         for ((dbi, _), written) in self.entries.iter().flatten() {
-            let entry = Entry {
-                key: &written.key,
-                value: &written.value,
-                timestamp: written.timestamp,
-                deleted: written.deleted,
-            };
-            writer.entry(dbi, &entry)?;
+            writer.entry(dbi, &written.entry())?;
         }
         Ok(())
     }
@@ -89,6 +83,7 @@ impl Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::Entry;
 
     const STRIDE: u32 = 32;
 

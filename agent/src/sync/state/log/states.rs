@@ -91,6 +91,7 @@ impl Log {
             synced.reader = None;
         }
         self.watched = None;
+        self.cuts.clear();
     }
 
     /// This newer state says no more than those that the store has and peers were told of, so it is kept in their place. Not where

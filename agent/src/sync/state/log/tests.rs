@@ -1,5 +1,6 @@
 use super::*;
 use crate::lmdb::{Environment, LmdbError, OpenOptions};
+use crate::snapshot::Entry;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -58,7 +59,12 @@ fn cut(log: &mut Log, whom: Whom, to: &Arc<KeptReader>, now: u64) -> u64 {
         .as_ref()
         .and_then(|known| known.reader.clone())
         .unwrap_or(to.clone());
-    log.cut(whom, (&from, known.as_ref()), (&to, to.txn_id() > from.txn), now)
+    log.cut(
+        whom,
+        (&from, known.as_ref()),
+        (&to, to.txn_id() > from.txn, Some(&[])),
+        now,
+    )
 }
 
 /// One whose chain in the store begins with a snapshot of a state, which peers know.
@@ -127,6 +133,47 @@ fn the_store_gets_the_states_that_peers_were_told_of() {
 }
 
 #[test]
+fn what_peers_were_told_is_known_for_the_delta_until_the_store_has_it_or_begins_anew() {
+    let database = Database::new();
+    let first = database.next();
+    let mut log = stored(&first, 10 * SECOND);
+    let entry = Entry {
+        key: b"key",
+        value: b"value",
+        timestamp: 1,
+        deleted: false,
+    };
+    let written = vec![Written::new("records", &entry)];
+    let tell = |log: &mut Log, to: &Arc<KeptReader>| {
+        let (from, _) = log.span(Whom::Peers);
+        log.cut(
+            Whom::Peers,
+            (&from, None),
+            (to, true, Some(&written)),
+            20 * SECOND,
+        )
+    };
+    assert_eq!(log.told_in_span(), None);
+    let second = database.next();
+    let told = tell(&mut log, &second);
+    assert_eq!(log.told_in_span(), Some(written.clone()));
+    assert!(log.is_stored(told, second));
+    assert_eq!(log.told_in_span(), None);
+    tell(&mut log, &database.next());
+    assert_eq!(log.told_in_span(), Some(written.clone()));
+    let mut lost = log;
+    lost.let_go_of_all_states();
+    assert_eq!(lost.told_in_span(), None);
+    // What is told while the store has no chain is in the snapshot with which one begins.
+    let mut log = stored(&first, 10 * SECOND);
+    log.want_snapshot();
+    log.begin_anew();
+    log.begin_to_tell(30 * SECOND, Synced::default(), true);
+    tell(&mut log, &database.next());
+    assert_eq!(log.told_in_span(), None);
+}
+
+#[test]
 fn what_is_told_in_vain_gives_the_state_no_new_time() {
     let database = Database::new();
     let first = database.next();
@@ -134,7 +181,12 @@ fn what_is_told_in_vain_gives_the_state_no_new_time() {
     // A merge alone.
     let (from, _) = log.span(Whom::Peers);
     let second = database.next();
-    log.cut(Whom::Peers, (&from, None), (&second, false), 20 * SECOND);
+    log.cut(
+        Whom::Peers,
+        (&from, None),
+        (&second, false, Some(&[])),
+        20 * SECOND,
+    );
     assert_eq!((log.told().time, log.told().txn), (10 * SECOND, second.txn_id()));
 }
 
