@@ -155,8 +155,10 @@ impl Log {
 
     /// What was written in the span for the store, if all of it was collected for the peers and is not too much to be known by now.
     pub(in crate::sync) fn told_in_span(&self) -> Option<Vec<Written>> {
-        // A chain begins with a snapshot.
-        (self.stored.time != 0).then_some(())?;
+        if self.stored.time == 0 {
+            // A chain begins with a snapshot.
+            return None;
+        }
         self.cuts.between(self.stored.txn, self.told.txn)
     }
 
