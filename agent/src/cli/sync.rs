@@ -86,9 +86,10 @@ pub(super) async fn replicate(
         .map(Arc::new);
     if let Some(serving) = &serving {
         let neighbours = answer_for(serving, &peers);
-        let keeping = serving.clone().keep(neighbours, shutdown.clone());
+        let keeping = serving.clone().keep(neighbours.clone(), shutdown.clone());
+        let comparing = serving.clone().compare(neighbours, shutdown.clone());
         tasks.spawn(async move {
-            keeping.await;
+            tokio::join!(keeping, comparing);
             Ok(())
         });
     }

@@ -19,8 +19,11 @@ use tokio::task::spawn_blocking;
 
 use super::core::Core;
 use super::identity::Identity;
-use super::message::{BOOT, DATABASE_PATH, INSTANCE, LONGEST_SAYS, SAYS, STATE_PATH, Statement};
-use super::server::{Refusal, answer, check_sender, identify, sender_of, text};
+use super::message::{
+    BOOT, DATABASE_PATH, ENTRIES_PATH, INSTANCE, LONGEST_QUESTION, LONGEST_SAYS, QUESTION_PATH, SAYS,
+    STATE_PATH, Statement,
+};
+use super::server::{Refusal, answer, check_sender, identify, length, read, sender_of, text};
 use super::source::{Source, Whole};
 
 /// Bytes that are read at a time.
@@ -36,6 +39,8 @@ pub(super) fn router() -> Router<Arc<Core>> {
     Router::new()
         .route(STATE_PATH, post(say))
         .route(&format!("{DATABASE_PATH}/{{database}}"), post(hand_over))
+        .route(&format!("{QUESTION_PATH}/{{database}}"), post(take_question))
+        .route(&format!("{ENTRIES_PATH}/{{database}}"), post(give_entries))
 }
 
 async fn say(State(core): State<Arc<Core>>, request: Request) -> Response {
@@ -54,6 +59,45 @@ async fn hand_over(
         &from,
         database_as_object(&core, &database, &request.into_parts().0).await,
     )
+}
+
+async fn take_question(
+    State(core): State<Arc<Core>>,
+    Path(database): Path<String>,
+    request: Request,
+) -> Response {
+    let from = sender_of(&request);
+    answer(&core, &from, question(&core, &database, request).await)
+}
+
+async fn give_entries(
+    State(core): State<Arc<Core>>,
+    Path(database): Path<String>,
+    request: Request,
+) -> Response {
+    let from = sender_of(&request);
+    answer(&core, &from, entries(&core, &database, request).await)
+}
+
+/// Answers what somebody asks about a database.
+async fn question(core: &Core, database: &str, request: Request) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let source = admit(core, &head)?;
+    let asked = json(core, database, &head, body).await?;
+    let from = text(&head.headers, &INSTANCE)?;
+    let answer = source.answer(from, database, asked).await;
+    Ok(Json(answer.ok_or(Refusal::Busy)?).into_response())
+}
+
+/// What the body of a request says about a database that is here.
+async fn json(core: &Core, database: &str, head: &Parts, body: Body) -> Result<serde_json::Value, Refusal> {
+    let settings = core.settings.as_ref().ok_or(Refusal::Malformed)?;
+    if !core.arrivals.contains_key(database) {
+        return Err(Refusal::UnknownDatabase);
+    }
+    let length = length(&head.headers).filter(|length| *length <= LONGEST_QUESTION);
+    let body = read(body, length.ok_or(Refusal::TooLarge)?, settings.request_timeout).await?;
+    serde_json::from_slice(&body).map_err(|_| Refusal::Malformed)
 }
 
 async fn statement(core: &Core, request: &Parts) -> Result<Response, Refusal> {
@@ -77,21 +121,40 @@ fn admit(core: &Core, request: &Parts) -> Result<Arc<dyn Source>, Refusal> {
 
 async fn database_as_object(core: &Core, database: &str, request: &Parts) -> Result<Response, Refusal> {
     let source = admit(core, request)?;
-    let who = request.extensions.get::<Identity>();
     if !core.arrivals.contains_key(database) {
         return Err(Refusal::UnknownDatabase);
     }
+    let wanted = database.to_owned();
+    let to = text(&request.headers, &INSTANCE)?;
+    tracing::info!(database, peer = to, "handing the database over");
+    hand(core, request, async move { source.hand_over(&wanted).await }).await
+}
+
+async fn entries(core: &Core, database: &str, request: Request) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let source = admit(core, &head)?;
+    let asked = json(core, database, &head, body).await?;
+    let wanted = database.to_owned();
+    let to = text(&head.headers, &INSTANCE)?;
+    tracing::info!(database, peer = to, "giving what differs");
+    hand(core, &head, async move { source.entries(&wanted, asked).await }).await
+}
+
+/// Has an object made and pours it out, if nobody else is being given one.
+async fn hand(
+    core: &Core,
+    request: &Parts,
+    making: impl Future<Output = Option<Whole>> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let who = request.extensions.get::<Identity>();
     let turns = match who {
         Some(who) if !who.may_tell => &core.handing_to_receivers,
         _ => &core.handing,
     };
     let turn = turns.clone().try_acquire_owned();
     let turn = turn.map_err(|_| Refusal::Busy)?;
-    let wanted = database.to_owned();
-    let to = text(&request.headers, &INSTANCE)?.to_owned();
-    tracing::info!(database, peer = to, "handing the database over");
     // In a task of its own, so that the turn lasts as long as the work, also when nobody waits for the answer any more.
-    let making = tokio::spawn(async move { (source.hand_over(&wanted).await, turn) });
+    let making = tokio::spawn(async move { (making.await, turn) });
     let (made, turn) = making.await.map_err(|_| Refusal::Busy)?;
     let Whole { says, object, size } = made.ok_or(Refusal::Busy)?;
     let says = serde_json::to_vec(&says).map_err(|_| Refusal::Busy)?;

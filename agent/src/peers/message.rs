@@ -17,11 +17,19 @@ pub(super) const STATE_PATH: &str = "/peer/v1/state";
 /// Before the database that is to be handed over.
 pub(super) const DATABASE_PATH: &str = "/peer/v1/database";
 
+/// Before the database that a question is about.
+pub(super) const QUESTION_PATH: &str = "/peer/v1/question";
+/// Before the database of which some entries are wanted.
+pub(super) const ENTRIES_PATH: &str = "/peer/v1/entries";
+
 /// How many bytes before an object that is handed over say what it is.
 pub(super) const SAYS: HeaderName = HeaderName::from_static("zonetide-says");
 
 /// Longest thing that an agent says of itself or of what it hands over, bytes.
 pub(super) const LONGEST_SAYS: usize = 4 << 20;
+
+/// Longest question, and longest description of the entries that are wanted, bytes.
+pub(super) const LONGEST_QUESTION: usize = 1 << 20;
 
 /// Longest body of a hello and of the answer to one.
 pub(super) const LONGEST_HELLO: usize = 64 << 10;

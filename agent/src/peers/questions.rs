@@ -1,6 +1,6 @@
 //! Asks the other agents how they are, and takes whole databases from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,10 @@ use super::answers::LONGEST;
 use super::core::Core;
 use super::link::Standing;
 use super::lock;
-use super::message::{DATABASE_PATH, LONGEST_SAYS, SAYS, STATE_PATH, Statement, is_boot, is_instance};
+use super::message::{
+    DATABASE_PATH, ENTRIES_PATH, LONGEST_SAYS, QUESTION_PATH, SAYS, STATE_PATH, Statement, is_boot,
+    is_instance,
+};
 use super::request::{post, read, reason};
 use super::source::{Answer, Whole};
 use super::transport::answered_by;
@@ -68,7 +71,7 @@ impl Questions {
     }
 
     async fn ask_one(&self, address: &str) -> Option<Answer> {
-        let sent = self.post(address, &[STATE_PATH], None).await;
+        let sent = self.post(address, &[STATE_PATH], Bytes::new(), None).await;
         let who = sent.as_ref().ok().and_then(answered_by);
         let body = match sent {
             Ok(mut response) if response.status() == StatusCode::OK => {
@@ -101,8 +104,45 @@ impl Questions {
         }
     }
 
-    async fn post(&self, address: &str, path: &[&str], limit: Option<Duration>) -> Result<Response, String> {
-        let body = (Bytes::new(), "application/json");
+    /// The instances that answer, by the address of one of their starts, in the order of their names.
+    pub fn reached(&self) -> BTreeMap<String, String> {
+        let links = lock(&self.core.links);
+        let states = links.values().map(|link| (link.state(), &link.address));
+        let reached = states.filter(|(state, _)| state.standing == Standing::Reached);
+        reached
+            .filter_map(|(state, address)| Some((state.instance?, address.clone())))
+            .collect()
+    }
+
+    /// Asks the peer at an address something about a database. `limit`: for the whole request.
+    ///
+    /// # Errors
+    /// Why there is no answer, for people.
+    pub async fn question(
+        &self,
+        address: &str,
+        database: &str,
+        question: &serde_json::Value,
+        limit: Duration,
+    ) -> Result<serde_json::Value, String> {
+        let path = [QUESTION_PATH, database];
+        let question = serde_json::to_vec(question).map_err(|error| error.to_string())?;
+        let mut response = self.post(address, &path, question.into(), Some(limit)).await?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("it answers {}", response.status()));
+        }
+        let answer = read(&mut response, LONGEST_SAYS).await?;
+        serde_json::from_slice(&answer).map_err(|error| format!("its answer is not understood: {error}"))
+    }
+
+    async fn post(
+        &self,
+        address: &str,
+        path: &[&str],
+        body: Bytes,
+        limit: Option<Duration>,
+    ) -> Result<Response, String> {
+        let body = (body, "application/json");
         let response = post(&self.core, address, path, body, limit).await?;
         match answered_by(&response) {
             Some(who) if !who.may_tell => Err("by its certificate it only receives".to_owned()),
@@ -118,11 +158,40 @@ impl Questions {
         &self,
         address: &str,
         database: &str,
-        mut object: SpooledTempFile,
+        object: SpooledTempFile,
         most: u64,
     ) -> Result<Whole, NotGiven> {
         let path = [DATABASE_PATH, database];
-        let asked = timeout(BEGINNING, self.post(address, &path, Some(LONGEST)));
+        self.take_object((address, &path), Bytes::new(), object, most)
+            .await
+    }
+
+    /// Has the peer at an address give some entries of a database, which go into `object`: at most `most` bytes.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub async fn entries(
+        &self,
+        address: &str,
+        database: &str,
+        wanted: &serde_json::Value,
+        object: SpooledTempFile,
+        most: u64,
+    ) -> Result<Whole, NotGiven> {
+        let path = [ENTRIES_PATH, database];
+        let wanted = serde_json::to_vec(wanted).map_err(|error| error.to_string())?;
+        self.take_object((address, &path), wanted.into(), object, most)
+            .await
+    }
+
+    async fn take_object(
+        &self,
+        (address, path): (&str, &[&str]),
+        body: Bytes,
+        mut object: SpooledTempFile,
+        most: u64,
+    ) -> Result<Whole, NotGiven> {
+        let asked = timeout(BEGINNING, self.post(address, path, body, Some(LONGEST)));
         let mut response = asked.await.map_err(|_| "it does not begin to hand it over")??;
         match response.status() {
             StatusCode::OK => {}

@@ -292,11 +292,11 @@ pub(super) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h 
     value.ok_or(Refusal::Malformed)
 }
 
-fn length(headers: &HeaderMap) -> Option<usize> {
+pub(super) fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn read(body: Body, length: usize, limit: Duration) -> Result<bytes::Bytes, Refusal> {
+pub(super) async fn read(body: Body, length: usize, limit: Duration) -> Result<bytes::Bytes, Refusal> {
     let read = tokio::time::timeout(limit, to_bytes(body, length)).await;
     read.map_err(|_| Refusal::Slow)?.map_err(|_| Refusal::Malformed)
 }

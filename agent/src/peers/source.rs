@@ -11,6 +11,15 @@ pub trait Source: Send + Sync {
     async fn say(&self) -> Option<serde_json::Value>;
     /// A whole database as an object; `None`: it cannot be had now.
     async fn hand_over(&self, database: &str) -> Option<Whole>;
+    /// The answer to a question of another agent about a database; `None`: there is none now.
+    async fn answer(
+        &self,
+        from: &str,
+        database: &str,
+        question: serde_json::Value,
+    ) -> Option<serde_json::Value>;
+    /// Some entries of a database as an object; `None`: they cannot be had now.
+    async fn entries(&self, database: &str, wanted: serde_json::Value) -> Option<Whole>;
 }
 
 /// A whole database on its way.

@@ -41,6 +41,8 @@ impl Report for Raised {
     fn stored_delta(&self, _name: &DeltaName, _bytes: u64, _entries: u64) {}
     fn failed(&self, _step: &'static str, _error: &dyn Display) {}
     fn mended(&self, _restored: u64, _overwritten: u64) {}
+    fn compared(&self, _now: u64) {}
+    fn differed(&self, _taken: u64) {}
     fn swept(&self, _removed: u64) {}
     fn cleaned(&self, _removed: u64) {}
     fn quarantined(&self, _all: Quarantined, _kept: u64, _released: u64) {}

@@ -70,6 +70,12 @@ pub trait Report: Send + Sync {
     /// Lost entries were put back, and entries whose keys were overwritten got theirs back or are removed: so many. No sign of life.
     fn mended(&self, restored: u64, overwritten: u64);
 
+    /// The database is equal to that of a peer, which has the same changes, at `now`, ns since the epoch. No sign of life.
+    fn compared(&self, now: u64);
+
+    /// Entries differed from those of a peer that has the same changes, and were taken from it: so many.
+    fn differed(&self, taken: u64);
+
     /// After each sweep: so many old deletion marks are removed.
     fn swept(&self, removed: u64);
 

@@ -103,6 +103,11 @@ impl DatabaseMetrics {
             .inc();
     }
 
+    /// The database was found equal to a peer's at `nanos`.
+    pub fn compared(&self, nanos: u64) {
+        self.losses.compared.set(seconds(nanos));
+    }
+
     fn label(&self) -> Database {
         Database {
             database: self.database.clone(),

@@ -149,6 +149,19 @@ impl Report for DatabaseStatus {
         self.metrics.losses.mended.inc_by(overwritten);
     }
 
+    fn compared(&self, now: u64) {
+        self.metrics.compared(now);
+        self.change(|state| state.compared = now);
+    }
+
+    fn differed(&self, taken: u64) {
+        self.metrics.losses.differed.inc_by(taken);
+        self.report(|state, now| {
+            let text = format!("{} entries that differed from a peer's", count(taken));
+            state.work.push(EventKind::Merged, "merge", &text, now.wall);
+        });
+    }
+
     fn swept(&self, removed: u64) {
         self.metrics.marks_swept.inc_by(removed);
         self.report(|state, now| {

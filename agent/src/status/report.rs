@@ -139,6 +139,8 @@ pub(super) struct DatabaseReport {
     pub conditions: BTreeMap<&'static str, ConditionReport>,
     pub corrupt: BTreeMap<String, String>,
     pub quarantine: QuarantineReport,
+    /// When it was last found equal to the database of a peer.
+    pub compared: Option<When>,
     pub work: Vec<EventReport>,
     pub troubles: Vec<EventReport>,
 }
@@ -369,6 +371,7 @@ fn database(state: &DatabaseState, own: &str, now: Now) -> DatabaseReport {
         conditions: conditions.collect(),
         corrupt: state.present_corrupt(),
         quarantine: (&state.quarantine).into(),
+        compared: Some(state.compared).filter(|when| *when != 0).map(When),
         work: state.work.newest_first().map(EventReport::from).collect(),
         troubles: state.troubles.newest_first().map(EventReport::from).collect(),
     }

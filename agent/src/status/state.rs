@@ -112,6 +112,8 @@ pub struct DatabaseState {
     pub content: Option<Content>,
     /// What is kept out of the zones because its time is yet to come.
     pub quarantine: Quarantined,
+    /// When it was last found equal to that of a peer, ns since the epoch; 0: not yet.
+    pub compared: u64,
     /// How far the own clock is from the store's.
     pub skew: Option<Skew>,
     /// Merges and the like, and what went wrong: neither drives the other out.

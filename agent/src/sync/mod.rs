@@ -47,6 +47,7 @@ pub use inbound::receive::Received;
 pub use known::fleet_time::{Clock, FleetTime};
 pub use known::hold::Hold;
 pub use known::schema::{SchemaGuard, Verdict};
+pub use known::sums::{Digest, Parts, Wanted};
 pub use known::word::Word;
 pub use known::{deltas, plan};
 pub use limits::Limits;

@@ -30,6 +30,7 @@ mod changed_entries;
 mod clocks;
 mod cold_start;
 mod deleting;
+mod differences;
 mod faults;
 mod features;
 mod golden;

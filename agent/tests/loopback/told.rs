@@ -10,7 +10,7 @@ use crate::node::{Node, SOON, ZONE};
 /// So long that what arrives earlier did not come from the store.
 const STORE_POLL: Duration = Duration::from_secs(3600);
 
-async fn metric(node: &Node, name: &str) -> Result<f64, String> {
+pub(crate) async fn metric(node: &Node, name: &str) -> Result<f64, String> {
     let metrics = node.agent.http().get_text("/metrics").await;
     let metrics = metrics.map_err(|error| error.to_string())?;
     let lines = metrics.lines().filter(|line| line.starts_with(name));

@@ -16,6 +16,8 @@ use crate::agent::{Agent, PATIENCE, TOKEN, listen, until, with_list};
 
 const STATE: &str = "/peer/v1/state";
 const DATABASE: &str = "/peer/v1/database/main";
+const QUESTION: &str = "/peer/v1/question/main";
+const ENTRIES: &str = "/peer/v1/entries/main";
 /// Far more than fits into buffers on the way.
 const LARGE: usize = 64 << 20;
 
@@ -63,6 +65,21 @@ impl Source for Still {
             size: self.object.len() as u64,
         })
     }
+
+    async fn answer(&self, from: &str, database: &str, question: Value) -> Option<Value> {
+        (question != "what nobody knows").then(|| json!([from, database, question]))
+    }
+
+    async fn entries(&self, _database: &str, wanted: Value) -> Option<Whole> {
+        let object = wanted.to_string().into_bytes();
+        let mut spool = tempfile::spooled_tempfile(1 << 20);
+        spool.write_all(&object).unwrap();
+        Some(Whole {
+            says: Value::Null,
+            size: object.len() as u64,
+            object: spool,
+        })
+    }
 }
 
 fn questions(agent: &Agent) -> Questions {
@@ -100,12 +117,12 @@ async fn a_peer_says_how_it_is_and_hands_a_large_database_over() {
 #[tokio::test]
 async fn nothing_is_said_nor_given_to_strangers_namesakes_or_before_it_can_be() {
     let a = Agent::lonely("a").await;
-    for path in [STATE, DATABASE] {
+    for path in [STATE, DATABASE, QUESTION, ENTRIES] {
         let early = a.post(path).send().await.unwrap();
         assert_eq!(early.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
     }
     a.peers.answer_by(Still::of(10));
-    for path in [STATE, DATABASE] {
+    for path in [STATE, DATABASE, QUESTION, ENTRIES] {
         let stranger = a.post_with("another-token-than-the-right-one", path);
         assert_eq!(
             stranger.send().await.unwrap().status(),
@@ -130,13 +147,60 @@ async fn nothing_is_said_nor_given_to_strangers_namesakes_or_before_it_can_be() 
             "{path}"
         );
         assert_eq!(
-            a.post(path).send().await.unwrap().status(),
+            a.post(path).body("null").send().await.unwrap().status(),
             StatusCode::OK,
             "{path}"
         );
     }
     let unknown = a.post("/peer/v1/database/another").send().await.unwrap();
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_question_about_a_database_is_answered_and_the_entries_come_that_are_wanted() {
+    let a = Agent::lonely("a").await;
+    a.peers.answer_by(Still::of(10));
+    let b = Agent::telling("b", with_list(&[a.address])).await;
+    b.reaches(&a).await;
+    let asking = questions(&b);
+    let reached: Vec<_> = asking.reached().into_iter().collect();
+    let [(name, address)] = &reached[..] else {
+        panic!("{reached:?}")
+    };
+    assert_eq!(name, "a");
+    let limit = std::time::Duration::from_secs(5);
+    let ask = async |database: &str, question: Value| {
+        let asking = asking.clone();
+        asking.question(address, database, &question, limit).await
+    };
+    let long = "x".repeat(500_000);
+    let answer = ask("main", json!(long)).await;
+    assert_eq!(answer, Ok(json!(["b", "main", long])));
+    assert!(
+        ask("main", json!("what nobody knows"))
+            .await
+            .unwrap_err()
+            .contains("503")
+    );
+    assert!(ask("another", json!(1)).await.unwrap_err().contains("404"));
+    assert!(ask("main", json!("x".repeat(2 << 20))).await.is_err());
+    let wanted = json!({"records": [1, 2]});
+    let spool = tempfile::spooled_tempfile(1 << 20);
+    let given = asking
+        .entries(address, "main", &wanted, spool, u64::MAX)
+        .await
+        .unwrap();
+    let (mut object, mut content) = (given.object, String::new());
+    object.read_to_string(&mut content).unwrap();
+    assert_eq!(content, wanted.to_string());
+    let spool = tempfile::spooled_tempfile(1 << 20);
+    let most = content.len() as u64 - 1;
+    assert!(
+        asking
+            .entries(address, "main", &wanted, spool, most)
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 pub(super) mod ahead;
 pub(super) mod collect;
+pub(super) mod differences;
 pub(super) mod dump;
 pub(super) mod fill;
 pub(super) mod load;

@@ -1,5 +1,6 @@
 //! What others wrote comes in, from the store and from the peers.
 
+mod compare;
 mod fetch;
 pub(super) mod hand_over;
 mod look;

@@ -160,6 +160,7 @@ impl Replica {
 
     async fn load_all(&self) -> (Received, Option<SyncError>) {
         let mut round = Round::default();
+        self.spare_the_equal();
         loop {
             let ways = {
                 let state = self.state();

@@ -8,6 +8,7 @@ pub(super) mod hold;
 pub(super) mod namesake;
 pub mod plan;
 pub(super) mod schema;
+pub(super) mod sums;
 pub(super) mod time_known;
 pub(super) mod vectors;
 pub(super) mod word;

@@ -8,8 +8,16 @@ use crate::snapshot::{DeltaName, SnapshotName};
 use crate::store::Listed;
 
 /// Snapshots of an instance are read again after this time, ns, though deltas have told all that is in them: somewhere a clock may have
-/// been wrong and an older version written over a newer one, which no delta tells. All store a snapshot every four hours.
+/// been wrong and an older version written over a newer one, which no delta tells. All store a snapshot every four hours. Where databases are
+/// compared one instance reads it, for a snapshot that nobody has read supersedes none.
 const AUDIT: u64 = 3 * 3_600_000_000_000;
+
+/// The one of the instances that reads the snapshots of one of them from time to time: the next by name.
+pub fn auditor<'n>(instances: &BTreeSet<&'n str>, of: &str) -> Option<&'n str> {
+    let mut others = instances.iter().copied().filter(|other| *other != of);
+    let first = others.clone().next();
+    others.find(|other| *other > of).or(first)
+}
 
 /// What an agent knows of the objects of one database.
 #[derive(Debug, Default, Clone)]
@@ -23,6 +31,8 @@ pub struct Knowledge {
     pub read: BTreeMap<String, u64>,
     /// By instance, the state from which on a snapshot is to be read though deltas lead there: it has more than they tell.
     pub wanted: BTreeMap<String, u64>,
+    /// Instances whose snapshots somebody else reads from time to time: their databases were found equal to this one.
+    pub spared: BTreeSet<String>,
     /// Objects that do not decode: they count as if they were not there.
     pub corrupt: BTreeSet<SnapshotName>,
     /// With the size that the listing showed: who told a peer of a state stores it under the same name at the next attempt.
@@ -162,7 +172,7 @@ impl Knowledge {
     /// It is time to read a snapshot, whatever deltas told.
     fn is_due(&self, name: &SnapshotName) -> bool {
         let read = self.read.get(name.instance()).copied().unwrap_or(0);
-        name.timestamp().saturating_sub(read) >= AUDIT
+        !self.spared.contains(name.instance()) && name.timestamp().saturating_sub(read) >= AUDIT
     }
 
     fn is_wanted(&self, name: &SnapshotName) -> bool {

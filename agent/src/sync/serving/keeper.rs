@@ -192,7 +192,7 @@ impl Serving {
     }
 
     /// The instance as object names show it.
-    fn own(&self) -> String {
+    pub(super) fn own(&self) -> String {
         let members = self.members.all();
         members
             .first()

@@ -15,7 +15,8 @@ use crate::status::ServingStatus;
 use crate::store::ObjectBackend;
 use crate::sync::files::in_sync;
 use crate::sync::known::heard::HeardState;
-use crate::sync::serving::{Rules, Says};
+use crate::sync::known::sums::Wanted;
+use crate::sync::serving::{Question, Reply, Rules, Says};
 use crate::sync::{Origin, Received, Replica};
 
 const SECOND: u64 = 1_000_000_000;
@@ -186,6 +187,32 @@ impl Neighbours for Crowd {
         }
         let (word, dump) = peer.server.replica.hand_over().await.unwrap();
         Ok((word, dump.object))
+    }
+
+    fn reached(&self) -> BTreeMap<String, String> {
+        let names = self.0.iter().map(|peer| peer.server.replica.own.clone());
+        names.map(|name| (name.clone(), name)).collect()
+    }
+
+    async fn question(&self, address: &str, database: &str, question: &Question) -> Option<Reply> {
+        let peer = self.0.iter().find(|peer| peer.server.replica.own == address)?;
+        let (serving, _) = peer.server.serving();
+        serving.reply("a", database, question.clone()).await
+    }
+
+    async fn entries(
+        &self,
+        address: &str,
+        database: &str,
+        wanted: &Wanted,
+        _into: SpooledTempFile,
+        _most: u64,
+    ) -> Result<SpooledTempFile, NotTaken> {
+        let mut peers = self.0.iter();
+        let peer = peers.find(|peer| peer.server.replica.own == address).unwrap();
+        let (serving, _) = peer.server.serving();
+        let entries = serving.entries_of(database, wanted.clone()).await;
+        entries.map(|(object, _)| object).ok_or(NotTaken::Busy)
     }
 }
 

@@ -2,18 +2,21 @@
 //!
 //! Nothing in here touches the rules of storing: as long as the store has not been seen, nothing is stored.
 
+mod comparing;
 mod keeper;
 mod members;
 mod neighbours;
 mod peers;
 mod rule;
+mod suspects;
 
 use std::sync::Arc;
 
-pub use neighbours::{Neighbour, Neighbours, NotTaken, Says};
+pub use neighbours::{Neighbour, Neighbours, NotTaken, Question, Reply, Says};
 pub use rule::Rules;
 
 use self::members::Members;
+use self::suspects::Suspects;
 use crate::report::ReportServing;
 use crate::sync::database::dump::Dump;
 use crate::sync::known::fleet_time::Clock;
@@ -26,6 +29,8 @@ pub struct Serving {
     receive_only: bool,
     members: Members,
     status: Arc<dyn ReportServing>,
+    /// Who was found to differ when it asked.
+    suspects: Suspects,
 }
 
 impl Serving {
@@ -42,6 +47,7 @@ impl Serving {
             receive_only,
             members: Members::new(databases.into_iter().collect(), clock),
             status,
+            suspects: Suspects::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::SpooledTempFile;
 
 use crate::report::Basis;
+use crate::sync::known::sums::{Digest, Parts, Wanted};
 use crate::sync::known::word::Word;
 
 /// What a server says of itself.
@@ -38,6 +39,24 @@ pub enum NotTaken {
     Failed(String),
 }
 
+/// What a server asks another one about a database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// The digest of whoever asks: what is that of the other one?
+    Digest(Digest),
+    /// The sums of the parts of some DBIs.
+    Parts(Wanted),
+}
+
+/// The answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    Digest(Digest),
+    Parts(Parts),
+}
+
 /// The other servers of the cluster.
 #[async_trait]
 pub trait Neighbours: Send + Sync {
@@ -51,4 +70,17 @@ pub trait Neighbours: Send + Sync {
         into: SpooledTempFile,
         most: u64,
     ) -> Result<(Word, SpooledTempFile), NotTaken>;
+    /// Those that answer and may be asked, as object names show them, with their addresses.
+    fn reached(&self) -> BTreeMap<String, String>;
+    /// Asks the one at an address about a database; `None`: it has no answer now, or is too old to know the question.
+    async fn question(&self, address: &str, database: &str, question: &Question) -> Option<Reply>;
+    /// Has it give some entries of a database, at most `most` bytes.
+    async fn entries(
+        &self,
+        address: &str,
+        database: &str,
+        wanted: &Wanted,
+        into: SpooledTempFile,
+        most: u64,
+    ) -> Result<SpooledTempFile, NotTaken>;
 }

@@ -19,6 +19,10 @@ const REST: Duration = Duration::from_secs(60);
 impl Replica {
     /// A state that cannot be stored for long is not kept for ever: its changes are then found by looking at every entry.
     pub(in crate::sync) async fn let_go_of_old_states(&self, last: u64) {
+        if let Ok(mut followed) = self.followed.try_lock() {
+            let kept = self.state().log.limits().kept;
+            followed.let_go_of_an_old_state(last, kept);
+        }
         if self.state().log.is_to_keep_newer(last, Instant::now()) {
             let _turn = self.turn.lock().await;
             drop(self.keep_a_state().await);

@@ -1,5 +1,7 @@
 //! What a replica knows of its database and of the store: pure, and changed under one lock.
 
+mod differences;
+pub(super) mod followed;
 mod keep;
 mod kept_out;
 pub(super) mod log;
@@ -20,6 +22,7 @@ use self::kept_out::KeptOut;
 use self::log::Log;
 use crate::snapshot::{DeltaName, SnapshotName};
 use crate::store::Skew;
+use crate::sync::database::differences::Differences;
 use crate::sync::database::lost::Losses;
 use crate::sync::files::refill_note::Refill;
 use crate::sync::known::deltas::Deltas;
@@ -80,6 +83,10 @@ pub(in crate::sync) struct State {
     pub(in crate::sync) kept_out: KeptOut,
     pub(in crate::sync) looks: Looks,
     pub(in crate::sync) warned: Warned,
+    /// By peer whose database was found equal: when, ns since the epoch.
+    pub(in crate::sync) compared: BTreeMap<String, u64>,
+    /// What differed from peers.
+    pub(in crate::sync) differences: Differences,
     /// Where the objects are, as the memory of the next run has it.
     pub(in crate::sync) place: Option<String>,
     /// Entries are being removed here, so that there may be fewer than there were.

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::replica::Replica;
+use crate::sync::known::plan::auditor;
+
+/// Time for which a database counts as equal that was found to be, ns.
+const EQUAL: u64 = 3_600_000_000_000;
 
 impl Replica {
     /// The states that peers told of.
@@ -16,6 +20,21 @@ impl Replica {
         let state = self.state();
         told.iter()
             .any(|(instance, time)| *instance != self.own && state.known.have(instance) < *time)
+    }
+
+    /// Has the snapshots of those spared whose databases were found equal not long ago, and which another one reads.
+    pub(in crate::sync) fn spare_the_equal(&self) {
+        let (now, contacts) = (self.now_ns(), self.told_by_peers());
+        let mut state = self.state();
+        state.compared.retain(|_, when| now.abs_diff(*when) < EQUAL);
+        let all = contacts
+            .keys()
+            .map(String::as_str)
+            .chain([self.own.as_str()])
+            .collect();
+        let equal = state.compared.keys();
+        let spared = equal.filter(|instance| auditor(&all, instance) != Some(self.own.as_str()));
+        state.known.spared = spared.cloned().collect();
     }
 
     /// How many instances have their turn before this one to store what only one needs to store of an instance.

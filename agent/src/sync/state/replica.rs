@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::State;
+use super::followed::Followed;
 use crate::content::Touched;
 use crate::lmdb::{Environment, KeptReader};
 use crate::report::Report;
@@ -84,6 +85,8 @@ pub struct Replica {
     pub(in crate::sync) is_witnessed: bool,
     /// The state up to which it was told what was written here.
     pub(in crate::sync) seen: tokio::sync::Mutex<Option<Arc<KeptReader>>>,
+    /// What peers compare theirs with.
+    pub(in crate::sync) followed: tokio::sync::Mutex<Followed>,
 }
 
 impl Replica {
@@ -118,6 +121,7 @@ impl Replica {
             witness: Arc::new(|_| {}),
             is_witnessed: false,
             seen: tokio::sync::Mutex::default(),
+            followed: tokio::sync::Mutex::default(),
         }
     }
 

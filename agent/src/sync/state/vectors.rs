@@ -10,7 +10,7 @@ use crate::sync::known::word::is_believable;
 
 impl State {
     /// The store has something of an instance.
-    fn is_listed(&self, instance: &str) -> bool {
+    pub(in crate::sync) fn is_listed(&self, instance: &str) -> bool {
         self.listing.contains_key(instance) || self.deltas.of(instance).next().is_some()
     }
 

@@ -20,7 +20,7 @@ use super::loss::Lost;
 use super::settle::{settle, settle_all, settle_since};
 use crate::lmdb::{Environment, KeptReader, LmdbError, LmdbErrorKind, scan_since};
 use crate::snapshot::{Meta, is_private_dbi};
-pub(in crate::sync) use report::{Losses, Mended};
+pub(in crate::sync) use report::{Losses, Mended, name, push};
 
 /// Rounds after which the rest waits for the next change.
 const MOST_ROUNDS: usize = 1000;

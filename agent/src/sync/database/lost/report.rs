@@ -133,14 +133,15 @@ impl Losses {
 }
 
 /// The last ones stay.
-fn push<T>(named: &mut VecDeque<T>, name: T) {
+pub(in crate::sync) fn push<T>(named: &mut VecDeque<T>, name: T) {
     if named.len() == MOST_NAMED {
         named.pop_front();
     }
     named.push_back(name);
 }
 
-fn name(main: Option<&Environment>, dbi: &str, key: &[u8], value: &[u8]) -> String {
+/// An entry as people know it. `main` has the names of the zones.
+pub(in crate::sync) fn name(main: Option<&Environment>, dbi: &str, key: &[u8], value: &[u8]) -> String {
     let zone = show::zone_of_record(dbi, key).and_then(|id| zone_name(main?, id));
     let named = match zone {
         Some(zone) => show::record_in(&zone, key),

@@ -205,3 +205,19 @@ fn names_of_other_databases_and_other_things_are_left_alone() {
     ];
     assert!(sort_listing("main", &objects).is_empty());
 }
+
+#[test]
+fn a_snapshot_is_read_again_after_some_hours_by_the_next_instance_alone_where_all_are_equal() {
+    let (first, later) = (name("a", 1), name("a", 1 + 4 * 3600));
+    let mut known = Knowledge::default();
+    known.merged(&first);
+    known.reached("a", later.timestamp());
+    let listing = listing(&[&later]);
+    assert_eq!(to_load(&known, &listing, "b"), [Next::Snapshot(later)]);
+    known.spared.insert("a".to_owned());
+    assert!(to_load(&known, &listing, "b").is_empty());
+    let all = ["a", "b", "c"].into();
+    let auditors = ["a", "b", "c", "d"].map(|of| auditor(&all, of));
+    assert_eq!(auditors, [Some("b"), Some("c"), Some("a"), Some("a")]);
+    assert_eq!(auditor(&["a"].into(), "a"), None);
+}

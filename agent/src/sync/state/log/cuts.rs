@@ -2,64 +2,75 @@
 //! database for it a second time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use crate::sync::database::collect::Written;
 
-/// Most bytes of keys and values. What is more together is found in the database.
+/// Most bytes of keys and values, and most cuts. What is more together is found in the database.
 const MOST: usize = 256 << 10;
+const MOST_CUTS: usize = 4096;
 
 /// The changes between two states, which are known by their transactions.
 #[derive(Debug)]
 struct Cut {
     from: u64,
     to: u64,
-    written: Arc<Vec<Written>>,
+    written: Vec<Written>,
     bytes: usize,
 }
 
 /// Those that follow each other, up to the state that peers were told of last.
 #[derive(Debug, Default)]
-pub(super) struct Cuts(VecDeque<Cut>);
+pub(super) struct Cuts {
+    all: VecDeque<Cut>,
+    /// Of all of them.
+    bytes: usize,
+}
 
 impl Cuts {
     /// Peers are told of what was written between two states; `None`: too much to be kept.
     pub(super) fn add(&mut self, from: u64, to: u64, written: Option<&[Written]>) {
-        if self.0.back().is_some_and(|last| last.to != from) {
-            self.0.clear();
+        if self.all.back().is_some_and(|last| last.to != from) {
+            self.clear();
         }
         let Some(written) = written else {
-            return self.0.clear();
+            return self.clear();
         };
         let bytes = written.iter().map(Written::bytes).sum();
-        let written = Arc::new(written.to_vec());
-        self.0.push_back(Cut {
+        let written = written.to_vec();
+        self.bytes += bytes;
+        self.all.push_back(Cut {
             from,
             to,
             written,
             bytes,
         });
-        while self.0.iter().map(|cut| cut.bytes).sum::<usize>() > MOST {
-            self.0.pop_front();
+        while self.bytes > MOST || self.all.len() > MOST_CUTS {
+            self.forget_first();
         }
+    }
+
+    fn forget_first(&mut self) {
+        self.bytes -= self.all.pop_front().map_or(0, |cut| cut.bytes);
     }
 
     /// The store has everything up to a state.
     pub(super) fn are_stored(&mut self, to: u64) {
-        while self.0.pop_front_if(|cut| cut.to <= to).is_some() {}
+        while self.all.front().is_some_and(|cut| cut.to <= to) {
+            self.forget_first();
+        }
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
     /// All that was written between two states, of each entry the last version; `None`: that is not known.
     pub(super) fn between(&self, from: u64, to: u64) -> Option<Vec<Written>> {
-        let first = self.0.iter().position(|cut| cut.from == from)?;
-        let last = self.0.iter().position(|cut| cut.to == to)?;
+        let first = self.all.iter().position(|cut| cut.from == from)?;
+        let last = self.all.iter().position(|cut| cut.to == to)?;
         let mut all = BTreeMap::new();
-        for cut in self.0.range(first..=last.max(first)) {
-            for written in cut.written.iter() {
+        for cut in self.all.range(first..=last.max(first)) {
+            for written in &cut.written {
                 all.insert(written.place(), written.clone());
             }
         }

@@ -104,6 +104,12 @@ impl Log {
         self.stored.txn.max(self.told.txn)
     }
 
+    /// The transaction up to which all that was written here has a time.
+    pub(in crate::sync) fn timed_txn(&self) -> u64 {
+        let told = if self.told.time == 0 { 0 } else { self.told.txn };
+        told.max(self.synced_txn)
+    }
+
     /// The transactions after this one that say nothing new.
     pub(in crate::sync) fn foreign_after(&self, txn: u64) -> BTreeSet<u64> {
         let after = self.foreign.range((Bound::Excluded(txn), Bound::Unbounded));
