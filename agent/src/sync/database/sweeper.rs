@@ -58,9 +58,12 @@ pub struct Swept {
 /// # Errors
 /// Those of LMDB; what was removed before stays removed.
 pub fn sweep(env: &Environment, sweep: &Sweep, cutoff: u64, newest: u64) -> Result<Swept, LmdbError> {
-    remove_all(env, sweep, |_, header| {
-        header.deleted && header.timestamp < cutoff && header.txn_id <= newest
-    })
+    remove_all(env, sweep, |_, header| is_old(header, cutoff, newest))
+}
+
+/// A mark from before `cutoff`, ns since the epoch, that no transaction after `newest` wrote.
+pub(in crate::sync) fn is_old(header: &Header, cutoff: u64, newest: u64) -> bool {
+    header.deleted && header.timestamp < cutoff && header.txn_id <= newest
 }
 
 /// Removes all entries of which `goes` says so by their DBI and header.
@@ -72,29 +75,86 @@ pub(in crate::sync) fn remove_all(
     sweep: &Sweep,
     goes: impl Fn(&str, &Header) -> bool,
 ) -> Result<Swept, LmdbError> {
-    let mut swept = Swept::default();
-    let reader = env.begin_read()?;
-    let dbis = reader.dbis()?;
-    reader.finish()?;
-    for dbi in dbis.iter().filter(|dbi| !is_private_dbi(&dbi.name)) {
-        let mut from = Vec::new();
-        loop {
-            let goes = |header: &Header| goes(&dbi.name, header);
-            let old = env.read(|reader| reader.find_after(dbi, &from, BATCH, goes))?;
-            let old: Vec<_> = old.into_iter().map(|(key, _)| key).collect();
-            let full = old.len() >= BATCH;
-            let mut keys = &old[..];
-            while !keys.is_empty() {
-                keys = remove(env, dbi, keys, goes, sweep.lock, &mut swept)?;
-                std::thread::sleep(sweep.release);
-            }
-            match old.into_iter().next_back() {
-                Some(last) if full => from = last,
-                _ => break,
-            }
+    let (mut swept, mut search) = (Swept::default(), Search::begin(env)?);
+    while let Some(mut found) = search.next(env, &goes)? {
+        while !found.is_empty() {
+            found.remove_some(env, sweep.lock, &goes, &mut swept)?;
+            std::thread::sleep(sweep.release);
         }
     }
     Ok(swept)
+}
+
+/// A search for entries that are to go, through all DBIs.
+pub(in crate::sync) struct Search {
+    /// Those that are left, the next one last.
+    dbis: Vec<Dbi>,
+    from: Vec<u8>,
+}
+
+/// Some of them, of one DBI.
+pub(in crate::sync) struct Found {
+    dbi: Dbi,
+    keys: Vec<Vec<u8>>,
+    /// How many of them are done.
+    done: usize,
+}
+
+impl Search {
+    pub(in crate::sync) fn begin(env: &Environment) -> Result<Self, LmdbError> {
+        let reader = env.begin_read()?;
+        let mut dbis = reader.dbis()?;
+        reader.finish()?;
+        dbis.retain(|dbi| !is_private_dbi(&dbi.name));
+        dbis.reverse();
+        let from = Vec::new();
+        Ok(Self { dbis, from })
+    }
+
+    /// The next ones of which `goes` says so by their DBI and header.
+    pub(in crate::sync) fn next(
+        &mut self,
+        env: &Environment,
+        goes: &impl Fn(&str, &Header) -> bool,
+    ) -> Result<Option<Found>, LmdbError> {
+        while let Some(dbi) = self.dbis.last() {
+            let goes = |header: &Header| goes(&dbi.name, header);
+            let old = env.read(|reader| reader.find_after(dbi, &self.from, BATCH, goes))?;
+            let keys: Vec<_> = old.into_iter().map(|(key, _)| key).collect();
+            let dbi = dbi.clone();
+            match keys.last() {
+                Some(last) if keys.len() >= BATCH => self.from.clone_from(last),
+                _ => {
+                    self.from.clear();
+                    self.dbis.pop();
+                }
+            }
+            if !keys.is_empty() {
+                return Ok(Some(Found { dbi, keys, done: 0 }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Found {
+    pub(in crate::sync) fn is_empty(&self) -> bool {
+        self.done >= self.keys.len()
+    }
+
+    /// Removes some of them in one transaction, for as long as the lock may be held.
+    pub(in crate::sync) fn remove_some(
+        &mut self,
+        env: &Environment,
+        lock: Duration,
+        goes: &impl Fn(&str, &Header) -> bool,
+        swept: &mut Swept,
+    ) -> Result<(), LmdbError> {
+        let keys = self.keys.get(self.done..).unwrap_or_default();
+        let goes = |header: &Header| goes(&self.dbi.name, header);
+        self.done = self.keys.len() - remove(env, &self.dbi, keys, goes, lock, swept)?.len();
+        Ok(())
+    }
 }
 
 /// Removes keys for as long as the lock may be held, and returns the rest. PowerDNS may have written one of them again.

@@ -121,6 +121,8 @@ impl Replica {
             state.log.forget_own();
             state.known.have.clear();
             state.known.read.clear();
+            // Of a snapshot that may not be there any more: all that is there is read.
+            state.known.wanted.clear();
             state.heard.clear();
             return;
         };

@@ -114,10 +114,12 @@ impl Heard {
 
     pub(in crate::sync) fn forget(&mut self, instance: &str) {
         self.states.remove(instance);
+        self.unstored.remove(instance);
+        self.adopted.remove(instance);
     }
 
     pub(in crate::sync) fn clear(&mut self) {
-        self.states.clear();
+        *self = Self::default();
     }
 
     /// Somebody has stored these states. Returns, by instance, the state before the first of them that was known.
