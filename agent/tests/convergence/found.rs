@@ -345,3 +345,135 @@ fn what_was_told_alone_is_adopted_by_one_that_has_stored_nothing_since_it_lost_i
         ],
     ));
 }
+
+#[test]
+fn what_something_lost_against_in_a_merge_gets_no_lower_time_when_the_clock_is_known_better() {
+    let both = Setup {
+        tells: true,
+        ..FORGETFUL
+    };
+    let mut case = small(
+        vec![both; 2],
+        vec![
+            write(0, Some(0)),
+            set(1, 3600 * SECONDS),
+            run(1, Op::Send),
+            write(1, Some(0)),
+            Step::Pass(1_000_000),
+        ],
+    );
+    case.clocks.most = 2 * SECONDS;
+    ends_well(case);
+}
+
+#[test]
+fn what_something_lost_against_in_a_merge_keeps_the_fleets_time_when_its_agent_ends_before_it_stores_it() {
+    let both = Setup {
+        remembers: true,
+        ..FORGETFUL
+    };
+    for value in [Some(1), Some(0), None] {
+        let mut case = small(
+            vec![both; 2],
+            vec![
+                write(1, Some(1)),
+                Step::Calm,
+                Step::Remember(1),
+                Step::Kill(1),
+                set(1, -2 * SECONDS),
+                run(1, Op::Receive),
+                write(0, Some(2)),
+                run(0, Op::Send),
+                Step::Pass(1_000_000),
+                write(1, value),
+                run(1, Op::Receive),
+                Step::Remember(1),
+                Step::Kill(1),
+                Step::Pass(3 * SECOND),
+            ],
+        );
+        case.clocks.go_back = true;
+        ends_well(case);
+    }
+}
+
+#[test]
+fn what_something_lost_against_in_a_merge_gets_no_lower_time_when_the_clock_turns_out_to_be_wrong() {
+    for (before, after) in [(1, 2), (-2, -1), (2, 0), (-2, 0)] {
+        for value in [Some(1), Some(0), None] {
+            let mut case = small(
+                vec![FORGETFUL; 2],
+                vec![
+                    write(1, Some(1)),
+                    Step::Calm,
+                    set(1, before * SECONDS),
+                    run(1, Op::Receive),
+                    write(0, Some(2)),
+                    run(0, Op::Send),
+                    Step::Pass(1_000_000),
+                    write(1, value),
+                    run(1, Op::Receive),
+                    set(1, after * SECONDS),
+                ],
+            );
+            case.clocks.go_back = true;
+            ends_well(case);
+        }
+    }
+}
+
+#[test]
+fn what_is_on_its_way_to_the_store_gets_no_lower_time_when_the_clock_turns_out_to_be_wrong() {
+    let of_the_first = |key| Step::Write {
+        server: 0,
+        database: 0,
+        dbi: 0,
+        key,
+        value: Some(1),
+    };
+    let mut case = small(
+        vec![FORGETFUL; 2],
+        vec![
+            write(1, Some(1)),
+            Step::Calm,
+            set(1, SECONDS),
+            run(1, Op::Receive),
+            write(1, Some(2)),
+            run(1, Op::Send),
+            of_the_first(2),
+            run(0, Op::Send),
+            run(1, Op::Receive),
+            run(1, Op::Send),
+            Step::Pass(1_000_000),
+            write(1, Some(2)),
+            Step::Begin(1, 0, Op::Send),
+            Step::Pass(1_000_000),
+            set(1, 2 * SECONDS),
+            of_the_first(1),
+            run(0, Op::Send),
+            run(1, Op::Receive),
+        ],
+    );
+    case.clocks.go_back = true;
+    ends_well(case);
+}
+
+#[test]
+fn of_two_versions_that_were_told_and_are_merged_together_the_later_one_stays_where_the_clock_is_behind() {
+    let mut case = at_work(vec![
+        set(1, -2 * SECONDS),
+        run(1, Op::Receive),
+        write(0, Some(1)),
+        run(0, Op::Tell),
+        Step::Pass(SECOND),
+        write(0, Some(1)),
+        run(0, Op::Tell),
+        Step::Pass(10 * SECOND),
+        Step::HearAll,
+    ]);
+    for setup in &mut case.setups {
+        setup.knows_the_time = true;
+    }
+    case.clocks.most = 2 * SECONDS;
+    ends_well(case);
+}

@@ -160,10 +160,16 @@ impl Ahead {
 
     /// The least time that an entry may come to count with.
     pub(in crate::sync) fn least(&self, header: Header, now: u64) -> u64 {
-        if self.is_beyond(header) {
-            return 0;
+        match header.timestamp {
+            _ if self.is_beyond(header) => 0,
+            raw if self.is_new(header) => self.fleet.least(raw, now),
+            raw => raw,
         }
-        self.corrected(header, now).min(header.timestamp)
+    }
+
+    /// What it counts with may still become less, down to this time or below it.
+    pub(in crate::sync) fn may_sink_to(&self, timestamp: u64, header: Header, now: u64) -> bool {
+        self.is_new(header) && timestamp >= self.least(header, now)
     }
 
     /// It has a time that no right clock has.

@@ -5,6 +5,7 @@
 //! and that nobody else has open is filled in another way, see [`super::fill`].
 
 mod batch;
+mod counted;
 mod merger;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,8 @@ use crate::snapshot::{Entry, Snapshot};
 pub struct Merged {
     /// The transactions of the merge, none if the database already had everything.
     pub txn_ids: Vec<u64>,
+    /// Those that gave entries here, against which something lost, their times for good.
+    pub(in crate::sync) settled: Vec<u64>,
     /// Entries looked at.
     pub entries: u64,
     /// How many of them were newer than what the database had.
@@ -71,7 +74,7 @@ pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Re
         ahead: &Ahead::alone(),
         confirm: None,
     };
-    merge_and_tell(env, snapshot, (&terms, Guard::open()), &|_| {}).map_err(|interrupted| interrupted.error)
+    merge_and_tell(env, snapshot, (&terms, Guard::open()), &|_| {}).map_err(|interrupted| *interrupted.error)
 }
 
 /// What a merge goes by, besides the entries' times.
@@ -143,15 +146,17 @@ pub(in crate::sync) fn merge_kept(
 /// Why a merge ended early, and what it had written until then.
 #[derive(Debug)]
 pub(in crate::sync) struct Interrupted {
-    pub(in crate::sync) error: TransferError,
+    pub(in crate::sync) error: Box<TransferError>,
     pub(in crate::sync) txn_ids: Vec<u64>,
+    pub(in crate::sync) settled: Vec<u64>,
 }
 
 impl<E: Into<TransferError>> From<E> for Interrupted {
     fn from(error: E) -> Self {
         Self {
-            error: error.into(),
+            error: Box::new(error.into()),
             txn_ids: Vec::new(),
+            settled: Vec::new(),
         }
     }
 }

@@ -51,6 +51,28 @@ pub(in crate::sync) fn settle(
     later: &[Later],
     txn_ids: &mut Vec<u64>,
 ) -> Result<Vec<Stay>, LmdbError> {
+    give_times(env, (ahead, false), later, txn_ids)
+}
+
+/// The same for entries that something has lost against in a merge: they get times for good, and never lower ones than they counted with.
+///
+/// # Errors
+/// Those of LMDB.
+pub(super) fn settle_for_good(
+    env: &Environment,
+    ahead: &Ahead,
+    later: &[Later],
+    txn_ids: &mut Vec<u64>,
+) -> Result<(), LmdbError> {
+    give_times(env, (ahead, true), later, txn_ids).map(drop)
+}
+
+fn give_times(
+    env: &Environment,
+    (ahead, for_good): (&Ahead, bool),
+    later: &[Later],
+    txn_ids: &mut Vec<u64>,
+) -> Result<Vec<Stay>, LmdbError> {
     let mut stay = Vec::new();
     for batch in later.chunks(BATCH) {
         let mut writer = env.begin_write()?;
@@ -69,8 +91,10 @@ pub(in crate::sync) fn settle(
                 continue;
             };
             let timestamp = after(notes.time_of(&writer, dbi, key, header)?, *floor);
-            if timestamp == header.timestamp {
-                if header.txn_id == *txn_id {
+            let is_known = header.txn_id == *txn_id;
+            // One that it has by chance may be corrected later on; one that we wrote is not.
+            if timestamp == header.timestamp && !(for_good && is_known) {
+                if is_known {
                     stay.push((dbi.clone(), key.clone(), header.txn_id));
                 }
                 continue;

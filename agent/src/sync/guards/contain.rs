@@ -37,12 +37,16 @@ fn let_go(
     settle(env, terms.ahead, &outlived, txn_ids)?;
     let merged = match merge_kept(env, &ripe.merge, terms, witness) {
         Ok(merged) => merged,
-        Err(Interrupted { error, txn_ids: some }) => {
-            txn_ids.extend(some);
-            return Err(error);
+        Err(Interrupted {
+            error,
+            txn_ids: some,
+            settled,
+        }) => {
+            txn_ids.extend(some.into_iter().chain(settled));
+            return Err(*error);
         }
     };
-    txn_ids.extend(merged.txn_ids);
+    txn_ids.extend(merged.txn_ids.into_iter().chain(merged.settled));
     txn_ids.extend(take_out(env, &ripe)?);
     Ok(ripe.merge.len() as u64)
 }

@@ -81,7 +81,7 @@ impl Replica {
             }
             state.is_of_version(name.instance(), loaded.meta.zonetide);
         }
-        Box::pin(self.absorb_merged(&merged.txn_ids)).await;
+        Box::pin(self.note_merged(&merged.txn_ids, &merged.settled)).await;
         let noted = self
             .note_left_out(name.instance(), name.as_str(), merged.left_out)
             .await;
@@ -156,7 +156,7 @@ impl Replica {
             }
             state.known.merged_delta(name)
         };
-        Box::pin(self.absorb_merged(&merged.txn_ids)).await;
+        Box::pin(self.note_merged(&merged.txn_ids, &merged.settled)).await;
         let noted = self
             .note_left_out(name.instance(), name.as_str(), merged.left_out)
             .await;
@@ -229,12 +229,16 @@ impl Replica {
         .map_err(|_| SyncError::Crashed("merging"))?;
         match loaded {
             Ok(loaded) => Ok(Ok(loaded)),
-            Err(Interrupted { error, txn_ids }) => {
+            Err(Interrupted {
+                error,
+                txn_ids,
+                settled,
+            }) => {
                 // What was written before stays, and is none of PowerDNS'; some of it may be kept for when it is time.
-                Box::pin(self.absorb_merged(&txn_ids)).await;
+                Box::pin(self.note_merged(&txn_ids, &settled)).await;
                 self.state().kept_out.summary = None;
                 self.look_at_quarantine(0, 0).await?;
-                Ok(Err(error))
+                Ok(Err(*error))
             }
         }
     }

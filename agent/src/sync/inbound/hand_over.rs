@@ -100,7 +100,7 @@ impl Replica {
             state.took_over(&self.own, peer, &word.clone().believed(self.now_ns()));
             state.given |= merged.written > 0;
         }
-        Box::pin(self.absorb_merged(&merged.txn_ids)).await;
+        Box::pin(self.note_merged(&merged.txn_ids, &merged.settled)).await;
         let noted = self.note_left_out(peer, &name, merged.left_out).await;
         drop(turn);
         noted?;

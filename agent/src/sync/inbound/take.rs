@@ -158,9 +158,13 @@ impl Replica {
         let (merged, versions) = match merged {
             Ok(Some(merged)) => merged,
             Ok(None) => return Ok(false),
-            Err(Interrupted { error, txn_ids }) => {
-                Box::pin(self.absorb_merged(&txn_ids)).await;
-                return Err(SyncError::merging("what peers told", error));
+            Err(Interrupted {
+                error,
+                txn_ids,
+                settled,
+            }) => {
+                Box::pin(self.note_merged(&txn_ids, &settled)).await;
+                return Err(SyncError::merging("what peers told", *error));
             }
         };
         let now = self.now_ns();
@@ -177,7 +181,7 @@ impl Replica {
                 state.known.merged_delta(name);
             }
         }
-        Box::pin(self.absorb_merged(&merged.txn_ids)).await;
+        Box::pin(self.note_merged(&merged.txn_ids, &merged.settled)).await;
         drop(turn);
         self.warn_of_the_future("what peers told", merged.newest);
         for (name, written) in names.iter().zip(&merged.written_of) {

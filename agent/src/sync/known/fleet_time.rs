@@ -199,6 +199,17 @@ impl FleetTime {
         without_doubts.believable(own)
     }
 
+    /// The least time that [`FleetTime::stamp`] can come to give a write of this server: how far the own clock is off is known better
+    /// with every answer, and it may become certain that it is ahead.
+    pub fn least(&self, raw: u64, own: u64) -> u64 {
+        let stamped = self.stamp(raw, own);
+        if stamped == raw && self.off().is_none() && self.high <= FAR / 2 {
+            return raw;
+        }
+        let most = self.high.max(0).saturating_add(FAR);
+        raw.min(stamped).saturating_sub(most.unsigned_abs())
+    }
+
     /// What a write of this server should have as its time that has `raw`, when the own clock says `own`. It must be given what
     /// was written not long ago and not corrected yet, for another one was not written by the clock as it is.
     ///

@@ -45,6 +45,12 @@ impl Replica {
         }
     }
 
+    /// Takes note of the transactions of a merge, of which `settled` gave what PowerDNS wrote other times. The caller has the turn.
+    pub(in crate::sync) async fn note_merged(&self, txn_ids: &[u64], settled: &[u64]) {
+        self.state().log.settle(settled.iter().copied());
+        self.absorb_merged(txn_ids).await;
+    }
+
     /// As [`Replica::absorb`], and what was merged is in a state that is kept.
     pub(in crate::sync) async fn absorb_merged(&self, txn_ids: &[u64]) {
         self.absorb(txn_ids);

@@ -72,6 +72,11 @@ impl Notes<'_> {
         Ok(after(corrected, floor.flatten()))
     }
 
+    /// The time that an entry counts with may still become less than that of one that loses against it now.
+    pub(in crate::sync) fn may_sink_to(&self, timestamp: u64, header: Header) -> bool {
+        self.ahead.may_sink_to(timestamp, header, self.now)
+    }
+
     /// Writes an entry as one of ours.
     pub(in crate::sync) fn put(
         &mut self,

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use super::counted::Counted;
 use super::{Interrupted, Merged, Terms};
 use crate::content::{Change, Touched, is_possible};
 use crate::lmdb::header::Header;
-use crate::lmdb::{Dbi, Environment, Reader};
+use crate::lmdb::{Dbi, Environment, Reader, Writer};
 use crate::merge::replaces;
 use crate::snapshot::{Entry, Snapshot, is_private_dbi};
 use crate::sync::database::ahead::Ahead;
@@ -37,6 +38,7 @@ pub(super) struct Merger<'e> {
     filler: Filler<'e>,
     current: Current,
     batch: Batch,
+    counted: Counted,
     merged: Merged,
 }
 
@@ -68,6 +70,7 @@ impl<'e> Merger<'e> {
             filler: Filler::new(env, terms.ahead),
             current: Current::default(),
             batch: Batch::default(),
+            counted: Counted::default(),
             merged: Merged::default(),
         }
     }
@@ -265,10 +268,10 @@ impl<'e> Merger<'e> {
             let (old, header) = match writer.get(&handle, entry.key)? {
                 Some((header, value)) => {
                     let old = to_entry(entry.key, header, value);
-                    let timestamp = if is_recalled(self.terms.ahead, &self.guard, &entry, &old, header) {
-                        0
-                    } else {
-                        notes.time_of(&writer, dbi, entry.key, header)?
+                    let timestamp = match header.timestamp {
+                        _ if is_recalled(self.terms.ahead, &self.guard, &entry, &old, header) => 0,
+                        as_it_came if self.has_put(&writer, header) => as_it_came,
+                        _ => notes.time_of(&writer, dbi, entry.key, header)?,
                     };
                     (Some(Entry { timestamp, ..old }), Some(header))
                 }
@@ -291,7 +294,13 @@ impl<'e> Merger<'e> {
                     new: (!entry.deleted).then_some(entry.value),
                 });
                 notes.put(&mut writer, &handle, &entry)?;
+                self.counted.forget(dbi, entry.key);
                 self.has_written(object);
+            } else if let (Some(old), Some(header)) = (&old, header)
+                && !self.has_put(&writer, header)
+                && notes.may_sink_to(entry.timestamp, header)
+            {
+                self.counted.note(dbi, entry.key, (header, old.timestamp));
             }
         }
         if let Some((dbi, entry)) = batch.last() {
@@ -303,6 +312,13 @@ impl<'e> Merger<'e> {
         (self.touch)(touched);
         self.batch = batch.emptied();
         Ok(())
+    }
+
+    /// This merge has put it there, with the time that it came with.
+    fn has_put(&self, writer: &Writer<'_>, header: Header) -> bool {
+        let before = [&self.merged.txn_ids, &self.filler.txn_ids].into_iter();
+        let mut before = before.map(|txn_ids| txn_ids.binary_search(&header.txn_id));
+        header.txn_id == writer.txn_id() || before.any(|found| found.is_ok())
     }
 
     /// PowerDNS has written something under the key of a kept entry since it was looked at what came after that.
@@ -324,8 +340,9 @@ impl<'e> Merger<'e> {
         match finished {
             Ok(()) => Ok(self.merged),
             Err(error) => Err(Interrupted {
-                error,
+                error: Box::new(error),
                 txn_ids: self.merged.txn_ids,
+                settled: self.merged.settled,
             }),
         }
     }
@@ -355,6 +372,8 @@ impl<'e> Merger<'e> {
             self.flush()?;
         }
         self.merged.txn_ids.extend(self.guard.write(self.env)?);
+        let counted = std::mem::take(&mut self.counted);
+        counted.settle(self.env, self.terms.ahead, &mut self.merged.settled)?;
         Ok(())
     }
 }

@@ -200,3 +200,33 @@ fn entries_are_noted_from_the_past_only_where_the_own_clock_may_be_ahead() {
         "the store is away and the peers are not"
     );
 }
+
+proptest! {
+    #[test]
+    fn whatever_is_known_better_later_no_write_gets_less_than_the_least(
+        (low, width) in (-3 * SECOND..3 * SECOND, 0..4 * SECOND),
+        (from, to) in (0..=100_i64, 0..=100_i64),
+        (raw, passed) in (-8 * SECOND..8 * SECOND, 0..8 * SECOND),
+    ) {
+        let fleet = |low: i64, high: i64| FleetTime::of(Some(&Skew::between(low, high)), &[]);
+        let within = |share: i64| low + width / 100 * share;
+        let (now, later) = (fleet(low, low + width), fleet(within(from.min(to)), within(from.max(to))));
+        let raw = OWN.strict_add_signed(raw);
+        let least = now.least(raw, OWN);
+        prop_assert!(least <= now.stamp(raw, OWN).min(raw));
+        // Where the own clock was right as far as one can tell it does not turn out to be a second ahead.
+        let stamped = later.stamp(raw, OWN.strict_add_signed(passed));
+        prop_assert!(stamped >= least, "{least} {stamped}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_right_gives_no_write_less_than_its_time() {
+    let fleet = FleetTime::of(Some(&ahead(SECOND / 10)), &[]);
+    assert_eq!(fleet.least(OWN, OWN), OWN);
+    assert_eq!(FleetTime::UNKNOWN.least(OWN, OWN), OWN);
+    for off in [SECOND, HOUR, -HOUR] {
+        let fleet = FleetTime::of(Some(&ahead(off)), &[]);
+        assert!(fleet.least(OWN, OWN) < OWN, "{off}");
+    }
+}

@@ -168,8 +168,8 @@ impl Log {
         self.cuts.between(self.stored.txn, self.told.txn)
     }
 
-    /// The changes of a span are collected, up to the state `to`; there are some if `any`, and `few` has them if they are few. Returns the time of that state, ns since the
-    /// epoch. Peers count as told of it.
+    /// The changes of a span are collected, up to the state `to`; there are some if `any`, and `few` has them if they are few. Returns the
+    /// time of that state, ns since the epoch. Peers count as told of it.
     pub(in crate::sync) fn cut(
         &mut self,
         whom: Whom,
@@ -177,6 +177,10 @@ impl Log {
         (to, any, few): (&Arc<KeptReader>, bool, Option<&[Written]>),
         now: u64,
     ) -> u64 {
+        // Whether or not it arrives: others may have its entries with the times that they have.
+        if whom != Whom::Peers && self.newest_kept().is_none_or(|kept| kept.txn_id() < to.txn_id()) {
+            self.watched = Some(to.clone());
+        }
         match (whom, known) {
             (Whom::Peers, _) => {
                 let time = self.times.next(now);
@@ -252,6 +256,8 @@ impl Log {
         }
         let reader = Some(to);
         self.stored = Synced { time, txn, reader };
+        // It tells as much.
+        self.watched.take_if(|watched| watched.txn_id() <= txn);
         self.cuts.are_stored(txn);
         self.advance(txn);
         true
