@@ -243,11 +243,12 @@ impl Fleet {
         let of = &self.servers[server];
         let place = &of.databases[database];
         let remembers = of.setup.remembers && place.has_memory();
-        let most = u64::try_from(MAX_AHEAD.as_nanos()).unwrap();
+        let most = i64::try_from(MAX_AHEAD.as_nanos()).unwrap();
+        // One that runs too fast or too slow gets farther off than it is ever set.
         of.setup.knows_the_time
             && !place.seen.is_empty()
             && !remembers
-            && self.clocks.most.unsigned_abs() > most
+            && self.clocks.most.max(of.clock.ahead().abs()) > most
     }
 
     /// Lets one request through, up to the next one.
