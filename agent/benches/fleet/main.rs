@@ -53,7 +53,7 @@ async fn main() {
     rows.push(leaving::one_retires(&mut fleet).await);
     rows.push(leaving::one_cannot_store(&mut fleet).await);
     drop(fleet);
-    rows.push(commits::measure().await);
+    rows.push(Box::pin(commits::measure()).await);
     rows.push(Box::pin(looks::measure(scale)).await);
     let mut table = String::from("| | goal | measured |\n| --- | --- | --- |\n");
     for Row { what, goal, measured } in &rows {

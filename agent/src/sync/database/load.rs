@@ -6,6 +6,7 @@
 
 mod batch;
 mod counted;
+mod foresee;
 mod merger;
 
 use std::collections::BTreeSet;
@@ -17,7 +18,10 @@ use super::dump::TransferError;
 use super::quarantine::{Guard, Kept, LeftOut};
 use crate::content::Touched;
 use crate::lmdb::Environment;
+use crate::merge::replaces;
 use crate::snapshot::{Entry, Snapshot};
+use crate::sync::known::schema::lowers;
+pub(in crate::sync) use foresee::foresee;
 
 /// What a merge did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -166,4 +170,9 @@ impl Terms<'_> {
     fn confirms(&self, incoming: &Entry<'_>, local: &Entry<'_>, txn_id: u64) -> bool {
         self.confirm.is_some_and(|last| txn_id <= last) && incoming == local
     }
+}
+
+/// An entry that comes is put in the place of the one that is here.
+fn wins(dbi: &str, incoming: &Entry<'_>, local: &Entry<'_>) -> bool {
+    replaces(incoming, local) && !lowers(dbi, incoming, local)
 }

@@ -114,6 +114,11 @@ impl Guard {
         }
     }
 
+    /// Something is kept.
+    pub(in crate::sync) fn has_any(&self) -> bool {
+        self.any
+    }
+
     /// A time that is too far ahead to be merged.
     pub(in crate::sync) fn is_ahead(&self, timestamp: u64) -> bool {
         timestamp > self.limit

@@ -157,10 +157,10 @@ impl Replica {
             }
         };
         // Nobody is told anything by who only receives.
-        if !self.only_receives {
-            self.state().log.settle(merged.settled.iter().copied());
-        } else {
+        if self.only_receives {
             Box::pin(self.note_merged(&merged.txn_ids, &merged.settled)).await;
+        } else {
+            self.state().log.settle(merged.settled.iter().copied());
         }
         let noted = self.note_left_out(peer, &name, merged.left_out).await;
         drop(turn);

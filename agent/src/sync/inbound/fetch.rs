@@ -7,12 +7,25 @@ use crate::report::Way;
 use crate::snapshot::{DecodeError, DeltaName, Meta, Snapshot, SnapshotName};
 use crate::store::spool;
 use crate::sync::database::dump::TransferError;
-use crate::sync::database::load::{Interrupted, Merged, Terms, merge_and_tell};
+use crate::sync::database::load::{Interrupted, Merged, Terms, foresee, merge_and_tell};
 use crate::sync::error::SyncError;
 use crate::sync::known::heard::HeardState;
 use crate::sync::known::plan::Next;
 use crate::sync::known::schema::schema_of_snapshot;
 use crate::sync::state::replica::Replica;
+
+/// An object that is to be merged.
+pub(in crate::sync) enum Object {
+    Closed(SpooledTempFile),
+    /// It is sound. What a merge comes to that has nothing to write, if that is known.
+    Open(Box<Snapshot>, Option<Box<Merged>>),
+}
+
+impl From<SpooledTempFile> for Object {
+    fn from(object: SpooledTempFile) -> Self {
+        Self::Closed(object)
+    }
+}
 
 pub(in crate::sync) struct Loaded {
     meta: Meta,
@@ -46,11 +59,14 @@ impl Replica {
             let mut refused = state.known.refused.keys();
             refused.all(|refused| refused.instance() != name.instance() || refused < name)
         };
+        let instance = name.instance();
+        let opened = self.open_snapshot((instance, name.as_str()), object).await?;
         let turn = self.turn.lock().await;
-        let loaded = match self
-            .load((name.instance(), name.as_str()), object, newest)
-            .await?
-        {
+        let loaded = match opened {
+            Ok(object) => self.load((instance, name.as_str()), object, newest).await?,
+            Err(error) => Err(error),
+        };
+        let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(TransferError::Decode(error)) if !matches!(error, DecodeError::Spool(_)) => {
                 tracing::error!(
@@ -171,11 +187,39 @@ impl Replica {
         Ok(joins)
     }
 
+    /// Opens a snapshot of an instance, and looks whether it has anything new, while others have the turn.
+    async fn open_snapshot(
+        &self,
+        (instance, name): (&str, &str),
+        object: SpooledTempFile,
+    ) -> Result<Result<Object, TransferError>, SyncError> {
+        let is_whole = self.state().is_whole();
+        let (env, oldest_mark) = (self.env.clone(), self.oldest_mark());
+        let (ahead, guard) = (self.ahead(), self.guard(instance, name));
+        let opening = spawn_blocking(move || {
+            let mut snapshot = Snapshot::open(object)?;
+            let terms = Terms {
+                oldest_mark,
+                ahead: &ahead,
+                confirm: None,
+            };
+            let foreseen = if is_whole {
+                foresee(&env, &mut snapshot, &terms, &guard)?
+            } else {
+                None
+            };
+            Ok(Object::Open(Box::new(snapshot), foreseen.map(Box::new)))
+        });
+        opening
+            .await
+            .map_err(|_| SyncError::Crashed("reading a snapshot"))
+    }
+
     /// Opens an object of an instance and merges it unless its schema forbids that. `newest`: it shows the instance's schema of today.
     pub(in crate::sync) async fn load(
         &self,
         (instance, name): (&str, &str),
-        object: SpooledTempFile,
+        object: impl Into<Object>,
         newest: bool,
     ) -> Result<Result<Loaded, TransferError>, SyncError> {
         let env = self.env.clone();
@@ -186,8 +230,15 @@ impl Replica {
         Box::pin(self.look_if_behind()).await;
         let (ahead, barrier) = (self.ahead(), self.guard(instance, name));
         let instance = instance.to_owned();
+        let object = object.into();
         let loaded = spawn_blocking(move || -> Result<Loaded, Interrupted> {
-            let mut snapshot = Snapshot::open(object)?;
+            let (mut snapshot, foreseen) = match object {
+                Object::Closed(object) => (Box::new(Snapshot::open(object)?), None),
+                Object::Open(snapshot, foreseen) => (
+                    snapshot,
+                    foreseen.filter(|_| confirm.is_none() && !barrier.has_any()),
+                ),
+            };
             let meta = snapshot.outline().meta.clone();
             let from_meta = u32::try_from(meta.schema).ok().filter(|schema| *schema != 0);
             let said = schema_of_snapshot(&mut snapshot)?.max(from_meta);
@@ -205,19 +256,22 @@ impl Replica {
                 let outcome = Err(said);
                 return Ok(Loaded { meta, outcome });
             }
-            let merged = merge_and_tell(
-                &env,
-                &mut snapshot,
-                (
-                    &Terms {
-                        oldest_mark,
-                        ahead: &ahead,
-                        confirm,
-                    },
-                    barrier,
-                ),
-                witness.as_ref(),
-            )?;
+            let merged = match foreseen {
+                Some(merged) => *merged,
+                None => merge_and_tell(
+                    &env,
+                    &mut snapshot,
+                    (
+                        &Terms {
+                            oldest_mark,
+                            ahead: &ahead,
+                            confirm,
+                        },
+                        barrier,
+                    ),
+                    witness.as_ref(),
+                )?,
+            };
             if schemas.main {
                 // An empty database has the schema of the first snapshot that is merged into it.
                 schemas.guard.look_again()?;

@@ -32,7 +32,9 @@ impl Replica {
             let Some(mut found) = found else { break };
             while !found.is_empty() {
                 found = self.sweep_some(found, (&rules, cutoff), &mut removed).await?;
-                sleep(rules.release).await;
+                if !rules.release.is_zero() {
+                    sleep(rules.release).await;
+                }
             }
         }
         self.status.swept(removed);

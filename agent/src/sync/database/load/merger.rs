@@ -5,17 +5,15 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::counted::Counted;
-use super::{Interrupted, Merged, Terms};
+use super::{Interrupted, Merged, Terms, wins};
 use crate::content::{Change, Touched, is_possible};
 use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, Environment, Reader, Writer};
-use crate::merge::replaces;
 use crate::snapshot::{Entry, Snapshot, is_private_dbi};
 use crate::sync::database::ahead::Ahead;
 use crate::sync::database::dump::{TransferError, to_entry};
 use crate::sync::database::fill::{Filled, Filler};
 use crate::sync::database::quarantine::{Guard, key_of};
-use crate::sync::known::schema::lowers;
 
 /// Between two batches, so that PowerDNS gets the lock, which is not a fair one.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -389,8 +387,4 @@ fn is_recalled(
     ahead.is_beyond(header)
         && !guard.is_ahead(incoming.timestamp)
         && (incoming.deleted, incoming.value) == (local.deleted, local.value)
-}
-
-fn wins(dbi: &str, incoming: &Entry<'_>, local: &Entry<'_>) -> bool {
-    replaces(incoming, local) && !lowers(dbi, incoming, local)
 }
