@@ -1,5 +1,5 @@
 //! What a whole database costs: memory, time and PowerDNS' wait for the write lock while it is stored, merged where all
-//! is known, and merged into an empty database. `cargo bench -p zonetide-agent --bench whole_database [RECORDS…]`
+//! is known, compared by its digest, and merged into an empty database. `cargo bench -p zonetide-agent --bench whole_database [RECORDS…]`
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss)]
 
 use std::io::{BufRead as _, Write as _};
@@ -166,6 +166,19 @@ fn measure(records: u32) {
     let writer = OtherWriter::start(other.path());
     let (memory, elapsed) = watch(|| assert_eq!(runtime.block_on(b.receive()).unwrap(), Received::All));
     row("merge, everything known", memory, elapsed, &writer.longest_wait());
+    assert!(runtime.block_on(b.send(false)).unwrap());
+    let digest = || {
+        assert!(
+            runtime.block_on(b.digest()).unwrap().is_some(),
+            "something is on its way"
+        )
+    };
+    let (memory, elapsed) = watch(digest);
+    row("digest of all entries", memory, elapsed, "");
+    fill(&other, 1);
+    assert!(runtime.block_on(b.send(false)).unwrap());
+    let (memory, elapsed) = watch(digest);
+    row("digest after one change", memory, elapsed, "");
 
     let empty = Arc::new(open(&dir.path().join("c")));
     let c = replica("c", &empty, &store);
