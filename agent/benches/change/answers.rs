@@ -7,9 +7,9 @@ use serde::Serialize;
 use zonetide_testbed::DnsClient;
 use zonetide_testbed::dns::Type;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between an answer and the next question.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const PAUSE: Duration = Duration::from_millis(1);
 
 pub(crate) async fn says(client: &DnsClient, name: &str, address: Ipv4Addr) -> bool {
     let answer = client.ask(name, Type::A).await;
@@ -43,13 +43,36 @@ pub(crate) struct Delays {
 impl Delays {
     pub(crate) fn of(mut delays: Vec<Duration>) -> Self {
         delays.sort_unstable();
-        // Of 60 the 99th percentile is the longest but none: nearest rank.
-        let rank = |share: f64| ((delays.len() as f64 * share).ceil() as usize).clamp(1, delays.len()) - 1;
         Self {
-            median: millis(delays[rank(0.5)]),
-            p99: millis(delays[rank(0.99)]),
+            median: rank(&delays, 0.5),
+            p99: rank(&delays, 0.99),
         }
     }
+}
+
+/// The same of more of them.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) p95: f64,
+    pub(crate) longest: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(mut delays: Vec<Duration>) -> Self {
+        delays.sort_unstable();
+        Self {
+            median: rank(&delays, 0.5),
+            p95: rank(&delays, 0.95),
+            longest: rank(&delays, 1.0),
+        }
+    }
+}
+
+/// Of 60 the 99th percentile is the longest but none: nearest rank.
+fn rank(sorted: &[Duration], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    millis(sorted[rank.clamp(1, sorted.len()) - 1])
 }
 
 pub(crate) fn millis(duration: Duration) -> f64 {

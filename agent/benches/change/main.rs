@@ -2,7 +2,7 @@
 //! at their defaults, a real S3 server, and agents with all intervals at their defaults, on loopback.
 //!
 //! `make bench`, with `BENCH_SIZES="10000 100000"` for other sizes and `BENCH_ZONES="1000 100000"` for other numbers of zones (`-`
-//! for none), `BENCH_QUICK=1` for shorter phases, `BENCH_OUT=DIR` for a
+//! for none), `BENCH_SERVERS="2 4 7"` for other numbers of servers, `BENCH_QUICK=1` for shorter phases, `BENCH_OUT=DIR` for a
 //! directory that gets the table, the figures as JSON and the plot, and `BENCH_DOCS=1` to put them into docs/performance.md.
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +23,7 @@ mod node;
 mod output;
 mod plot;
 mod records;
+mod servers;
 mod steady;
 mod store;
 mod table;
@@ -177,7 +178,9 @@ fn main() {
     };
     let sizes = numbers("BENCH_SIZES", "10000 100000 1000000");
     let counts = numbers("BENCH_ZONES", "1000 100000 1000000");
-    let plan = Plan::new(set("BENCH_QUICK").is_some());
+    let quick = set("BENCH_QUICK").is_some();
+    let servers = numbers("BENCH_SERVERS", "2 4 7");
+    let plan = Plan::new(quick);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -192,9 +195,14 @@ fn main() {
         .iter()
         .flat_map(|count| runtime.block_on(zones::measure(*count, plan.new_zones)))
         .collect();
+    let servers: Vec<_> = servers
+        .iter()
+        .flat_map(|number| runtime.block_on(servers::measure(*number, quick)))
+        .collect();
     let figures = Output {
         all: &all,
         zones: &zones,
+        servers: &servers,
     };
     println!("{}", figures.text());
     if let Some(dir) = set("BENCH_OUT") {

@@ -15,11 +15,10 @@ use crate::progress;
 use crate::table::thousands;
 use crate::watch::cpu;
 
-/// As a DnsCluster has it, and as PowerDNS has it by default.
-const LISTS: [(bool, &str); 2] = [
-    (false, "zone-cache-refresh-interval=0"),
-    (true, "zone-cache-refresh-interval=300"),
-];
+/// As a DnsCluster has it.
+pub(crate) const WITHOUT_LIST: &str = "zone-cache-refresh-interval=0";
+/// So, and as PowerDNS has it by default.
+const LISTS: [(bool, &str); 2] = [(false, WITHOUT_LIST), (true, "zone-cache-refresh-interval=300")];
 /// Questions in one measurement, all for other zones where there are as many.
 const QUESTIONS: u32 = 100_000;
 /// Zones in the longest list of which that is measured.
@@ -185,7 +184,7 @@ fn questions(b: &Node, server: SocketAddr, zones: impl Iterator<Item = u32>) -> 
 }
 
 /// For the address of a name.
-fn question(name: &str) -> Vec<u8> {
+pub(crate) fn question(name: &str) -> Vec<u8> {
     let mut message = vec![0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split_terminator('.') {
         message.push(label.len() as u8);

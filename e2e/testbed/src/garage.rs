@@ -110,6 +110,13 @@ admin_token = "{ADMIN_TOKEN}"
         self.process.take().expect("a running Garage").kill();
     }
 
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running Garage").id()
+    }
+
     /// The bucket under a name, as a proxy may know it: see [`S3_HOST`].
     #[must_use]
     pub fn by_name(&self, bucket: &Bucket) -> Bucket {
