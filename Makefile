@@ -96,12 +96,12 @@ generate: ## Write the CRD's YAML from the Rust types
 # BENCH_SIZES="10000 100000 1000000", BENCH_ZONES="1000 100000 1000000", BENCH_SERVERS="2 4 7" (- for none of these), BENCH_QUICK=1 for shorter phases, BENCH_OUT=DIR for the figures and the plot,
 # BENCH_DOCS=1 to put them into docs/performance.md.
 .PHONY: bench
-bench: ## Measure what one changed record costs, by the size of the database, and a new zone (half an hour, on an idle machine)
+bench: ## Measure what one changed record costs, by the size of the database, a new zone, and a change on 7 servers (half an hour, on an idle machine)
 	@$(TOOLS) garage powerdns
 	@$(STEP) "bench" cargo bench --locked --package zonetide-agent --bench change
 
 .PHONY: bench-servers
-bench-servers: ## Of that only when all of 2, 4 and 7 servers answer a change; BENCH_SERVERS="2 7", BENCH_QUICK=1 (some minutes)
+bench-servers: ## Of that only when all of 2, 4 and 7 servers answer a change; BENCH_SERVERS="2 7", BENCH_QUICK=1 (two minutes)
 	@BENCH_SIZES=- BENCH_ZONES=- $(MAKE) --no-print-directory bench
 
 .PHONY: bench-fleet
