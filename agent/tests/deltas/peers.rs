@@ -13,7 +13,7 @@ use zonetide_agent::store::Store as _;
 use zonetide_agent::sync::Sweep;
 use zonetide_agent::sync::peer::{Peers, Told};
 
-use crate::server::{SECOND, Server, Watched};
+use crate::server::{DBI, SECOND, Server, Watched};
 
 /// The other end of the line.
 #[derive(Default)]
@@ -399,4 +399,28 @@ async fn a_sweep_under_way_holds_up_no_telling() {
         told = tokio::time::timeout(Duration::from_secs(20), telling) => told.expect("it waits for the sweep"),
     }
     assert_eq!(line.take().len(), 1);
+}
+
+#[tokio::test]
+async fn what_one_transaction_wrote_is_seen_elsewhere_all_at_once() {
+    let store = Watched::new();
+    let (a, b, line) = pair(&store).await;
+    a.write_all((0..5000).map(|number| (format!("key{number}"), vec![b'v'; 30])));
+    a.replica.tell().await.unwrap();
+    for told in line.take() {
+        b.replica.take(told).await.unwrap();
+    }
+    let read = b.env.read::<_, LmdbError>(|reader| {
+        let dbi = reader.dbi(DBI)?.unwrap();
+        let mut written_by = BTreeMap::new();
+        reader.for_each::<LmdbError>(&dbi, |key, header, _| {
+            if key.starts_with(b"key") {
+                *written_by.entry(header.txn_id).or_insert(0) += 1;
+            }
+            Ok(())
+        })?;
+        Ok(written_by)
+    });
+    let written_by: Vec<_> = read.unwrap().into_values().collect();
+    assert_eq!(written_by, [5000]);
 }
