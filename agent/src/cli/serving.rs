@@ -119,7 +119,7 @@ impl Source for Answers {
 
     async fn answer(
         &self,
-        from: &str,
+        from: Option<&str>,
         database: &str,
         question: serde_json::Value,
     ) -> Option<serde_json::Value> {

@@ -83,9 +83,24 @@ async fn give_entries(
 async fn question(core: &Core, database: &str, request: Request) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let source = admit(core, &head)?;
+    let may_tell = head.extensions.get::<Identity>().is_none_or(|who| who.may_tell);
+    let turns = if may_tell {
+        &core.asking
+    } else {
+        &core.asking_of_receivers
+    };
+    let turn = turns.clone().try_acquire_owned().map_err(|_| Refusal::Busy)?;
     let asked = json(core, database, &head, body).await?;
-    let from = text(&head.headers, &INSTANCE)?;
-    let answer = source.answer(from, database, asked).await;
+    let from = text(&head.headers, &INSTANCE)?.to_owned();
+    let database = database.to_owned();
+    // In a task of its own, so that the turn lasts as long as the work, also when nobody waits for the answer any more.
+    let answering = tokio::spawn(async move {
+        let from = may_tell.then_some(from.as_str());
+        let answer = source.answer(from, &database, asked).await;
+        drop(turn);
+        answer
+    });
+    let answer = answering.await.map_err(|_| Refusal::Busy)?;
     Ok(Json(answer.ok_or(Refusal::Busy)?).into_response())
 }
 

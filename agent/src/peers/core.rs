@@ -29,6 +29,9 @@ const QUIET: Duration = Duration::from_secs(60);
 /// An agent is in contact until so many of its hellos are missing.
 const HELLOS: u32 = 3;
 
+/// Questions of other servers that are answered at a time.
+const QUESTIONS: usize = 4;
+
 type Arrivals = BTreeMap<String, mpsc::Receiver<Arrived>>;
 
 /// Requests that were refused.
@@ -104,6 +107,9 @@ pub(super) struct Core {
     /// of their own, so that they keep no server from starting.
     pub handing: Arc<Semaphore>,
     pub handing_to_receivers: Arc<Semaphore>,
+    /// Questions that are answered at a time: the answer to one may cost a look at every entry.
+    pub asking: Arc<Semaphore>,
+    pub asking_of_receivers: Arc<Semaphore>,
     progress: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -161,6 +167,8 @@ impl Core {
             source: OnceLock::new(),
             handing: Arc::new(Semaphore::new(1)),
             handing_to_receivers: Arc::new(Semaphore::new(1)),
+            asking: Arc::new(Semaphore::new(QUESTIONS)),
+            asking_of_receivers: Arc::new(Semaphore::new(1)),
             progress: Mutex::default(),
         };
         (Arc::new(core), receivers)

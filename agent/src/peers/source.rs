@@ -11,10 +11,11 @@ pub trait Source: Send + Sync {
     async fn say(&self) -> Option<serde_json::Value>;
     /// A whole database as an object; `None`: it cannot be had now.
     async fn hand_over(&self, database: &str) -> Option<Whole>;
-    /// The answer to a question of another agent about a database; `None`: there is none now.
+    /// The answer to a question of another agent about a database; `None`: there is none now. `from`: which one it is, unless it only
+    /// receives.
     async fn answer(
         &self,
-        from: &str,
+        from: Option<&str>,
         database: &str,
         question: serde_json::Value,
     ) -> Option<serde_json::Value>;

@@ -66,7 +66,7 @@ impl Source for Still {
         })
     }
 
-    async fn answer(&self, from: &str, database: &str, question: Value) -> Option<Value> {
+    async fn answer(&self, from: Option<&str>, database: &str, question: Value) -> Option<Value> {
         (question != "what nobody knows").then(|| json!([from, database, question]))
     }
 

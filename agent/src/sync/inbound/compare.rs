@@ -28,6 +28,8 @@ impl Replica {
     pub async fn digest(&self) -> Result<Option<Digest>, SyncError> {
         let mut followed = self.followed.lock().await;
         let Some((state, vector)) = self.quiet_state().await? else {
+            let kept = self.state().log.limits().kept;
+            followed.let_go_of_an_old_state(self.env.last_txn_id(), kept);
             return Ok(None);
         };
         let Some(start) = followed.begin() else {
@@ -63,8 +65,10 @@ impl Replica {
         let is_quiet = state.is_whole()
             && !state.removing
             && beyond.is_empty()
+            && state.known.wanted.is_empty()
             && kept.txn_id() > 0
-            && !state.log.has_changes_after(known, kept.txn_id());
+            // What is written on one that only receives nobody else ever has.
+            && (self.only_receives || !state.log.has_changes_after(known, kept.txn_id()));
         if !is_quiet {
             return Ok(None);
         }
@@ -89,8 +93,11 @@ impl Replica {
     pub async fn parts(&self, wanted: Wanted) -> Result<Parts, SyncError> {
         let env = self.env.clone();
         let parts = spawn_blocking(move || {
-            let mut parts = Parts::new(wanted.dbis.keys());
-            env.keep_newest()?.changes_since_nothing(|change| {
+            let state = env.keep_newest()?;
+            // Whoever asks may name what he likes.
+            let there = state.counts()?;
+            let mut parts = Parts::new(wanted.dbis.keys().filter(|name| there.contains_key(*name)));
+            state.changes_since_nothing(|change| {
                 if let Some(new) = &change.new {
                     parts.add(change.dbi, change.key, new, wanted.marks_since);
                 }
@@ -147,6 +154,8 @@ impl Replica {
     pub async fn take_differing(&self, peer: &str, object: SpooledTempFile) -> Result<u64, SyncError> {
         let name = format!("what {peer} has");
         let turn = self.turn.lock().await;
+        // What PowerDNS wrote has its time before it is compared, and what is put here comes after that.
+        drop(self.keep_a_state().await);
         let before = self.env.keep_reader().ok();
         let loaded = self.load((peer, ""), object, true).await?;
         let merged = match loaded.map_err(|error| SyncError::merging(&name, error))?.outcome {
@@ -160,7 +169,9 @@ impl Replica {
         if self.only_receives {
             Box::pin(self.note_merged(&merged.txn_ids, &merged.settled)).await;
         } else {
-            self.state().log.settle(merged.settled.iter().copied());
+            // They are told with the times that they have.
+            let txn_ids = merged.txn_ids.iter().chain(&merged.settled);
+            self.state().log.settle(txn_ids.copied());
         }
         let noted = self.note_left_out(peer, &name, merged.left_out).await;
         drop(turn);

@@ -17,8 +17,9 @@ use crate::sync::state::replica::Replica;
 /// An object that is to be merged.
 pub(in crate::sync) enum Object {
     Closed(SpooledTempFile),
-    /// It is sound. What a merge comes to that has nothing to write, if that is known.
-    Open(Box<Snapshot>, Option<Box<Merged>>),
+    /// It is sound. What a merge comes to that has nothing to write, if that is known, and the last transaction that had given entries other
+    /// times then.
+    Open(Box<Snapshot>, Option<Box<Merged>>, Option<u64>),
 }
 
 impl From<SpooledTempFile> for Object {
@@ -193,7 +194,10 @@ impl Replica {
         (instance, name): (&str, &str),
         object: SpooledTempFile,
     ) -> Result<Result<Object, TransferError>, SyncError> {
-        let is_whole = self.state().is_whole();
+        let (is_whole, settled) = {
+            let state = self.state();
+            (state.is_whole(), state.log.settled().last().copied())
+        };
         let (env, oldest_mark) = (self.env.clone(), self.oldest_mark());
         let (ahead, guard) = (self.ahead(), self.guard(instance, name));
         let opening = spawn_blocking(move || {
@@ -208,7 +212,7 @@ impl Replica {
             } else {
                 None
             };
-            Ok(Object::Open(Box::new(snapshot), foreseen.map(Box::new)))
+            Ok(Object::Open(Box::new(snapshot), foreseen.map(Box::new), settled))
         });
         opening
             .await
@@ -231,13 +235,14 @@ impl Replica {
         let (ahead, barrier) = (self.ahead(), self.guard(instance, name));
         let instance = instance.to_owned();
         let object = object.into();
+        let settled = self.state().log.settled().last().copied();
         let loaded = spawn_blocking(move || -> Result<Loaded, Interrupted> {
             let (mut snapshot, foreseen) = match object {
                 Object::Closed(object) => (Box::new(Snapshot::open(object)?), None),
-                Object::Open(snapshot, foreseen) => (
-                    snapshot,
-                    foreseen.filter(|_| confirm.is_none() && !barrier.has_any()),
-                ),
+                Object::Open(snapshot, foreseen, then) => {
+                    let holds = confirm.is_none() && !barrier.has_any() && then == settled;
+                    (snapshot, foreseen.filter(|_| holds))
+                }
             };
             let meta = snapshot.outline().meta.clone();
             let from_meta = u32::try_from(meta.schema).ok().filter(|schema| *schema != 0);

@@ -59,8 +59,11 @@ impl Vain {
     fn again(&mut self, peer: &str, database: &str) -> bool {
         let name = (peer.to_owned(), database.to_owned());
         let (times, last) = self.0.entry(name).or_insert((0, Instant::now()));
-        *times += 1;
-        *last = Instant::now();
+        // A peer that is asked asks back at once.
+        if *times == 0 || last.elapsed() >= ROUND {
+            *times += 1;
+            *last = Instant::now();
+        }
         *times >= IN_VAIN
     }
 
@@ -119,10 +122,14 @@ impl Serving {
         for member in self.members.all() {
             let (replica, name) = (&*member.replica, peer.0);
             let database = replica.database();
-            if replica.schemas.guard.verdict(name) != Verdict::Merge || vain.rests(name, database) {
+            if replica.schemas.guard.verdict(name) != Verdict::Merge {
                 continue;
             }
-            let compared = heal(replica, peer, neighbours).await;
+            let compared = if vain.rests(name, database) {
+                compare(replica, peer, neighbours).await
+            } else {
+                heal(replica, peer, neighbours).await
+            };
             match compared {
                 Ok(Outcome::Equal) => {
                     vain.over(name, database);
@@ -130,11 +137,13 @@ impl Serving {
                 }
                 Ok(Outcome::Unknown) => {}
                 Ok(Outcome::Differ(dbis, _)) => {
-                    if vain.again(name, database) {
+                    // What is written on one that only receives may differ for ever.
+                    if vain.again(name, database) && !self.receive_only {
                         replica.stays_unlike(name, &dbis);
                     }
                 }
                 Err(error) => {
+                    vain.again(name, database);
                     replica.status.failed(error.category(), &error);
                     tracing::warn!(database, peer = name, %error, "cannot compare the database with a peer's");
                 }
@@ -142,8 +151,8 @@ impl Serving {
         }
     }
 
-    /// Answers what another server asks about a database; `None`: there is no answer now.
-    pub async fn reply(&self, from: &str, database: &str, question: Question) -> Option<Reply> {
+    /// Answers what another server asks about a database; `None`: there is no answer now. `from`: who asks, unless it only receives.
+    pub async fn reply(&self, from: Option<&str>, database: &str, question: Question) -> Option<Reply> {
         if self.receive_only {
             return None;
         }
@@ -154,10 +163,10 @@ impl Serving {
         match question {
             Question::Digest(theirs) => {
                 let ours = replica.digest().await.map_err(failed).ok()??;
-                if replica
+                let differ = replica
                     .compare(&ours, &theirs)
-                    .is_some_and(|(dbis, _)| !dbis.is_empty())
-                {
+                    .is_some_and(|(dbis, _)| !dbis.is_empty());
+                if let Some(from) = from.filter(|_| differ) {
                     self.suspects.note(from);
                 }
                 Some(Reply::Digest(ours))
@@ -202,7 +211,7 @@ async fn heal(
     };
     let (database, question) = (replica.database(), Question::Parts(wanted.clone()));
     let Some(Reply::Parts(theirs)) = neighbours.question(address, database, &question).await else {
-        return Ok(Outcome::Differ(dbis, marks_since));
+        return Ok(Outcome::Unknown);
     };
     wanted.dbis = replica.parts(wanted.clone()).await?.differences(&theirs);
     if !wanted.dbis.is_empty() {
@@ -211,9 +220,11 @@ async fn heal(
         let coming = timeout(COMING, neighbours.entries(address, database, &wanted, into, most)).await;
         match coming.unwrap_or_else(|_| Err(NotTaken::Failed("it takes too long".to_owned()))) {
             Ok(object) => drop(replica.take_differing(name, object).await?),
-            Err(NotTaken::Busy) => {}
+            // It is tried again in the next round.
+            Err(NotTaken::Busy) => return Ok(Outcome::Unknown),
             Err(NotTaken::Failed(reason)) => {
                 tracing::warn!(database, peer = name, reason, "cannot take what differs");
+                return Ok(Outcome::Unknown);
             }
         }
     }

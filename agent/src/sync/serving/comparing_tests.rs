@@ -171,7 +171,7 @@ impl Neighbours for Line<'_> {
     async fn question(&self, _address: &str, database: &str, question: &Question) -> Option<Reply> {
         // As on the wire.
         let question = serde_json::from_str(&serde_json::to_string(question).unwrap()).unwrap();
-        let reply = self.to.serving.reply(self.from, database, question).await?;
+        let reply = self.to.serving.reply(Some(self.from), database, question).await?;
         serde_json::from_str(&serde_json::to_string(&reply).unwrap()).unwrap()
     }
 
@@ -285,12 +285,14 @@ async fn while_something_is_on_its_way_nothing_is_compared() {
     assert_eq!(b.value(1), None);
 }
 
-#[test]
-fn who_differs_in_vain_is_left_alone_for_a_while() {
+#[tokio::test(start_paused = true)]
+async fn who_differs_in_vain_round_by_round_is_left_alone_for_a_while() {
     let mut vain = Vain::default();
     for times in 1..=IN_VAIN {
         assert!(!vain.rests("b", "main"));
         assert_eq!(vain.again("b", "main"), times == IN_VAIN);
+        assert_eq!(vain.again("b", "main"), times == IN_VAIN, "it asks back at once");
+        tokio::time::advance(ROUND).await;
     }
     assert!(vain.rests("b", "main"));
     assert!(!vain.rests("c", "main") && !vain.rests("b", "shard"));
@@ -310,4 +312,61 @@ async fn all_that_answer_have_their_turn_beginning_with_the_one_behind() {
         .collect();
     assert_eq!(turns, ["c", "d", "a", "c"]);
     assert_eq!(server.serving.nth_after(0, &BTreeMap::new()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_tables_that_are_not_there_cost_nothing() {
+    let (a, _b) = pair().await;
+    let parts = async |names: &[&str]| {
+        let dbis = names.iter().map(|name| ((*name).to_owned(), BTreeSet::new()));
+        let wanted = Wanted {
+            dbis: dbis.collect(),
+            marks_since: 0,
+        };
+        a.replica.parts(wanted).await.unwrap()
+    };
+    assert_eq!(parts(&["made", "up"]).await, parts(&[]).await);
+    assert_ne!(parts(&[DBI, "made up"]).await, parts(&[]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_busy_is_no_reason_for_an_alarm() {
+    struct Busy<'s>(Line<'s>);
+
+    #[async_trait]
+    impl Neighbours for Busy<'_> {
+        async fn ask(&self) -> Vec<Neighbour> {
+            Vec::new()
+        }
+        async fn take(
+            &self,
+            _from: &Neighbour,
+            _database: &str,
+            _into: SpooledTempFile,
+            _most: u64,
+        ) -> Result<(Word, SpooledTempFile), NotTaken> {
+            Err(NotTaken::Busy)
+        }
+        fn reached(&self) -> BTreeMap<String, String> {
+            BTreeMap::new()
+        }
+        async fn question(&self, address: &str, database: &str, question: &Question) -> Option<Reply> {
+            self.0.question(address, database, question).await
+        }
+        async fn entries(
+            &self,
+            _address: &str,
+            _database: &str,
+            _wanted: &Wanted,
+            _into: SpooledTempFile,
+            _most: u64,
+        ) -> Result<SpooledTempFile, NotTaken> {
+            Err(NotTaken::Busy)
+        }
+    }
+    let (a, b) = pair().await;
+    b.lose(7);
+    let busy = Busy(Line::new("b", &a));
+    let outcome = heal(&b.replica, ("a", ""), &busy).await.unwrap();
+    assert_eq!(outcome, Outcome::Unknown);
 }

@@ -197,7 +197,7 @@ impl Neighbours for Crowd {
     async fn question(&self, address: &str, database: &str, question: &Question) -> Option<Reply> {
         let peer = self.0.iter().find(|peer| peer.server.replica.own == address)?;
         let (serving, _) = peer.server.serving();
-        serving.reply("a", database, question.clone()).await
+        serving.reply(Some("a"), database, question.clone()).await
     }
 
     async fn entries(

@@ -7,6 +7,8 @@ use crate::sync::known::plan::auditor;
 
 /// Time for which a database counts as equal that was found to be, ns.
 const EQUAL: u64 = 3_600_000_000_000;
+/// Snapshots of an instance that there may be where somebody cleans.
+const FEW: usize = 3;
 
 impl Replica {
     /// The states that peers told of.
@@ -27,13 +29,20 @@ impl Replica {
         let (now, contacts) = (self.now_ns(), self.told_by_peers());
         let mut state = self.state();
         state.compared.retain(|_, when| now.abs_diff(*when) < EQUAL);
-        let all = contacts
-            .keys()
-            .map(String::as_str)
+        // Who told of nothing may not have this database.
+        let others = contacts.iter().filter(|(_, told)| **told > 0);
+        let all = others
+            .map(|(name, _)| name.as_str())
             .chain([self.own.as_str()])
             .collect();
+        // Where they pile up nobody removes them who has read the newest.
+        let are_few = |instance: &str| {
+            let there = state.listing.get(instance);
+            there.is_none_or(|names| names.len() <= FEW)
+        };
         let equal = state.compared.keys();
-        let spared = equal.filter(|instance| auditor(&all, instance) != Some(self.own.as_str()));
+        let spared =
+            equal.filter(|instance| are_few(instance) && auditor(&all, instance) != Some(self.own.as_str()));
         state.known.spared = spared.cloned().collect();
     }
 
