@@ -108,6 +108,10 @@ bench-servers: ## Of that only when all of 2, 4 and 7 servers answer a change; B
 bench-fleet: ## Measure what servers cost each other: 50 on one store in memory (some minutes)
 	@$(STEP) "bench of a fleet" cargo bench --locked --package zonetide-agent --bench fleet
 
+.PHONY: bench-history
+bench-history: ## Measure what history costs: a change a second for 30 days by a simulated clock, and reading it (some minutes); HISTORY_RECORDS, HISTORY_DAYS
+	@$(STEP) "bench of history" cargo bench --locked --package zonetide-agent --bench history
+
 # FAULTS="STOP drain" for those whose names contain one of these words, FAULTS_OUT=FILE for the table alone.
 .PHONY: faults
 faults: install ## Measure what each fault costs: lost queries, the longest gap in API writes (half an hour, on a cluster)

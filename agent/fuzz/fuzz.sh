@@ -12,7 +12,7 @@ LONGEST=8192   # of an input, bytes
 
 seconds=${1:?usage: fuzz.sh SECONDS|keep [TARGET...]}; shift
 targets=("$@")
-if [ $# -eq 0 ]; then targets=(snapshot object_name value_header configuration); fi
+if [ $# -eq 0 ]; then targets=(snapshot object_name segment rrset value_header configuration); fi
 
 # Link-time optimisation makes the build long and the fuzzers no better.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR

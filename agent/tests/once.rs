@@ -58,6 +58,7 @@ fn pace() -> Pace {
                 remove_old_instances: 3600 * second,
             },
             snapshots: false,
+            history: None,
             retired: None,
         },
         once: true,

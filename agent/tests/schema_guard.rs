@@ -297,6 +297,7 @@ fn unhurried() -> Pace {
                 remove_old_instances: hours,
             },
             snapshots: false,
+            history: None,
             retired: None,
         },
         once: false,

@@ -37,6 +37,7 @@ pub(crate) fn pace() -> Pace {
                 remove_old_instances: 168 * 3600 * second,
             },
             snapshots: false,
+            history: None,
             retired: None,
         },
         once: false,

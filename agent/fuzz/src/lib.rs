@@ -8,20 +8,26 @@
 
 mod configuration;
 mod object_name;
+mod rrset;
+mod segment;
 mod snapshot;
 mod value_header;
 
 pub use configuration::configuration;
 pub use object_name::object_name;
+pub use rrset::rrset;
+pub use segment::segment;
 pub use snapshot::snapshot;
 pub use value_header::value_header;
 
 /// The name of a fuzzer, which is the folder of its corpus, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 6] = [
     ("snapshot", snapshot),
     ("object_name", object_name),
+    ("segment", segment),
+    ("rrset", rrset),
     ("value_header", value_header),
     ("configuration", configuration),
 ];

@@ -4,17 +4,21 @@ mod databases;
 mod differences;
 mod flush;
 mod gate;
+mod history;
 mod log;
 mod open;
 mod output;
+mod past;
 mod peers;
 mod pid;
+mod restore;
 mod serving;
 mod snapshots;
 mod store;
 mod supervise;
 mod sync;
 mod transfer;
+mod zone;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -110,6 +114,13 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Show what changed, when, on which server, before and after, from the history in the store.
+    History(history::Flags),
+    /// Look at a zone as it is or was.
+    #[command(subcommand)]
+    Zone(zone::Command),
+    /// Take changes back: write zones as they were as new changes, which replicate like all others.
+    Restore(restore::Flags),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -211,6 +222,9 @@ impl Cli {
                 let store = store::open_store(&config.storage)?;
                 runtime.block_on(differences::check(&config, &store, format.output))
             }
+            Command::History(flags) => runtime.block_on(history::history(&config, flags)),
+            Command::Zone(command) => runtime.block_on(command.run(&config)),
+            Command::Restore(flags) => runtime.block_on(restore::restore(&config, flags)),
             Command::Config(ConfigCommand::Check) => output::say(&format!(
                 "# {} is usable.\n{}",
                 self.config.display(),

@@ -350,6 +350,7 @@ fn pace(config: &Config, receive_only: bool) -> Pace {
             interval: cleanup.interval.0,
             retention,
             snapshots: cleanup.enabled,
+            history: config.history.keep(),
             retired: Some(cleanup.retired_file.clone()).filter(|file| !file.as_os_str().is_empty()),
         },
         sweep: sweeper.enabled.then_some(sweep),

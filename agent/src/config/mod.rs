@@ -3,6 +3,7 @@
 mod clocks;
 mod expand;
 mod health;
+mod history;
 mod identity;
 mod lmdb;
 mod log;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use clocks::Clocks;
 pub use expand::{ExpandError, Expanded, Unset, expand};
 pub use health::{Check, Health, Start};
+pub use history::History;
 pub use identity::{Identity, environment};
 pub use lmdb::{DbiFlags, DbiOptions, Lmdb, LmdbOptions, Mode};
 pub use log::{Log, LogFormat, LogTimestamp, filter_of};
@@ -139,6 +141,9 @@ pub struct Config {
     /// Ours: not in Lightning Stream.
     #[serde(default)]
     pub clocks: Clocks,
+    /// Ours: not in Lightning Stream.
+    #[serde(default)]
+    pub history: History,
     #[serde(default)]
     pub health: Health,
     #[serde(default)]
@@ -256,6 +261,7 @@ impl Config {
         }
         self.serving.check()?;
         self.clocks.check()?;
+        self.history.check()?;
         self.sweeper.check()?;
         self.powerdns.check()?;
         self.storage.check()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::{Serialize, Serializer};
 
-/// A duration in Go's form: `1s`, `500ms`, `1h30m`.
+/// A duration in Go's form: `1s`, `500ms`, `1h30m`; or in days: `30d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -74,6 +74,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         ));
     }
     let wrong = || format!("{text:?} is not a duration such as 500ms, 1s or 1h30m");
+    // Go has no days.
+    if let Some(Ok(days)) = text.strip_suffix('d').map(str::parse::<u32>) {
+        return Ok(Duration::from_secs(u64::from(days) * 86_400));
+    }
     let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(signed).map_err(|_| wrong())
 }
@@ -154,6 +158,7 @@ mod tests {
         assert_eq!(parse_duration("100ms").unwrap(), Duration::from_millis(100));
         assert_eq!(parse_duration("1h30m").unwrap(), Duration::from_secs(5400));
         assert_eq!(parse_duration("168h").unwrap(), Duration::from_secs(168 * 3600));
+        assert_eq!(parse_duration("30d").unwrap(), Duration::from_secs(30 * 86_400));
         for bad in ["", "-1s", "1", "soon"] {
             assert!(parse_duration(bad).unwrap_err().contains(bad), "{bad}");
         }

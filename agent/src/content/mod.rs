@@ -1,11 +1,12 @@
 //! What PowerDNS keeps in its database, and what follows from a change of it. Pure, but for [`Zones`] and [`zone_name`], which read the
 //! database.
 //!
-//! [`keys`] and `values` read what PowerDNS stores, [`is_possible`] knows what is none of its keys, `rules` says which cached answers an
+//! [`keys`], [`rrset`] and `values` read what PowerDNS stores, [`is_possible`] knows what is none of its keys, `rules` says which cached answers an
 //! entry can change, and [`Touched`] collects that in bounded memory.
 
 pub mod keys;
 mod possible;
+pub mod rrset;
 mod rules;
 mod touched;
 mod values;
@@ -17,6 +18,7 @@ pub use touched::Touched;
 pub(crate) use touched::{MOST_ZONES, Plan, Purge};
 #[cfg(test)]
 pub(crate) use values::tests as samples;
+pub(crate) use values::{is_same_zone, metadata_kind};
 pub use values::{without_order, zone_labels};
 pub(crate) use zones::Zones;
 pub use zones::zone_name;

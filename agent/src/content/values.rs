@@ -1,8 +1,8 @@
 //! As much of the values in PowerDNS' LMDB as the flush needs. What does not look as expected is `None`: the caller
 //! flushes more then.
 
-/// After a record's content: its TTL (4 bytes), then whether it is authoritative, disabled, and in the order of names.
-const FLAGS: usize = 7;
+use super::keys::object_id;
+use super::rrset::records;
 
 /// What the values of zones, keys and metadata begin with: whose they are.
 struct Zone<'v> {
@@ -44,6 +44,14 @@ pub fn zone_labels(value: &[u8]) -> Option<Vec<&[u8]>> {
 /// The same for the names of its records, which a variant shares with the zone.
 pub(crate) fn names_below(value: &[u8]) -> Option<Vec<&[u8]>> {
     labels_of(Zone::of(value)?.name)
+}
+
+/// The kind of metadata, as `ALSO-NOTIFY`, which a zone has with a value of `metadata_v5`.
+pub(crate) fn metadata_kind(value: &[u8]) -> Option<&str> {
+    let kind = string_at(value, Zone::of(value)?.end)?;
+    let is_kind = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let kind = Some(kind).filter(|kind| !kind.is_empty() && kind.iter().all(is_kind))?;
+    std::str::from_utf8(kind).ok()
 }
 
 /// The two values of one zone tell of the same zone and differ, if at all, in nothing but when it was last checked and
@@ -88,6 +96,12 @@ pub(crate) fn only_the_serial_differs(old: &[u8], new: &[u8]) -> bool {
     without(old).is_some_and(|old| Some(old) == without(new))
 }
 
+/// The same of an entry of any table: it is a zone's, and nothing else in it differs.
+pub(crate) fn is_same_zone(dbi: &str, key: &[u8], old: &[u8], new: &[u8]) -> bool {
+    let id = object_id(key).filter(|_| dbi.starts_with("domains_v"));
+    id.is_some_and(|id| same_zone(id, old, new))
+}
+
 /// The value of an RRset without what rectifying a zone changes in it: which records are authoritative, and which are in the order
 /// of names.
 pub fn without_order(value: &[u8]) -> Option<Vec<u8>> {
@@ -96,32 +110,10 @@ pub fn without_order(value: &[u8]) -> Option<Vec<u8>> {
         let len = u16::try_from(record.content.len()).ok()?;
         kept.extend(len.to_le_bytes());
         kept.extend(record.content);
-        kept.extend(record.ttl);
+        kept.extend(record.ttl.to_le_bytes());
         kept.push(record.flags[1]);
     }
     Some(kept)
-}
-
-struct Record<'v> {
-    content: &'v [u8],
-    ttl: [u8; 4],
-    flags: [u8; 3],
-}
-
-fn records(mut value: &[u8]) -> Option<Vec<Record<'_>>> {
-    let mut records = Vec::new();
-    while !value.is_empty() {
-        let (len, rest) = value.split_first_chunk::<2>()?;
-        let (content, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
-        let ([t0, t1, t2, t3, flags @ ..], rest) = rest.split_first_chunk::<FLAGS>()?;
-        records.push(Record {
-            content,
-            ttl: [*t0, *t1, *t2, *t3],
-            flags: *flags,
-        });
-        value = rest;
-    }
-    Some(records)
 }
 
 /// The string that stands at `at`, behind its length.

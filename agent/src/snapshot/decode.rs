@@ -55,6 +55,8 @@ pub enum DecodeError {
     NoVersion,
     #[error("needs a reader of version {0}, this one is of version {MAX_COMPAT_VERSION}: upgrade this agent")]
     TooNew(u64),
+    #[error("is history of format {0}, which is newer than this agent: upgrade this agent")]
+    NewerHistory(u64),
     #[error("DBI {0:?} uses the transform {1:?}, which is not supported")]
     Transform(String, String),
     #[error("DBI {0:?} has LMDB flags {1:#x}, which native databases never have")]
@@ -97,11 +99,24 @@ pub struct DbiOutline {
 }
 
 /// An entry as it stands in the message, before the format version says what it means.
-struct RawEntry<'a> {
+pub(super) struct RawEntry<'a> {
     key: &'a [u8],
     value: &'a [u8],
     timestamp: u64,
     flags: u64,
+}
+
+impl<'a> RawEntry<'a> {
+    /// What it means. Format 1 had no flags: there an empty value is a deletion.
+    pub(super) fn entry(&self, empty_is_deleted: bool) -> Entry<'a> {
+        let deleted = self.flags & u64::from(FLAG_DELETED) != 0 || empty_is_deleted && self.value.is_empty();
+        Entry {
+            key: self.key,
+            value: if deleted { &[] } else { self.value },
+            timestamp: self.timestamp,
+            deleted,
+        }
+    }
 }
 
 /// A snapshot object whose soundness has been proved.
@@ -155,20 +170,10 @@ impl Snapshot {
     where
         E: From<DecodeError>,
     {
-        // Format 1 had no flags: an empty value meant a deletion.
         let empty_is_deleted = self.outline.format_version == 1;
         let dbis = &self.outline.dbis;
         walk(&mut self.object, &mut |dbi, raw| {
-            let deleted =
-                raw.flags & u64::from(FLAG_DELETED) != 0 || empty_is_deleted && raw.value.is_empty();
-            let value = if deleted { &[][..] } else { raw.value };
-            let entry = Entry {
-                key: raw.key,
-                value,
-                timestamp: raw.timestamp,
-                deleted,
-            };
-            visit(&dbis[dbi], entry)
+            visit(&dbis[dbi], raw.entry(empty_is_deleted))
         })?;
         Ok(())
     }
@@ -217,7 +222,12 @@ fn walk<E: From<DecodeError>>(
                 if index == MAX_DBIS {
                     return Err(DecodeError::DbiCount.into());
                 }
-                let dbi = read_dbi(&mut reader, &mut buffer, &mut |raw| on_entry(index, raw), index)?;
+                let dbi = read_dbi(
+                    &mut reader,
+                    &mut buffer,
+                    &mut |_, raw| on_entry(index, raw),
+                    index,
+                )?;
                 outline.dbis.push(dbi);
             }
             (field @ 1..=4, wire_type) => {
@@ -235,11 +245,11 @@ fn walk<E: From<DecodeError>>(
     Ok(outline)
 }
 
-/// A DBI message may be longer than 2 GiB and is never held as a whole.
-fn read_dbi<R: BufRead, E: From<DecodeError>>(
+/// A DBI message may be longer than 2 GiB and is never held as a whole. What stands before an entry is known of its DBI.
+pub(super) fn read_dbi<R: BufRead, E: From<DecodeError>>(
     reader: &mut WireReader<R>,
     buffer: &mut Vec<u8>,
-    on_entry: &mut impl FnMut(RawEntry<'_>) -> Result<(), E>,
+    on_entry: &mut impl FnMut(&DbiHeader, RawEntry<'_>) -> Result<(), E>,
     index: usize,
 ) -> Result<DbiOutline, E> {
     let len = reader.varint()?;
@@ -260,7 +270,7 @@ fn read_dbi<R: BufRead, E: From<DecodeError>>(
                 if entry.key.is_empty() {
                     return Err(DecodeError::EmptyKey(index).into());
                 }
-                on_entry(entry)?;
+                on_entry(&dbi.header, entry)?;
                 dbi.entries += 1;
             }
             (field @ 1..=4, wire_type) => {

@@ -41,10 +41,9 @@ impl DeltaName {
     pub fn new(database: &str, instance: &str, since: u64, time: u64) -> Result<Self, NameError> {
         let instance = sanitize_instance(instance);
         let full = format!(
-            "{}{}__{instance}__{}.{EXTENSION}",
+            "{}{}",
             Self::folder(database),
-            format_time(time)?,
-            format_time(since)?
+            format_span(time, &instance, since)?
         );
         Ok(Self {
             time,
@@ -62,24 +61,11 @@ impl DeltaName {
         let file = name
             .strip_prefix(&Self::folder(database))
             .ok_or(NameError::Folder)?;
-        let (stem, extension) = file.split_once('.').ok_or(NameError::Extension)?;
-        if extension != EXTENSION {
-            return Err(NameError::Extension);
-        }
-        let mut parts = stem.split("__");
-        let (Some(time), Some(instance), Some(since), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(NameError::Parts);
-        };
-        if instance.is_empty() || sanitize_instance(instance) != instance {
-            return Err(NameError::Parts);
-        }
-        let read = |text: &str| parse_time(text).ok_or_else(|| NameError::Time(text.to_owned()));
+        let (time, instance, since) = parse_span(file)?;
         Ok(Self {
-            time: read(time)?,
-            instance: instance.to_owned(),
-            since: read(since)?,
+            time,
+            instance,
+            since,
             full: name.to_owned(),
         })
     }
@@ -109,6 +95,31 @@ impl DeltaName {
             .rsplit_once('/')
             .map_or(self.full.as_str(), |(_, file)| file)
     }
+}
+
+/// What `<time>__<instance>__<since>.pb.gz` says.
+pub(super) fn parse_span(file: &str) -> Result<(u64, String, u64), NameError> {
+    let (stem, extension) = file.split_once('.').ok_or(NameError::Extension)?;
+    if extension != EXTENSION {
+        return Err(NameError::Extension);
+    }
+    let mut parts = stem.split("__");
+    let (Some(time), Some(instance), Some(since), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(NameError::Parts);
+    };
+    if instance.is_empty() || sanitize_instance(instance) != instance {
+        return Err(NameError::Parts);
+    }
+    let read = |text: &str| parse_time(text).ok_or_else(|| NameError::Time(text.to_owned()));
+    Ok((read(time)?, instance.to_owned(), read(since)?))
+}
+
+/// The file that [`parse_span`] reads.
+pub(super) fn format_span(time: u64, instance: &str, since: u64) -> Result<String, NameError> {
+    let (time, since) = (format_time(time)?, format_time(since)?);
+    Ok(format!("{time}__{instance}__{since}.{EXTENSION}"))
 }
 
 impl fmt::Display for DeltaName {

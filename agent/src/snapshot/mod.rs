@@ -8,6 +8,8 @@ mod delta;
 mod encode;
 mod name;
 mod parts;
+mod past;
+mod segment;
 mod time;
 mod vector;
 mod wire;
@@ -17,6 +19,8 @@ pub use delta::DeltaName;
 pub use encode::{EncodeError, SnapshotWriter, entry_len};
 pub use name::{NameError, SnapshotName, is_database_name, sanitize_instance};
 pub use parts::DeltaWriter;
+pub use past::{BaseName, SegmentName};
+pub use segment::{Cut, Segment, SegmentWriter};
 pub use vector::{Had, Vector};
 
 use std::collections::{BTreeMap, BTreeSet};

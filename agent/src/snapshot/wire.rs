@@ -20,6 +20,11 @@ impl<R: BufRead> WireReader<R> {
         Self { inner, offset: 0 }
     }
 
+    /// What it reads from.
+    pub(super) fn into_inner(self) -> R {
+        self.inner
+    }
+
     /// Bytes read so far.
     pub(super) fn offset(&self) -> u64 {
         self.offset

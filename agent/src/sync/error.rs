@@ -1,6 +1,7 @@
 //! Why a step of replication failed.
 
 use super::database::dump::TransferError;
+use crate::history::HistoryError;
 use crate::snapshot::{EncodeError, NameError};
 use crate::store::StoreError;
 
@@ -13,6 +14,8 @@ pub enum SyncError {
     Merge { name: String, error: TransferError },
     #[error("cannot take a snapshot: {0}")]
     Dump(#[source] TransferError),
+    #[error("cannot keep the history: {0}")]
+    History(#[source] HistoryError),
     #[error("cannot remove old deletion marks: {0}")]
     Sweep(#[source] crate::lmdb::LmdbError),
     #[error("cannot use a temporary file in {}: {error}; a snapshot on its way needs room there", folder.display())]
@@ -37,6 +40,15 @@ impl From<EncodeError> for SyncError {
     }
 }
 
+impl From<HistoryError> for SyncError {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Store(error) => Self::Store(error),
+            other => Self::History(other),
+        }
+    }
+}
+
 impl SyncError {
     /// The kind of failure, for metrics.
     pub fn category(&self) -> &'static str {
@@ -44,6 +56,7 @@ impl SyncError {
             Self::Store(error) => error.operation,
             Self::Merge { .. } => "merge",
             Self::Dump(_) | Self::Name(_) => "dump",
+            Self::History(_) => "history",
             Self::Sweep(_) => "sweep",
             Self::Spool { step, .. } => step,
             Self::Crashed(_) => "crash",

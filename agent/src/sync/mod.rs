@@ -52,6 +52,7 @@ pub use known::word::Word;
 pub use known::{deltas, plan};
 pub use limits::Limits;
 pub use maintenance::cleaner::Cleaner;
+pub use maintenance::history::{History, LEAST as LEAST_HISTORY};
 pub use pace::{Cleanup, Pace, Retention, SweepPace};
 pub use run::{Ways, run};
 pub use state::replica::{Origin, Replica, Schemas, Witness};

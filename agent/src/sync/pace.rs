@@ -34,6 +34,8 @@ pub struct Cleanup {
     pub retention: Retention,
     /// Snapshots, too, and not only the own deltas, which nobody else cleans.
     pub snapshots: bool,
+    /// How far back history is kept; `None`: there is none.
+    pub history: Option<Duration>,
     /// The file that names instances that never come back, if there is one.
     pub retired: Option<PathBuf>,
 }

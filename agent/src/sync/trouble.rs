@@ -56,7 +56,11 @@ impl Trouble {
             SyncError::Sweep(error) => Self::of_database(error),
             SyncError::Spool { .. } => Some(Self::Volume),
             SyncError::GaveUp(_, last) => Self::of(last),
-            SyncError::Store(_) | SyncError::Name(_) | SyncError::Crashed(_) | SyncError::Ended(_) => None,
+            SyncError::Store(_)
+            | SyncError::History(_)
+            | SyncError::Name(_)
+            | SyncError::Crashed(_)
+            | SyncError::Ended(_) => None,
         }
     }
 }

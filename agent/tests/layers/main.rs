@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From the lowest on. A module may use those before it.
-const LAYERS: [&str; 20] = [
+const LAYERS: [&str; 21] = [
     "human",
     "clocks",
     "skew",
@@ -20,6 +20,7 @@ const LAYERS: [&str; 20] = [
     "store",
     "serve",
     "content",
+    "history",
     "report",
     "peers",
     "show",

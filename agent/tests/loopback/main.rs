@@ -34,6 +34,7 @@ mod differences;
 mod faults;
 mod features;
 mod golden;
+mod history;
 mod identity;
 mod keys;
 mod kills;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use super::history::History;
 use crate::snapshot::{DeltaName, SnapshotName};
 use crate::sync::error::SyncError;
 use crate::sync::known::deltas::Deltas;
@@ -42,9 +43,19 @@ pub struct Cleaner {
     retired: BTreeSet<String>,
     /// The last look at the store showed objects of one of them.
     sees_retired: bool,
+    /// Where deltas go before they are removed.
+    history: Option<History>,
 }
 
 impl Cleaner {
+    /// One that keeps history.
+    pub fn with_history(history: History) -> Self {
+        Self {
+            history: Some(history),
+            ..Self::default()
+        }
+    }
+
     /// Has the objects of these instances removed as soon as they are merged and stored again.
     pub fn retire(&mut self, instances: BTreeSet<String>) {
         self.retired = instances;
@@ -53,6 +64,11 @@ impl Cleaner {
     /// There were objects of retired instances at the last look.
     pub fn sees_retired(&self) -> bool {
         self.sees_retired
+    }
+
+    /// There is no history yet, and it is this instance that begins it once it can.
+    pub fn is_to_begin_history(&self) -> bool {
+        self.history.as_ref().is_some_and(History::is_to_begin)
     }
 
     /// Lists the store and removes what may go. `now_ns` is the time in ns since the epoch.
@@ -78,7 +94,7 @@ impl Cleaner {
             .collect();
         doomed.extend(self.covered(replica, &listing, &deltas, retention.must_keep, now));
         doomed.extend(self.leftovers(replica, &listing, &deltas, retention, (now, now_ns)));
-        remove(replica, doomed).await
+        self.remove(replica, &deltas, doomed, (now, now_ns)).await
     }
 
     /// Removes own deltas that a snapshot or a longer delta replaces, and nothing else: without that the store would grow
@@ -94,7 +110,30 @@ impl Cleaner {
     ) -> Result<usize, SyncError> {
         let (listing, deltas) = list(replica).await?;
         let doomed = self.covered(replica, &listing, &deltas, must_keep, now);
-        remove(replica, doomed).await
+        self.remove(replica, &deltas, doomed, (now, replica.now_ns()))
+            .await
+    }
+
+    async fn remove(
+        &mut self,
+        replica: &Replica,
+        deltas: &Deltas,
+        doomed: Vec<String>,
+        now: (Instant, u64),
+    ) -> Result<usize, SyncError> {
+        if let Some(history) = &mut self.history {
+            history.archive(replica, deltas, &doomed).await?;
+        }
+        for name in &doomed {
+            replica.store.delete(name).await?;
+            tracing::info!(database = %replica.database(), %name, "removed a superseded object");
+        }
+        replica.status.cleaned(doomed.len() as u64);
+        let place = self.place_of(replica, &replica.state(), now.1);
+        if let Some(history) = &mut self.history {
+            history.tidy(replica, place, now).await?;
+        }
+        Ok(doomed.len())
     }
 
     fn covered(
@@ -252,13 +291,4 @@ fn ripe<N: Ord + Clone>(
         .iter()
         .filter(|(_, first)| now.duration_since(**first) >= must_keep);
     ripe.map(|(name, _)| name.clone()).collect()
-}
-
-async fn remove(replica: &Replica, doomed: Vec<String>) -> Result<usize, SyncError> {
-    for name in &doomed {
-        replica.store.delete(name).await?;
-        tracing::info!(database = %replica.database(), %name, "removed a superseded object");
-    }
-    replica.status.cleaned(doomed.len() as u64);
-    Ok(doomed.len())
 }

@@ -7,26 +7,36 @@ use rand::RngExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::cleaner::Cleaner;
+use super::history::History;
 use super::retired::RetiredFile;
 use crate::report::Level;
 use crate::sync::error::SyncError;
 use crate::sync::pace::Pace;
 use crate::sync::state::replica::Replica;
 
-/// Between two looks at the list of retired instances, and at their objects while they are expected to go soon.
+/// Between two looks at the list of retired instances, and at what is expected to be done soon.
 const LOOK: Duration = Duration::from_secs(5);
-/// Time after a change of the list for which the objects of a retired instance are expected to go soon.
+/// Time after a change of the list for which the objects of a retired instance are expected to go soon, and after the start for
+/// which the history may be begun soon.
 const HURRY: Duration = Duration::from_secs(180);
 /// What is raised while objects that nobody needs cannot be removed.
 const CONDITION: &str = "cleanup";
 
 /// Cleans the store and sweeps the database.
 pub(in crate::sync) async fn tidying(replica: &Replica, pace: &Pace) -> Infallible {
-    let mut cleaner = Cleaner::default();
-    let mut next_clean = Instant::now() + jittered(pace.cleanup.interval);
+    let mut cleaner = match pace.cleanup.history {
+        Some(keep) => Cleaner::with_history(History::new(keep)),
+        None => Cleaner::default(),
+    };
+    // The history begins with its first base snapshot.
+    let first_clean = pace
+        .cleanup
+        .history
+        .map_or(jittered(pace.cleanup.interval), |_| LOOK);
+    let mut next_clean = Instant::now() + first_clean;
     let mut next_sweep = pace.sweep.map(|sweep| Instant::now() + sweep.first);
     let mut retired = pace.cleanup.retired.clone().map(RetiredFile::new);
-    let mut hurry = Instant::now();
+    let mut hurry = Instant::now() + HURRY;
     loop {
         if let Some(list) = retired.as_mut().and_then(RetiredFile::look) {
             if !list.is_empty() {
@@ -46,7 +56,8 @@ pub(in crate::sync) async fn tidying(replica: &Replica, pace: &Pace) -> Infallib
                 cleaner.clean_own_deltas(replica, retention.must_keep, now).await
             };
             note(replica, &outcome);
-            let hurries = cleaner.sees_retired() && Instant::now() < hurry;
+            let expects = cleaner.sees_retired() || cleaner.is_to_begin_history();
+            let hurries = expects && Instant::now() < hurry;
             let pause = if hurries {
                 LOOK
             } else {

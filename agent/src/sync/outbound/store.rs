@@ -7,10 +7,11 @@ use tokio::task::spawn_blocking;
 
 use super::cut::Changes;
 use crate::lmdb::KeptReader;
-use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, Meta, SnapshotName, Vector};
+use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, Had, Meta, SnapshotName, Vector};
 use crate::store::spool;
+use crate::sync::database::ahead::Ahead;
 use crate::sync::database::collect::Synced;
-use crate::sync::database::dump::{dump_by, dump_state};
+use crate::sync::database::dump::{Dump, dump_by, dump_state};
 use crate::sync::error::SyncError;
 use crate::sync::state::log::Whom;
 use crate::sync::state::replica::Replica;
@@ -186,26 +187,12 @@ impl Replica {
     ) -> Result<bool, SyncError> {
         let started = std::time::Instant::now();
         let name = SnapshotName::new(self.database(), &self.own, time)?;
-        let (kept, vector) = {
-            // What others are to have is in a state that is kept: if it is lost here, that is seen.
-            let _turn = self.turn.lock().await;
-            let kept = Box::pin(self.keep_a_state()).await;
-            // What is not looked through may lack what others have written.
-            let vector = kept.as_ref().map(|_| self.vector_with(told)).unwrap_or_default();
-            (kept, vector)
-        };
+        let (kept, vector) = self.state_for_others(told).await;
         let meta = Meta {
             vector: vector.clone(),
             ..self.meta(0, 0, time)
         };
-        let (env, ahead) = (self.env.clone(), self.ahead());
-        let dump = spawn_blocking(move || match &kept {
-            Some((kept, ahead)) => dump_state(&env, kept, &meta, ahead),
-            None => dump_by(&env, &meta, &ahead),
-        })
-        .await
-        .map_err(|_| SyncError::Crashed("writing a snapshot"))?
-        .map_err(SyncError::Dump)?;
+        let dump = self.dump(kept, meta).await?;
         if self.is_held().await? {
             return Ok(false);
         }
@@ -234,6 +221,53 @@ impl Replica {
             elapsed = ?started.elapsed(), "stored a snapshot"
         );
         Ok(true)
+    }
+
+    /// A base snapshot for the history, and its time: all of it is older, in ns since the epoch. None while nothing may be stored. An
+    /// empty database has one, too: its history begins with its first entry.
+    pub(in crate::sync) async fn base(&self) -> Result<Option<(Dump, u64)>, SyncError> {
+        if !self.is_ready() || self.is_held().await? {
+            return Ok(None);
+        }
+        let (stored, is_empty) = (self.stored_time(), self.env.last_txn_id() == 0);
+        let (kept, mut vector) = self.state_for_others(&Vector::new()).await;
+        if kept.is_none() || stored == 0 && !is_empty {
+            return Ok(None);
+        }
+        if stored != 0 {
+            let had = Had {
+                time: stored,
+                ..Had::default()
+            };
+            vector.insert(self.own.clone(), had);
+        }
+        let time = self.now_ns();
+        let meta = Meta {
+            vector,
+            ..self.meta(0, 0, time)
+        };
+        Ok(Some((self.dump(kept, meta).await?, time)))
+    }
+
+    /// The present state, kept, so that it is seen if what others are to have is lost here; and what it has of other instances.
+    async fn state_for_others(&self, told: &Vector) -> (Option<(Arc<KeptReader>, Ahead)>, Vector) {
+        let _turn = self.turn.lock().await;
+        let kept = Box::pin(self.keep_a_state()).await;
+        // What is not looked through may lack what others have written.
+        let vector = kept.as_ref().map(|_| self.vector_with(told)).unwrap_or_default();
+        (kept, vector)
+    }
+
+    /// A state that is kept, or else the newest one, as a snapshot.
+    async fn dump(&self, kept: Option<(Arc<KeptReader>, Ahead)>, meta: Meta) -> Result<Dump, SyncError> {
+        let (env, ahead) = (self.env.clone(), self.ahead());
+        spawn_blocking(move || match &kept {
+            Some((kept, ahead)) => dump_state(&env, kept, &meta, ahead),
+            None => dump_by(&env, &meta, &ahead),
+        })
+        .await
+        .map_err(|_| SyncError::Crashed("writing a snapshot"))?
+        .map_err(SyncError::Dump)
     }
 
     /// The store has all of this state.

@@ -1,6 +1,14 @@
 //! Keys and values of PowerDNS' LMDB in words: names instead of bytes. Unknown things are shown as they are.
 
+mod objects;
+mod records;
+
 use std::fmt::Write as _;
+
+use domain::base::Rtype;
+
+pub use objects::object;
+pub use records::{Lines, record_lines, record_name};
 
 use crate::content::keys::{IndexKey, RecordKey, object_id, presented};
 use crate::content::zone_labels;
@@ -75,12 +83,12 @@ pub fn zone_of_record(dbi: &str, key: &[u8]) -> Option<u32> {
 
 /// A key of `records_v5` by the name of its zone.
 pub fn record_in(zone: &str, key: &[u8]) -> Option<String> {
-    let key = RecordKey::parse(key)?;
-    let name = match presented(key.labels()).as_str() {
-        "." => zone.to_owned(),
-        name => format!("{name}{}", zone.trim_start_matches('.')),
-    };
-    Some(format!("{name} {}", record_type(key.kind)))
+    let parsed = RecordKey::parse(key)?;
+    Some(format!(
+        "{} {}",
+        record_name(zone, key)?,
+        record_type(parsed.kind)
+    ))
 }
 
 /// The zone that a value of `domains_v5`, `keydata_v5` or `metadata_v5` is about.
@@ -99,31 +107,9 @@ fn printable<'k>(labels: impl Iterator<Item = &'k [u8]>) -> Option<String> {
     printable.then(|| labels.join("."))
 }
 
-/// The common types by name, the others as RFC 3597 writes them.
+/// A type by its name, an unknown one as RFC 3597 writes it.
 fn record_type(kind: u16) -> String {
-    let name = match kind {
-        1 => "A",
-        2 => "NS",
-        5 => "CNAME",
-        6 => "SOA",
-        12 => "PTR",
-        15 => "MX",
-        16 => "TXT",
-        28 => "AAAA",
-        33 => "SRV",
-        35 => "NAPTR",
-        43 => "DS",
-        46 => "RRSIG",
-        47 => "NSEC",
-        48 => "DNSKEY",
-        50 => "NSEC3",
-        52 => "TLSA",
-        64 => "SVCB",
-        65 => "HTTPS",
-        257 => "CAA",
-        other => return format!("TYPE{other}"),
-    };
-    name.to_owned()
+    Rtype::from_int(kind).to_string()
 }
 
 #[cfg(test)]

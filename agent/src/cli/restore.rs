@@ -1,0 +1,211 @@
+//! `restore`: zones as they were, written as new changes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::databases;
+use super::output::{say, time};
+use super::past::{Pasts, When, ZoneName};
+use super::sync::now;
+use crate::config::Config;
+use crate::history::Scope;
+use crate::history::restore::{Restored, Serials, Wanted, Write, coming_back, difference, write};
+use crate::lmdb::{Environment, LmdbError};
+use crate::show;
+
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// As it was then: a time such as 2026-11-30T10:00:00Z, or 90m for so long ago.
+    #[arg(long, value_name = "TIME")]
+    at: When,
+    /// The zone to restore, with its DNSSEC keys and metadata; can be given several times.
+    #[arg(
+        long = "zone",
+        value_name = "ZONE",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    zones: Vec<ZoneName>,
+    /// Restore everything: zones that were made since are removed.
+    #[arg(long)]
+    all: bool,
+    /// Only show what would change.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()> {
+    let at = flags.at.0;
+    anyhow::ensure!(at < now(), "--at is not in the past");
+    let mut scope = Scope::everything();
+    if !flags.all {
+        scope = Scope::of_zones(flags.zones.iter().map(|zone| zone.0.clone()));
+    }
+    let mut envs = BTreeMap::new();
+    for (name, lmdb) in &config.lmdbs {
+        envs.insert(name.clone(), databases::open(name, lmdb)?);
+    }
+    let mut zones = HashMap::new();
+    for env in envs.values() {
+        learn(env, &mut scope, &mut zones)?;
+    }
+    // To now: what was written since says which serials secondaries may have.
+    let mut pasts = Pasts::fetch(config, scope, (at, u64::MAX)).await?;
+    pasts.reach_back_to(at)?;
+    zones.extend(pasts.zones.clone());
+    let timelines = pasts.replay(at, |_, _| Ok(()))?;
+    pasts.tell_notes();
+    let mut serials = Serials::default();
+    for past in pasts.all.values_mut() {
+        serials.learn(past, &pasts.scope)?;
+    }
+    let compare = |again: Scope| -> anyhow::Result<BTreeMap<String, Vec<Write>>> {
+        let wanted = Wanted {
+            scope: pasts.scope.clone(),
+            again,
+        };
+        let mut plan = BTreeMap::new();
+        for (database, env) in &envs {
+            let Some(timeline) = timelines.get(database) else {
+                continue;
+            };
+            let writes = difference(env, timeline, &wanted)
+                .with_context(|| format!("cannot compare {database} with its past"))?;
+            plan.insert(database.clone(), writes);
+        }
+        Ok(plan)
+    };
+    let mut plan = compare(Scope::of_zones([]))?;
+    let back: BTreeSet<_> = plan.values().flat_map(|writes| coming_back(writes)).collect();
+    if !back.is_empty() {
+        let names = back.iter().filter_map(|id| zones.get(id).cloned());
+        let mut again = Scope::of_zones(names);
+        for env in envs.values() {
+            learn(env, &mut again, &mut HashMap::new())?;
+        }
+        for timeline in timelines.values() {
+            learn(timeline.env(), &mut again, &mut HashMap::new())?;
+        }
+        plan = compare(again)?;
+    }
+    for writes in plan.values_mut() {
+        serials.move_on(writes, |id| zones.get(&id).cloned());
+    }
+    let known: BTreeSet<_> = zones.values().collect();
+    for zone in &flags.zones {
+        anyhow::ensure!(
+            known.contains(&zone.0),
+            "there is no zone {0} and was none at {1}: `zonetide-agent history --zone {0}` shows when there was",
+            zone.0,
+            time(at)
+        );
+    }
+    let changes: usize = plan.values().map(Vec::len).sum();
+    if changes == 0 {
+        return say(&format!("All is as it was at {}.", time(at)));
+    }
+    for line in plan.values().flatten().flat_map(|write| lines(&zones, write)) {
+        say(&line)?;
+    }
+    if flags.dry_run {
+        return say(&format!(
+            "{changes} entries would be written; nothing was changed."
+        ));
+    }
+    let restored = apply(&envs, plan)?;
+    say(&format!(
+        "{} entries written: as it was at {}.",
+        restored.written,
+        time(at)
+    ))?;
+    anyhow::ensure!(
+        restored.left == 0,
+        "{} entries were written by somebody else meanwhile and stay as they are: run this again if they are to be as they were, too",
+        restored.left
+    );
+    Ok(())
+}
+
+/// Records come before their zone, and go after it. So what is there of a zone is all there while PowerDNS knows it.
+fn apply(
+    envs: &BTreeMap<String, Environment>,
+    plan: BTreeMap<String, Vec<Write>>,
+) -> anyhow::Result<Restored> {
+    let (mut first, mut between, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for (database, writes) in plan {
+        for write in writes {
+            let is_record = write.dbi.starts_with("records");
+            let step = match (is_record, &write.then) {
+                (true, Some(_)) => &mut first,
+                (false, _) => &mut between,
+                (true, None) => &mut last,
+            };
+            step.push((database.clone(), write));
+        }
+    }
+    let mut restored = Restored::default();
+    for step in [first, between, last] {
+        let mut by_database = BTreeMap::<_, Vec<_>>::new();
+        for (database, write) in step {
+            by_database.entry(database).or_default().push(write);
+        }
+        for (database, writes) in by_database {
+            let done = write(&envs[&database], &writes, now()).with_context(|| {
+                format!("cannot write to {database}; what was written stays: run this again")
+            })?;
+            restored.written += done.written;
+            restored.left += done.left;
+        }
+    }
+    Ok(restored)
+}
+
+/// The IDs that zones have now.
+fn learn(env: &Environment, scope: &mut Scope, zones: &mut HashMap<u32, String>) -> Result<(), LmdbError> {
+    env.read(|reader| {
+        for dbi in reader.dbis()?.into_iter().filter(|dbi| dbi.name.ends_with("_0")) {
+            reader.for_each(&dbi, |key, _, _| {
+                scope.learn(&dbi.name, key);
+                if dbi.name.starts_with("domains_v")
+                    && scope.has(&dbi.name, key)
+                    && let Some((name, id)) = show::zone_of_index(key)
+                {
+                    zones.insert(id, name);
+                }
+                Ok::<(), LmdbError>(())
+            })?;
+        }
+        Ok(())
+    })
+}
+
+/// The change as people read it.
+fn lines(zones: &HashMap<u32, String>, write: &Write) -> Vec<String> {
+    let Write {
+        dbi, key, now, then, ..
+    } = write;
+    if dbi.ends_with("_0") || now == then {
+        return Vec::new();
+    }
+    let of = |value: &Option<Vec<u8>>| -> Vec<String> {
+        let Some(value) = value else { return Vec::new() };
+        match show::zone_of_record(dbi, key) {
+            Some(id) if dbi.starts_with("records") => {
+                let zone = zones.get(&id).cloned().unwrap_or_else(|| format!("zone {id}."));
+                show::record_lines(&zone, key, value).unwrap_or_default()
+            }
+            _ => vec![show::object(dbi, key, value)],
+        }
+    };
+    let (now, then) = (of(now), of(then));
+    if now == then {
+        return now.iter().map(|line| format!("~ {line}")).collect();
+    }
+    let gone = now.iter().filter(|line| !then.contains(line));
+    let new = then.iter().filter(|line| !now.contains(line));
+    gone.map(|line| format!("- {line}"))
+        .chain(new.map(|line| format!("+ {line}")))
+        .collect()
+}
