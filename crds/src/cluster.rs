@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DnsClusterStatus, ObjectStoreSpec, PowerDnsSpec, ReplicationSpec, SchedulingSpec, ServiceSpec,
-    StorageSpec,
+    DnsClusterStatus, HistorySpec, ObjectStoreSpec, PowerDnsSpec, ReplicationSpec, SchedulingSpec,
+    ServiceSpec, StorageSpec,
 };
 
 /// Set to `"true"` on a DnsCluster, the operator leaves everything of it as it is.
@@ -117,6 +117,10 @@ pub struct DnsClusterSpec {
     // Always present, else the rule that the site stays would not see one appear.
     #[serde(default)]
     pub replication: ReplicationSpec,
+
+    /// What was written before, kept in the bucket to be seen and taken back.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub history: HistorySpec,
 
     /// The volume of each server, which holds its copy of all zones.
     #[serde(default)]

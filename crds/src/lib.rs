@@ -11,6 +11,7 @@ mod cluster;
 mod conditions;
 mod credentials;
 mod expose;
+mod history;
 mod object_store;
 mod owned_settings;
 mod powerdns;
@@ -30,6 +31,7 @@ pub use credentials::{
     DeletionPolicy, ExistingGarage, R2, RENEW_ANNOTATION, TokenRef, WebIdentity,
 };
 pub use expose::{ExposeSpec, ExposedHost};
+pub use history::HistorySpec;
 pub use object_store::{CaSecretRef, Engine, ManagedStorageSpec, ManagedStore, ObjectStoreSpec, S3Store};
 pub use owned_settings::OWNED_SETTINGS;
 pub use powerdns::{ApiKeySecretRef, ImagePullPolicy, PowerDnsSpec, PowerDnsVersion};

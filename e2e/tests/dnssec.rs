@@ -1,13 +1,17 @@
-//! Promise: a signed zone is answered with the same DNSKEY by every server, and with signatures that this key made.
+//! Promise: a signed zone is answered with the same DNSKEY by every server, and with signatures that this key made; also after it
+//! was deleted and restored from the history.
 
 // Helpers of tests count as tests, which clippy does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Instant;
 
 use hickory_proto::dnssec::Verifier;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
 use hickory_proto::rr::{DNSClass, Name, RData, Record};
 use zonetide_e2e::answers::{self, REPLICATED};
-use zonetide_e2e::{Bench, Handle};
+use zonetide_e2e::names::AGENT_CONTAINER;
+use zonetide_e2e::{Bench, Handle, exec};
 use zonetide_testbed::dns::{Answer, Code, Type};
 use zonetide_testbed::eventually;
 
@@ -16,7 +20,7 @@ const ZONE: &str = "signed.example.";
 #[tokio::test]
 async fn every_server_answers_a_signed_zone_with_the_same_key_and_valid_signatures() {
     Bench::run("dnssec", async |bench| {
-        let cluster = bench.managed("dns", 2).await;
+        let cluster = bench.managed("dns", 3).await;
         answers::make_zone(&cluster, "dns-0", ZONE, 3).await.unwrap();
         cluster
             .powerdns("dns-0")
@@ -54,8 +58,58 @@ async fn every_server_answers_a_signed_zone_with_the_same_key_and_valid_signatur
             )
             .await;
         }
+        api.replace(ZONE, &format!("r1.{ZONE}"), "A", &[&answers::address(1)])
+            .await
+            .unwrap();
+        restore(&cluster, &key).await;
     })
     .await;
+}
+
+/// A zone that was deleted by mistake is back on every server, with its key: its parent's DS record stays right.
+async fn restore(cluster: &Handle, key: &[DNSKEY]) {
+    let agent = async |command: &[&str]| {
+        let command = [&["zonetide-agent"], command].concat();
+        exec::run_in(cluster, "dns-0", AGENT_CONTAINER, &command)
+            .await
+            .map_err(|error| format!("{error:#}"))
+    };
+    eventually(REPLICATED, "the history has the zone", async || {
+        let shown = agent(&["zone", "show", ZONE]).await?;
+        let (name, address) = (format!("r1.{ZONE} "), format!(" A {}", answers::address(1)));
+        let is_it = |line: &str| line.starts_with(&name) && line.ends_with(&address);
+        if shown.lines().any(is_it) {
+            Ok(())
+        } else {
+            Err(shown)
+        }
+    })
+    .await;
+    let at = jiff::Timestamp::now().to_string();
+    let api = cluster.powerdns("dns-1").await.unwrap();
+    api.delete_zone(ZONE).await.unwrap();
+    let pods = cluster.pod_names().await.unwrap();
+    for pod in &pods {
+        eventually(REPLICATED, &format!("{pod} has no such zone"), async || {
+            let answer = signed(cluster, pod, ZONE, Type::SOA).await?;
+            answer.expect_code(Code::Refused)
+        })
+        .await;
+    }
+    let begin = Instant::now();
+    let done = agent(&["restore", "--zone", ZONE, "--at", &at]).await.unwrap();
+    assert!(done.contains("DNSSEC key of signed.example."), "{done}");
+    for pod in &pods {
+        eventually(REPLICATED, &format!("{pod} has the zone again"), async || {
+            check(cluster, pod, key).await
+        })
+        .await;
+    }
+    println!(
+        "restored on {} servers {:?} after the command",
+        pods.len(),
+        begin.elapsed()
+    );
 }
 
 async fn signed(cluster: &Handle, pod: &str, name: &str, kind: Type) -> Result<Answer, String> {

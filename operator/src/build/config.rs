@@ -184,6 +184,9 @@ pub(super) fn agent_yaml(plan: &Plan, servers: &ServerPlan) -> String {
     if let Some(time) = &replication.serve_stale_for {
         config["serving"] = json!({"stale_for": time});
     }
+    if let Some(keep) = &plan.spec.history.keep {
+        config["history"] = json!({"keep": keep});
+    }
     if let Some(interval) = &replication.full_snapshot_interval {
         config["storage_force_snapshot_interval"] = json!(interval);
     }

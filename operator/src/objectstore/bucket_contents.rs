@@ -44,12 +44,16 @@ impl Own {
             return false;
         };
         let parts: Vec<&str> = stem.split("__").collect();
-        match stem.strip_prefix("zonetide/delta/") {
-            // zonetide/delta/<database>/<time>__<instance>__<since>
-            Some(rest) => rest.matches('/').count() == 1 && parts.len() == 3 && self.is_server(parts[1]),
+        let has_form = match stem.split('/').collect::<Vec<_>>()[..] {
             // <database>__<instance>__<time>__<generation>…
-            None => !stem.contains('/') && parts.len() >= 4 && self.is_server(parts[1]),
-        }
+            [_] => parts.len() >= 4,
+            // <time>__<instance>__<since>
+            ["zonetide", "delta", _, _] | ["zonetide", "history", _, "segments", _] => parts.len() == 3,
+            // <time>__<instance>
+            ["zonetide", "history", _, "bases", _] => parts.len() == 2,
+            _ => false,
+        };
+        has_form && self.is_server(parts[1])
     }
 
     fn is_server(&self, instance: &str) -> bool {
@@ -190,12 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn snapshots_and_deltas_of_every_server_that_ever_was_are_the_clusters_own() {
+    fn snapshots_deltas_and_history_of_every_server_that_ever_was_are_the_clusters_own() {
         for instance in ["0a1b2c3d-shore-tide-0", "0a1b2c3d-shore-tide-17"] {
             for name in [
                 format!("main__{instance}__{TIME}__G-0000000000000000.pb.gz"),
                 format!("shard__{instance}__{TIME}__G-0000000000000000__X1.pb.gz"),
                 format!("zonetide/delta/main/{TIME}__{instance}__{TIME}.pb.gz"),
+                format!("zonetide/history/main/segments/{TIME}__{instance}__{TIME}.pb.gz"),
+                format!("zonetide/history/shard/bases/{TIME}__{instance}.pb.gz"),
             ] {
                 assert!(own().has(&name), "{name}");
             }
@@ -217,6 +223,7 @@ mod tests {
             for name in [
                 format!("main__{instance}__{TIME}__G-0.pb.gz"),
                 format!("zonetide/delta/main/{TIME}__{instance}__{TIME}.pb.gz"),
+                format!("zonetide/history/main/bases/{TIME}__{instance}.pb.gz"),
             ] {
                 assert!(!own().has(&name), "{name}");
             }
@@ -235,6 +242,8 @@ mod tests {
             format!("deeper/main__{mine}__{TIME}__G-0.pb.gz"),
             format!("zonetide/delta/main/deeper/{TIME}__{mine}__{TIME}.pb.gz"),
             format!("zonetide/other/main/{TIME}__{mine}__{TIME}.pb.gz"),
+            format!("zonetide/history/main/{TIME}__{mine}__{TIME}.pb.gz"),
+            format!("zonetide/history/main/bases/{TIME}__{mine}__{TIME}.pb.gz"),
             // Of an earlier release's DnsCluster, whose prefix is longer.
             format!("schema-5/main__{mine}__{TIME}__G-0.pb.gz"),
             format!("schema-5/zonetide/delta/main/{TIME}__{mine}__{TIME}.pb.gz"),
