@@ -203,7 +203,14 @@ impl FleetTime {
     /// with every answer, and it may become certain that it is ahead.
     pub fn least(&self, raw: u64, own: u64) -> u64 {
         let stamped = self.stamp(raw, own);
-        if stamped == raw && self.off().is_none() && self.high <= FAR / 2 {
+        // What the own clock has not come to gets the fleet's time if it becomes certain that it is behind, by more than this.
+        let may_be_behind = self.low < -FAR;
+        let raw = if may_be_behind {
+            raw.min(own.saturating_add_signed(FAR))
+        } else {
+            raw
+        };
+        if stamped >= raw && self.off().is_none() && self.high <= FAR / 2 {
             return raw;
         }
         let most = self.high.max(0).saturating_add(FAR);

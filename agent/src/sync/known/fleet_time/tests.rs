@@ -221,6 +221,19 @@ proptest! {
 }
 
 #[test]
+fn what_the_own_clock_has_not_come_to_can_come_to_have_an_earlier_time() {
+    // Behind by a second at least and not more: that is not certain yet.
+    let now = FleetTime::of(Some(&Skew::between(-21 * SECOND / 10, -SECOND)), &[]);
+    let later = FleetTime::of(Some(&Skew::between(-20 * SECOND / 10, -14 * SECOND / 10)), &[]);
+    let raw = OWN.strict_add_signed(2 * SECOND);
+    assert_eq!(now.off(), None);
+    assert!(later.stamp(raw, OWN) < raw);
+    assert!(now.least(raw, OWN) <= later.stamp(raw, OWN));
+    let soon = OWN.strict_add_signed(SECOND / 2);
+    assert_eq!(now.least(soon, OWN), soon);
+}
+
+#[test]
 fn a_clock_that_is_right_gives_no_write_less_than_its_time() {
     let fleet = FleetTime::of(Some(&ahead(SECOND / 10)), &[]);
     assert_eq!(fleet.least(OWN, OWN), OWN);
