@@ -201,6 +201,11 @@ impl Ahead {
         replaced.map(|replaced| replaced.timestamp)
     }
 
+    /// What has this time may be known elsewhere, and that is believed.
+    fn believes_time(&self, timestamp: u64) -> bool {
+        timestamp <= self.believed.latest
+    }
+
     /// What an entry replaced had a time that is believed.
     pub(in crate::sync) fn believes(&self, change: &Change<'_>) -> bool {
         change.old.is_none_or(|old| !self.is_beyond(old.header))

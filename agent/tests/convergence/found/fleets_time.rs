@@ -3,7 +3,7 @@
 use super::{FORGETFUL, SECONDS, ends_well, run, set, small, write};
 use crate::clock::Turn;
 use crate::server::{Op, SECOND, Setup};
-use crate::steps::Step;
+use crate::steps::{Case, Step};
 
 #[test]
 fn what_is_written_into_an_empty_database_by_a_clock_that_is_ahead_gets_the_fleets_time() {
@@ -152,4 +152,116 @@ fn what_is_on_its_way_to_the_store_gets_no_lower_time_when_the_clock_turns_out_t
     );
     case.clocks.go_back = true;
     ends_well(case);
+}
+
+/// The second server, whose clock goes wrong by an hour, writes this over what it has. Its agent ends at once, and begins anew with a clock
+/// that is set right, and no memory.
+fn by_a_clock_that_goes_wrong_and_killed(value: Option<u8>) -> [Step; 4] {
+    [set(1, 3600 * SECONDS), write(1, value), Step::Kill(1), set(1, 0)]
+}
+
+/// The clocks of servers that do not remember are set back as well.
+fn forgetful(steps: Vec<Step>) -> Case {
+    let mut case = small(vec![FORGETFUL; 2], steps);
+    case.clocks.go_back = true;
+    case
+}
+
+#[test]
+fn what_is_put_over_an_entry_that_got_the_fleets_time_wins_when_its_agent_ends_at_once() {
+    for value in [Some(1), Some(0), None] {
+        let mut steps = vec![
+            write(1, Some(1)),
+            Step::Calm,
+            set(1, 3600 * SECONDS),
+            write(1, Some(2)),
+            run(1, Op::Send),
+        ];
+        steps.extend(by_a_clock_that_goes_wrong_and_killed(value));
+        steps.push(set(1, -3_000_000));
+        ends_well(forgetful(steps));
+    }
+}
+
+#[test]
+fn what_is_put_over_what_a_clock_that_was_a_little_ahead_wrote_wins_when_its_agent_ends_at_once() {
+    let ahead = SECONDS * 3 / 10;
+    for value in [Some(1), Some(0), None] {
+        let own = vec![
+            set(1, ahead),
+            write(1, Some(2)),
+            Step::Pass(1_000_000),
+            run(1, Op::Send),
+        ];
+        let of_another = vec![
+            set(0, ahead),
+            set(1, ahead),
+            write(0, Some(2)),
+            run(0, Op::Send),
+            Step::Pass(1_000_000),
+            run(1, Op::Receive),
+        ];
+        for before in [own, of_another] {
+            let mut steps = vec![write(1, Some(1)), Step::Calm];
+            steps.extend(before);
+            steps.extend(by_a_clock_that_goes_wrong_and_killed(value));
+            ends_well(forgetful(steps));
+        }
+    }
+}
+
+#[test]
+fn what_is_put_over_what_is_ahead_of_the_time_wins_when_its_agent_ends_at_once() {
+    let unaware = Setup {
+        knows_the_time: false,
+        ..FORGETFUL
+    };
+    for value in [Some(1), Some(0), None] {
+        for own in [vec![], vec![write(1, Some(2)), run(1, Op::Send)]] {
+            let mut steps = vec![
+                write(1, Some(1)),
+                Step::Calm,
+                set(0, 60 * SECONDS),
+                write(0, Some(2)),
+                run(0, Op::Send),
+                run(1, Op::Receive),
+            ];
+            steps.extend(own);
+            steps.extend(by_a_clock_that_goes_wrong_and_killed(value));
+            let mut case = forgetful(steps);
+            case.setups[0] = unaware;
+            ends_well(case);
+        }
+    }
+}
+
+#[test]
+fn what_is_put_over_an_entry_of_a_clock_that_was_wrong_is_later_than_what_that_was_put_over() {
+    let first = vec![
+        write(1, Some(1)),
+        Step::Calm,
+        set(1, SECONDS * 3 / 10),
+        write(1, Some(2)),
+        run(1, Op::Send),
+        set(1, 3600 * SECONDS),
+        write(1, Some(1)),
+        Step::Kill(1),
+    ];
+    let mut between = vec![vec![run(1, Op::Receive), run(1, Op::Send)]];
+    // Its last snapshot is merged, and not all is merged.
+    for requests in 0..8 {
+        let mut some = vec![Step::Begin(1, 0, Op::Receive)];
+        some.extend((0..requests).map(|_| Step::Advance(1, 0, 0)));
+        between.push(some);
+    }
+    for value in [Some(1), Some(0), None] {
+        for between in &between {
+            let steps = [
+                &first[..],
+                &between[..],
+                &[set(1, 0), write(1, value), run(1, Op::Send)],
+            ];
+            ends_well(forgetful(steps.concat()));
+        }
+    }
 }

@@ -4,10 +4,15 @@ use super::Ahead;
 use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, LmdbError, Reader, Writer};
 use crate::snapshot::{Entry, MAX_KEY_LEN};
+use crate::sync::known::fleet_time::FAR;
 
 /// The notes: under the DBI's name, a zero byte and the key a value whose header has the entry's time and transaction: when it came, by the
-/// fleet's time in ns since the epoch (8 bytes).
+/// fleet's time in ns since the epoch (8 bytes); and where that is known the time of something that was there before (8 bytes).
 pub const AHEAD_DBI: &str = "_sync_ahead";
+
+/// By how much the time of what an entry replaced, and is not noted, may be later than the one at which that came, ns: a clock that is less
+/// than a second off is not corrected, what one is ahead of by two seconds is not noted, and the fleet's time is known to a second.
+const APART: u64 = 3 * FAR.unsigned_abs();
 
 /// Notes that are looked at after a merge, in case the clock has passed them.
 const LOOKED_AT: usize = 64;
@@ -53,23 +58,80 @@ impl Notes<'_> {
         key: &[u8],
         header: Header,
     ) -> Result<u64, LmdbError> {
-        let noted = match &self.dbi {
+        let noted = self.noted(writer, dbi, key)?;
+        Ok(after(
+            self.without_floor(noted, header),
+            self.floor(noted, dbi, key, header),
+        ))
+    }
+
+    /// The same against an entry that comes, and whether that was there before: an entry of no clock that is right may have been put over
+    /// what has a later time than that at which it came, as far as clocks tell.
+    pub(in crate::sync) fn time_against(
+        &self,
+        writer: &Writer<'_>,
+        (dbi, key): (&str, &[u8]),
+        incoming: u64,
+        header: Header,
+    ) -> Result<(u64, bool), LmdbError> {
+        let noted = self.noted(writer, dbi, key)?;
+        let came = self.without_floor(noted, header);
+        let time = after(came, self.floor(noted, dbi, key, header));
+        let may_have_been_there = incoming >= time && incoming <= came.saturating_add(APART);
+        Ok(if may_have_been_there && self.ahead.is_beyond(header) {
+            (after(time, Some(incoming)), true)
+        } else {
+            (time, false)
+        })
+    }
+
+    /// Notes that something of this time was there before an entry: it stays so whatever becomes known of the clocks.
+    pub(in crate::sync) fn note_before(
+        &mut self,
+        writer: &mut Writer<'_>,
+        (dbi, key): (&str, &[u8]),
+        before: u64,
+        header: Header,
+    ) -> Result<(), LmdbError> {
+        let came = self.without_floor(self.noted(writer, dbi, key)?, header);
+        let Some(key) = note_key(dbi, key) else {
+            return Ok(());
+        };
+        let note = Note {
+            header,
+            came: Some(came),
+            before: Some(before),
+        };
+        self.write(writer, &key, note)
+    }
+
+    fn noted(&self, writer: &Writer<'_>, dbi: &str, key: &[u8]) -> Result<Option<Note>, LmdbError> {
+        Ok(match &self.dbi {
             Some(notes) if self.any => match note_key(dbi, key) {
-                Some(key) => writer.get(notes, &key)?.map(|(note, came)| (note, came_at(came))),
+                Some(key) => writer.get(notes, &key)?.map(Note::read),
                 None => None,
             },
             _ => None,
-        };
-        let came = noted.filter(|(note, _)| note.txn_id == header.txn_id);
-        let came = came.and_then(|(_, came)| came);
-        let noted = noted.map(|(note, _)| note);
+        })
+    }
+
+    /// The time that an entry counts with, whatever it replaced.
+    fn without_floor(&self, noted: Option<Note>, header: Header) -> u64 {
+        let corrected = self.ahead.corrected(header, self.now);
+        let came = noted.filter(|note| note.header.txn_id == header.txn_id);
+        match came.and_then(|note| note.came) {
+            Some(came) if self.ahead.is_beyond(header) => corrected.min(came),
+            _ => corrected,
+        }
+    }
+
+    fn floor(&self, noted: Option<Note>, dbi: &str, key: &[u8], header: Header) -> Option<u64> {
+        let before = noted.and_then(|note| note.before);
+        let before = before.filter(|before| self.ahead.believes_time(*before));
+        let noted = noted.map(|note| note.header);
         let floor = [replaced(noted, header), self.ahead.replaced(dbi, key, header)];
-        let floor = floor.map(|replaced| self.ahead.floor(replaced)).into_iter().max();
-        let corrected = match (self.ahead.corrected(header, self.now), came) {
-            (corrected, Some(came)) if self.ahead.is_beyond(header) => corrected.min(came),
-            (corrected, _) => corrected,
-        };
-        Ok(after(corrected, floor.flatten()))
+        let floor = floor.map(|replaced| self.ahead.floor(replaced));
+        floor.into_iter().max().flatten().max(before)
     }
 
     /// The time that an entry counts with may still become less than that of one that loses against it now.
@@ -103,20 +165,24 @@ impl Notes<'_> {
         let Some(key) = note_key(dbi, key) else {
             return Ok(());
         };
-        let notes = match &self.dbi {
-            Some(notes) => notes.clone(),
-            None => self.dbi.insert(writer.dbi(AHEAD_DBI)?).clone(),
-        };
-        if !is_ahead {
-            return writer.delete(&notes, &key);
+        if let (false, Some(notes)) = (is_ahead, &self.dbi) {
+            return writer.delete(notes, &key);
         }
-        self.any = true;
-        let came = self.ahead.fleet.now(self.now);
-        writer.put(&notes, &key, timestamp, false, &came.to_be_bytes())
+        let header = Header {
+            timestamp,
+            txn_id: writer.txn_id(),
+            deleted: false,
+        };
+        let note = Note {
+            header,
+            came: Some(self.ahead.fleet.now(self.now)),
+            before: None,
+        };
+        self.write(writer, &key, note)
     }
 
     /// Notes an entry that was found to be ahead of the clock and that was written when that was ahead by so much, ns. A later note
-    /// stays: what it is about was replaced.
+    /// stays: what it is about was replaced. So was what an earlier one is about.
     pub(in crate::sync) fn note_found(
         &mut self,
         writer: &mut Writer<'_>,
@@ -127,22 +193,32 @@ impl Notes<'_> {
         let Some(key) = note_key(dbi, key) else {
             return Ok(());
         };
+        let noted = match &self.dbi {
+            Some(notes) => writer.get(notes, &key)?.map(Note::read),
+            None => None,
+        };
+        if noted.is_some_and(|note| note.header.timestamp >= found.timestamp) {
+            return Ok(());
+        }
+        let came = found.timestamp.saturating_sub(was_ahead).min(self.now);
+        let replaced = replaced(noted.map(|note| note.header), found);
+        let note = Note {
+            header: found,
+            came: Some(self.ahead.fleet.now(came)),
+            before: self.ahead.floor(replaced).max(noted.and_then(|note| note.before)),
+        };
+        self.write(writer, &key, note)
+    }
+
+    fn write(&mut self, writer: &mut Writer<'_>, key: &[u8], note: Note) -> Result<(), LmdbError> {
         let notes = match &self.dbi {
             Some(notes) => notes.clone(),
             None => self.dbi.insert(writer.dbi(AHEAD_DBI)?).clone(),
         };
-        let is_noted = writer
-            .get(&notes, &key)?
-            .is_some_and(|(note, _)| note.timestamp >= found.timestamp);
-        if is_noted {
-            return Ok(());
-        }
         self.any = true;
-        let came = self
-            .ahead
-            .fleet
-            .now(found.timestamp.saturating_sub(was_ahead).min(self.now));
-        writer.put_under(&notes, &key, found, &came.to_be_bytes())
+        let times = [note.came, note.before].into_iter().flatten();
+        let value: Vec<u8> = times.flat_map(u64::to_be_bytes).collect();
+        writer.put_under(&notes, key, note.header, &value)
     }
 
     /// Removes notes that the clock has passed: some of those that come after a key, and of the first ones. What PowerDNS wrote
@@ -169,9 +245,29 @@ impl Notes<'_> {
     }
 }
 
-/// When a noted entry came, as its note says; `None` in a note of an older version.
-fn came_at(note: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(note.try_into().ok()?))
+/// A note.
+#[derive(Clone, Copy)]
+struct Note {
+    /// Of the noted entry.
+    header: Header,
+    /// When that came, ns since the epoch; `None` in a note of an older version.
+    came: Option<u64>,
+    /// The time of something that was there before it.
+    before: Option<u64>,
+}
+
+impl Note {
+    fn read((header, value): (Header, &[u8])) -> Self {
+        let mut times = value
+            .chunks_exact(8)
+            .map(|time| time.try_into().map(u64::from_be_bytes));
+        let mut next = || times.next()?.ok();
+        Self {
+            header,
+            came: next(),
+            before: next(),
+        }
+    }
 }
 
 /// A later write of PowerDNS' has not got its time yet.

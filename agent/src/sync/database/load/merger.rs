@@ -263,17 +263,18 @@ impl<'e> Merger<'e> {
                     handle
                 }
             };
-            let (old, header) = match writer.get(&handle, entry.key)? {
+            let place = (dbi, entry.key);
+            let (old, header, was_there) = match writer.get(&handle, entry.key)? {
                 Some((header, value)) => {
                     let old = to_entry(entry.key, header, value);
-                    let timestamp = match header.timestamp {
-                        _ if is_recalled(self.terms.ahead, &self.guard, &entry, &old, header) => 0,
-                        as_it_came if self.has_put(&writer, header) => as_it_came,
-                        _ => notes.time_of(&writer, dbi, entry.key, header)?,
+                    let (timestamp, was_there) = match header.timestamp {
+                        _ if is_recalled(self.terms.ahead, &self.guard, &entry, &old, header) => (0, false),
+                        as_it_came if self.has_put(&writer, header) => (as_it_came, false),
+                        _ => notes.time_against(&writer, place, entry.timestamp, header)?,
                     };
-                    (Some(Entry { timestamp, ..old }), Some(header))
+                    (Some(Entry { timestamp, ..old }), Some(header), was_there)
                 }
-                None => (None, None),
+                None => (None, None, false),
             };
             if let (Some(old), Some(header)) = (&old, header)
                 && self.terms.confirms(&entry, old, header.txn_id)
@@ -299,6 +300,10 @@ impl<'e> Merger<'e> {
                 && notes.may_sink_to(entry.timestamp, header)
             {
                 self.counted.note(dbi, entry.key, (header, old.timestamp));
+            } else if let Some(header) = header
+                && was_there
+            {
+                notes.note_before(&mut writer, place, entry.timestamp, header)?;
             }
         }
         if let Some((dbi, entry)) = batch.last() {
