@@ -88,6 +88,9 @@ fn index(zone: u32) -> Vec<u8> {
     [&len.to_be_bytes()[..], name.as_bytes(), &zone.to_be_bytes()].concat()
 }
 
+/// Keys and values.
+type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// All records, and the index of their zones, as a base snapshot.
 fn base(folder: &Path, records: u32, time: u64) -> SpooledTempFile {
     let meta = Meta {
@@ -102,7 +105,7 @@ fn base(folder: &Path, records: u32, time: u64) -> SpooledTempFile {
         ..Meta::default()
     };
     let mut writer = SnapshotWriter::new(spool(folder), &meta).unwrap();
-    let tables: [(&str, Vec<(Vec<u8>, Vec<u8>)>); 2] = [
+    let tables: [(&str, Entries); 2] = [
         (
             INDEX,
             (1..=records / RECORDS_OF_A_ZONE)
@@ -276,14 +279,20 @@ async fn main() {
             );
         }
     }
+    println!("{records} records, {days} days of a change a second");
+    print(&store, (delta_bytes, base_bytes), most_objects, u64::from(days)).await;
+    read(&store, folder, now, records).await;
+}
+
+/// What is kept, and what that took.
+async fn print(store: &Counted, (delta_bytes, base_bytes): (u64, u64), most_objects: usize, days: u64) {
     let requests = [&store.puts, &store.gets, &store.lists].map(|count| count.load(Ordering::Relaxed));
-    let listed = |folder: String| async { store.inner.list(&folder).await.unwrap() };
+    let listed = async |folder: String| store.inner.list(&folder).await.unwrap();
     let (segments, bases) = (
         listed(SegmentName::folder("main")).await,
         listed(BaseName::folder("main")).await,
     );
     let size = |listed: &[Listed]| listed.iter().map(|object| object.size).sum::<u64>();
-    println!("{records} records, {days} days of a change a second");
     println!("| | |\n| --- | --- |");
     println!(
         "| the changes themselves, as deltas | {:.1} MiB |",
@@ -309,9 +318,9 @@ async fn main() {
     let [puts, gets, lists] = requests;
     println!(
         "| requests a day for history: PUT, GET, LIST | {}, {}, {} |",
-        puts / u64::from(days),
-        gets / u64::from(days),
-        lists / u64::from(days)
+        puts / days,
+        gets / days,
+        lists / days
     );
     println!(
         "| bytes that are stored again when segments are put together | {:.1} MiB |",
@@ -320,7 +329,6 @@ async fn main() {
             .load(Ordering::Relaxed)
             .saturating_sub(size(&segments) + size(&bases)))
     );
-    read(&store, folder, now, records).await;
 }
 
 /// The last week of one zone.

@@ -11,11 +11,35 @@ on_both_versions!(
     a_change_is_seen_with_what_was_there_before_and_can_be_taken_back,
 );
 
+/// Records below the zone, of kinds that are shown in different ways.
+const KINDS: [(&str, &str, &str); 7] = [
+    ("alias", "CNAME", "www.zone.example."),
+    ("a.b.c", "CNAME", "alias.zone.example."),
+    ("post", "MX", "10 mail.zone.example."),
+    ("away", "NS", "ns1.other.example."),
+    ("text", "TXT", r#""v=spf1 -all" "and more; of it""#),
+    ("_x._tcp", "SRV", "1 2 443 www.zone.example."),
+    ("auth", "CAA", r#"0 issue "ca.example""#),
+];
+
+/// The records of a zone file, with single spaces.
+fn lines(text: &str) -> Vec<String> {
+    let plain = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let line = words.join(" ").to_lowercase();
+        line.replace(". ", " ").trim_end_matches('.').to_owned()
+    };
+    let is_record = |line: &&str| line.contains("IN") && !line.starts_with('$');
+    let mut lines: Vec<_> = text.lines().filter(is_record).map(plain).collect();
+    lines.sort();
+    lines
+}
+
 /// Two servers that keep their history as it comes.
 struct Pair {
     a: Node,
     b: Node,
-    _store: tempfile::TempDir,
+    store: tempfile::TempDir,
 }
 
 impl Pair {
@@ -32,10 +56,10 @@ impl Pair {
             node.agent.flush_caches_over(node.dns.control_socket());
             node.start().await;
         }
-        let pair = Self { a, b, _store: store };
+        let pair = Self { a, b, store };
         for database in ["main", "shard"] {
             let bases = format!("zonetide/history/{database}/bases");
-            let bases = pair._store.path().join(bases);
+            let bases = pair.store.path().join(bases);
             eventually(SOON, "the history begins", async || {
                 let any = std::fs::read_dir(&bases).is_ok_and(|mut bases| bases.next().is_some());
                 any.then_some(()).ok_or("no base snapshot yet")
@@ -50,6 +74,20 @@ impl Pair {
         let (is_good, text) = self.a.agent.run(args);
         assert!(is_good, "{args:?}: {text}");
         text
+    }
+
+    /// What the tool of PowerDNS prints is what is shown, but for spaces.
+    async fn comes_to_show_what_pdnsutil_lists(&self) {
+        let listed = lines(&self.a.dns.pdnsutil(&[], &["list-zone", ZONE]));
+        eventually(SOON, "the zone is in the store as it is", async || {
+            let shown = lines(&self.run(&["zone", "show", "zone.example"]));
+            if shown == listed {
+                Ok(())
+            } else {
+                Err(format!("{shown:#?}\n{listed:#?}"))
+            }
+        })
+        .await;
     }
 
     async fn dnskeys(node: &Node) -> Vec<String> {
@@ -127,15 +165,7 @@ async fn a_change_is_seen_with_what_was_there_before_and_can_be_taken_back(versi
     for (label, address) in [("www", "192.0.2.1"), ("mail", "192.0.2.9")] {
         pair.a.write(label, address).await;
     }
-    for (label, kind, content) in [
-        ("alias", "CNAME", "www.zone.example."),
-        ("a.b.c", "CNAME", "alias.zone.example."),
-        ("post", "MX", "10 mail.zone.example."),
-        ("away", "NS", "ns1.other.example."),
-        ("text", "TXT", r#""v=spf1 -all" "and more; of it""#),
-        ("_x._tcp", "SRV", "1 2 443 www.zone.example."),
-        ("auth", "CAA", r#"0 issue "ca.example""#),
-    ] {
+    for (label, kind, content) in KINDS {
         let name = format!("{label}.{ZONE}");
         pair.a.api().replace(ZONE, &name, kind, &[content]).await.unwrap();
     }
@@ -145,35 +175,7 @@ async fn a_change_is_seen_with_what_was_there_before_and_can_be_taken_back(versi
     pair.b.write("www", "192.0.2.2").await;
     pair.b.write("new", "192.0.2.3").await;
     pair.a.comes_to_say("new", "192.0.2.3").await;
-    // What the tool of PowerDNS prints is what is shown, but for spaces.
-    let lines = |text: &str| {
-        let line = |line: &str| {
-            line.split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ")
-                .to_lowercase()
-        };
-        let lines = text
-            .lines()
-            .filter(|line| line.contains("IN") && !line.starts_with('$'))
-            .map(line);
-        let mut lines: Vec<_> = lines
-            .map(|line| line.replace(". ", " ").trim_end_matches('.').to_owned())
-            .collect();
-        lines.sort();
-        lines
-    };
-    let listed = pair.a.dns.pdnsutil(&[], &["list-zone", ZONE]);
-    eventually(SOON, "the zone is in the store as it is", async || {
-        let shown = pair.run(&["zone", "show", "zone.example"]);
-        let (shown, listed) = (lines(&shown), lines(&listed));
-        if shown == listed {
-            Ok(())
-        } else {
-            Err(format!("{shown:#?}\n{listed:#?}"))
-        }
-    })
-    .await;
+    pair.comes_to_show_what_pdnsutil_lists().await;
     let history = pair.run(&["history", "--zone", "zone.example", "--since", &at]);
     for line in [
         "- www.zone.example. 60 IN A 192.0.2.1",

@@ -237,7 +237,7 @@ fn what_is_put_over_what_is_ahead_of_the_time_wins_when_its_agent_ends_at_once()
 
 #[test]
 fn what_is_put_over_an_entry_of_a_clock_that_was_wrong_is_later_than_what_that_was_put_over() {
-    let first = vec![
+    let first = [
         write(1, Some(1)),
         Step::Calm,
         set(1, SECONDS * 3 / 10),
