@@ -255,7 +255,7 @@ async fn main() {
         for name in names {
             deltas.delete(name.as_str()).await.unwrap();
         }
-        for group in catalog.to_compact("a", now) {
+        for group in catalog.to_compact("a", &std::collections::BTreeSet::new(), now) {
             compact(&store, folder, "main", &group, &mut catalog)
                 .await
                 .unwrap();

@@ -167,6 +167,19 @@ impl Pasts {
     }
 
     /// # Errors
+    /// That something is missing in it.
+    pub(super) fn is_whole(&self) -> anyhow::Result<()> {
+        let notes = self.all.values().flat_map(|past| &past.notes);
+        let missing = notes.filter(|note| !matches!(note, Note::Begins(_))).count();
+        anyhow::ensure!(
+            missing == 0,
+            "something is missing in the history, see above, and would be taken back as well: look at what --dry-run shows, and if that is \
+             right, add --despite-gaps"
+        );
+        Ok(())
+    }
+
+    /// # Errors
     /// That the history of a database begins later.
     pub(super) fn reach_back_to(&self, at: u64) -> anyhow::Result<()> {
         for (database, past) in &self.all {

@@ -10,8 +10,10 @@ use super::output::{say, time};
 use super::past::{Pasts, When, ZoneName};
 use super::sync::now;
 use crate::config::Config;
-use crate::history::Scope;
-use crate::history::restore::{Restored, Serials, Wanted, Write, coming_back, difference, write};
+use crate::content::keys::object_id;
+use crate::content::{comes_from_a_primary, metadata_kind};
+use crate::history::restore::{Back, Restored, Serials, Wanted, Write, Zone, coming_back, difference, write};
+use crate::history::{Scope, Timeline};
 use crate::lmdb::{Environment, LmdbError};
 use crate::show;
 
@@ -34,6 +36,9 @@ pub(super) struct Flags {
     /// Only show what would change.
     #[arg(long)]
     dry_run: bool,
+    /// Go on though something is missing in the history: what is missing is taken back as well.
+    #[arg(long)]
+    despite_gaps: bool,
 }
 
 pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()> {
@@ -78,9 +83,13 @@ pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()>
         Ok(plan)
     };
     let mut plan = compare(Scope::of_zones([]))?;
-    let back: BTreeSet<_> = plan.values().flat_map(|writes| coming_back(writes)).collect();
-    if !back.is_empty() {
-        let names = back.iter().filter_map(|id| zones.get(id).cloned());
+    let back = plan.values().flat_map(|writes| coming_back(writes));
+    let back = back.filter_map(|back| match back {
+        Back::Id(id) => zones.get(&id).cloned(),
+        Back::Named(name) => Some(name),
+    });
+    let names: BTreeSet<String> = back.collect();
+    if !names.is_empty() {
         let mut again = Scope::of_zones(names);
         for env in envs.values() {
             learn(env, &mut again, &mut HashMap::new())?;
@@ -88,10 +97,16 @@ pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()>
         for timeline in timelines.values() {
             learn(timeline.env(), &mut again, &mut HashMap::new())?;
         }
+        drop(plan);
         plan = compare(again)?;
     }
-    for writes in plan.values_mut() {
-        serials.move_on(writes, |id| zones.get(&id).cloned());
+    let foreign = foreign_serials(envs.values().chain(timelines.values().map(Timeline::env)))?;
+    let about = |id: u32| Zone {
+        name: zones.get(&id).cloned(),
+        keeps_serial: foreign.0.contains(&id) || zones.get(&id).is_some_and(|name| foreign.1.contains(name)),
+    };
+    for (database, writes) in &mut plan {
+        serials.move_on(&envs[database], writes, &about)?;
     }
     let known: BTreeSet<_> = zones.values().collect();
     for zone in &flags.zones {
@@ -102,11 +117,25 @@ pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()>
             time(at)
         );
     }
+    if !flags.dry_run && !flags.despite_gaps && plan.values().any(|writes| !writes.is_empty()) {
+        pasts.is_whole()?;
+    }
+    carry_out(&envs, &zones, plan, &flags)
+}
+
+/// Shows what is to be written, and writes it unless that was all that was asked for.
+fn carry_out(
+    envs: &BTreeMap<String, Environment>,
+    zones: &HashMap<u32, String>,
+    plan: BTreeMap<String, Vec<Write>>,
+    flags: &Flags,
+) -> anyhow::Result<()> {
+    let at = flags.at.0;
     let changes: usize = plan.values().map(Vec::len).sum();
     if changes == 0 {
         return say(&format!("All is as it was at {}.", time(at)));
     }
-    for line in plan.values().flatten().flat_map(|write| lines(&zones, write)) {
+    for line in plan.values().flatten().flat_map(|write| lines(zones, write)) {
         say(&line)?;
     }
     if flags.dry_run {
@@ -114,7 +143,7 @@ pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()>
             "{changes} entries would be written; nothing was changed."
         ));
     }
-    let restored = apply(&envs, plan)?;
+    let restored = apply(envs, plan)?;
     say(&format!(
         "{} entries written: as it was at {}.",
         restored.written,
@@ -128,16 +157,18 @@ pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Records come before their zone, and go after it. So what is there of a zone is all there while PowerDNS knows it.
+/// Records come before their zone, and go after it. So what is there of a zone is all there while PowerDNS knows it. Serials come last:
+/// a secondary that has one has what belongs to it.
 fn apply(
     envs: &BTreeMap<String, Environment>,
     plan: BTreeMap<String, Vec<Write>>,
 ) -> anyhow::Result<Restored> {
-    let (mut first, mut between, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut first, mut between, mut last, mut serials) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (database, writes) in plan {
         for write in writes {
             let is_record = write.dbi.starts_with("records");
             let step = match (is_record, &write.then) {
+                _ if write.is_serial() => &mut serials,
                 (true, Some(_)) => &mut first,
                 (false, _) => &mut between,
                 (true, None) => &mut last,
@@ -146,7 +177,7 @@ fn apply(
         }
     }
     let mut restored = Restored::default();
-    for step in [first, between, last] {
+    for step in [first, between, last, serials] {
         let mut by_database = BTreeMap::<_, Vec<_>>::new();
         for (database, write) in step {
             by_database.entry(database).or_default().push(write);
@@ -160,6 +191,34 @@ fn apply(
         }
     }
     Ok(restored)
+}
+
+/// Zones whose serials are not ours to give: the IDs of those that come from a primary, and the names of those that are signed elsewhere.
+fn foreign_serials<'e>(
+    envs: impl Iterator<Item = &'e Environment>,
+) -> Result<(BTreeSet<u32>, BTreeSet<String>), LmdbError> {
+    let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for env in envs {
+        env.read(|reader| {
+            if let Some(domains) = reader.dbi("domains_v5")? {
+                reader.for_each(&domains, |key, _, value| {
+                    let id = object_id(key);
+                    ids.extend(id.filter(|id| comes_from_a_primary(*id, value)));
+                    Ok::<(), LmdbError>(())
+                })?;
+            }
+            if let Some(metadata) = reader.dbi("metadata_v5")? {
+                reader.for_each(&metadata, |_, _, value| {
+                    if metadata_kind(value) == Some("PRESIGNED") {
+                        names.extend(show::zone_of_value("metadata_v5", value));
+                    }
+                    Ok::<(), LmdbError>(())
+                })?;
+            }
+            Ok::<(), LmdbError>(())
+        })?;
+    }
+    Ok((ids, names))
 }
 
 /// The IDs that zones have now.

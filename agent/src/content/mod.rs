@@ -18,7 +18,7 @@ pub use touched::Touched;
 pub(crate) use touched::{MOST_ZONES, Plan, Purge};
 #[cfg(test)]
 pub(crate) use values::tests as samples;
-pub(crate) use values::{is_same_zone, metadata_kind};
+pub(crate) use values::{comes_from_a_primary, is_same_zone, metadata_kind};
 pub use values::{without_order, zone_labels};
 pub(crate) use zones::Zones;
 pub use zones::zone_name;

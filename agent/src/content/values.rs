@@ -102,6 +102,25 @@ pub(crate) fn is_same_zone(dbi: &str, key: &[u8], old: &[u8], new: &[u8]) -> boo
     id.is_some_and(|id| same_zone(id, old, new))
 }
 
+/// What a zone's kind is behind its ID and the notified serial, as the archive has it: a number of 4 bytes.
+const SECONDARY: u32 = 1;
+const CONSUMER: u32 = 4;
+
+/// The zone is fetched from a primary, which gives its serial.
+pub(crate) fn comes_from_a_primary(id: u32, value: &[u8]) -> bool {
+    let kind = || {
+        let after = Zone::of(value)?.end + 8;
+        let at = after
+            + value
+                .get(after..)?
+                .windows(4)
+                .position(|bytes| bytes == id.to_le_bytes())?;
+        let kind = value.get(at + 8..)?.first_chunk::<4>()?;
+        Some(u32::from_le_bytes(*kind))
+    };
+    kind().is_some_and(|kind| [SECONDARY, CONSUMER].contains(&kind))
+}
+
 /// The value of an RRset without what rectifying a zone changes in it: which records are authoritative, and which are in the order
 /// of names.
 pub fn without_order(value: &[u8]) -> Option<Vec<u8>> {
@@ -217,6 +236,20 @@ pub(crate) mod tests {
         let of = |checked, account: &[u8]| newer(zone(name, 77_000, checked, 1, account));
         assert!(same_zone(77_000, &of(0, b""), &of(1_795_510_922, b"")));
         assert!(!same_zone(77_000, &of(0, b""), &of(0, b"other")));
+    }
+
+    #[test]
+    fn a_zone_says_whether_it_is_fetched_from_a_primary() {
+        let native = zone(b"\x05plain\x07example\0", 77_000, 5, 6, b"me");
+        assert!(!comes_from_a_primary(77_000, &native));
+        let at = native.len() - 20;
+        let of_kind = |kind| {
+            let mut zone = native.clone();
+            zone[at] = kind;
+            comes_from_a_primary(77_000, &zone)
+        };
+        assert_eq!([0, 1, 2, 3, 4].map(of_kind), [false, true, false, false, true]);
+        assert!(!comes_from_a_primary(77_000, &native[..at]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::HistoryError;
 use super::catalog::{Catalog, HOUR};
 use super::fetch::fetch;
 use super::spans::{Span, Spans, needed};
+use super::stash::leave_room;
 use crate::snapshot::{
     Cut, DecodeError, DeltaName, Segment, SegmentName, SegmentWriter, Snapshot, SnapshotName,
 };
@@ -49,6 +50,7 @@ pub async fn archive(
     while let Some(((span, name), object)) = fetched.next().await {
         // What somebody removed, or is torn, is in no segment, so none may say that it has it.
         let Some(object) = object? else { continue };
+        leave_room(folder)?;
         let delta = match blocking("reading a delta", move || Snapshot::open(object)).await? {
             Err(DecodeError::Spool(error)) => return Err(HistoryError::Stash(error)),
             Err(error) => {
@@ -78,9 +80,9 @@ pub async fn archive(
     Ok(entries)
 }
 
-/// Puts into history what only a snapshot tells: the one of state `time` with which an instance's deltas begin, or begin anew. Of what is in
-/// it the entries after `from` count, all in ns since the epoch; what is older is there already. Does nothing if it is there, or the snapshot
-/// is not any more.
+/// Puts into history what only a snapshot tells: the one of state `time`, in ns since the epoch, with which an instance's deltas begin, or
+/// begin anew. What is older than what is there of the instance is left out; of one that is new all counts, for it may have brought
+/// old entries along. Does nothing if it is there, or the snapshot is not any more.
 ///
 /// # Errors
 /// Those of the store.
@@ -89,7 +91,6 @@ pub async fn archive_start(
     folder: &Path,
     database: &str,
     (instance, time): (&str, u64),
-    from: u64,
     catalog: &mut Catalog,
 ) -> Result<(), HistoryError> {
     let spans = catalog.spans(instance);
@@ -102,11 +103,12 @@ pub async fn archive_start(
         return Ok(());
     };
     let before = spans.before(time);
-    let from = before.map_or(from, |before| from.max(before.saturating_sub(HOUR)));
+    let from = before.map(|before| before.saturating_sub(HOUR));
     let span = Span {
         since: before.unwrap_or(last).min(last),
         time,
     };
+    leave_room(folder)?;
     let mut writer = SegmentWriter::new(spool(folder))?;
     let added = blocking("reading a snapshot", move || {
         let snapshot = Snapshot::open(object)?;
@@ -140,17 +142,22 @@ pub async fn compact(
     let instance = first.instance();
     let spans = names.iter().map(|name| (span_of(name), name));
     let wanted = needed(spans.collect(), Spans::default()).into_iter();
-    let mut fetched = fetch(store, folder, wanted.map(|(span, name)| (name.to_string(), span)));
+    let wanted = wanted.map(|(span, name)| (name.to_string(), (span, name.clone())));
+    let mut fetched = fetch(store, folder, wanted);
     let mut writer = SegmentWriter::new(spool(folder))?;
     let (mut whole, mut known) = (span_of(first), Spans::default());
-    while let Some((span, object)) = fetched.next().await {
+    while let Some(((span, name), object)) = fetched.next().await {
         // Somebody else removed it: another agent of this name, or a person. What is left stays as it is.
         let Some(object) = object? else { return Ok(()) };
+        leave_room(folder)?;
         let had = known.clone();
-        writer = blocking("putting segments together", move || {
+        let added = blocking("putting segments together", move || {
             add_segment(&mut writer, &had, object).map(|()| writer)
-        })
-        .await??;
+        });
+        writer = added.await?.map_err(|error| match error {
+            HistoryError::Decode(error) => HistoryError::Damaged(name, error),
+            other => other,
+        })?;
         known.add(span);
         whole = whole.with(span);
     }
@@ -188,11 +195,11 @@ fn add_delta(writer: &mut Writer, span: Span, mut delta: Snapshot) -> Result<(),
     delta.for_each_entry(|dbi, entry| Ok(writer.entry(&dbi.header.name, &entry)?))
 }
 
-/// Adds what is younger than `from` as one cut.
+/// Adds what is younger than `from` as one cut, or all.
 fn add_snapshot(
     writer: &mut Writer,
     span: Span,
-    from: u64,
+    from: Option<u64>,
     mut snapshot: Snapshot,
 ) -> Result<(), HistoryError> {
     writer.cut(Cut {
@@ -201,7 +208,7 @@ fn add_snapshot(
         by_others: true,
     })?;
     snapshot.for_each_entry(|dbi, entry| {
-        if entry.timestamp > from {
+        if from.is_none_or(|from| entry.timestamp > from) {
             writer.entry(&dbi.header.name, &entry)?;
         }
         Ok(())
@@ -230,8 +237,10 @@ async fn put(
 ) -> Result<u64, HistoryError> {
     let name = SegmentName::new(database, instance, span.since, span.time)?;
     let entries = writer.entries();
-    store.put(name.as_str(), writer.finish()?).await?;
+    let mut object = writer.finish()?;
+    let size = std::io::Seek::stream_position(&mut object)?;
+    store.put(name.as_str(), object).await?;
     tracing::debug!(%name, entries, "stored a segment of history");
-    catalog.add_segment(name);
+    catalog.add_segment(name, size);
     Ok(entries)
 }

@@ -1,7 +1,7 @@
 //! Why history cannot be written or read.
 
 use crate::lmdb::LmdbError;
-use crate::snapshot::{DecodeError, EncodeError, NameError};
+use crate::snapshot::{DecodeError, EncodeError, NameError, SegmentName};
 use crate::store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,8 @@ pub enum HistoryError {
     Encode(#[from] EncodeError),
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    #[error("{0} is damaged: {1}")]
+    Damaged(SegmentName, #[source] DecodeError),
     #[error("cannot name an object of history: {0}")]
     Name(#[from] NameError),
     #[error("cannot keep what was fetched: {0}; is there room for temporary files?")]

@@ -155,6 +155,7 @@ impl Past {
         while let Some(((kind, instance, name, span), object)) = fetched.next().await {
             let Some(object) = object? else {
                 if kind == Kind::Start {
+                    past.notes.push(Note::Missing { instance, span });
                     continue;
                 }
                 return Ok(None);
@@ -216,30 +217,33 @@ impl Past {
                 of.filter(|(span, _)| is_asked(span)).collect(),
                 catalog.spans(instance),
             );
-            if let Some(had) = had {
-                let mut spans = Spans::default();
-                for (span, _) in segments.iter().chain(&of) {
-                    spans.add(*span);
-                }
-                let gaps = spans.gaps(had).into_iter();
-                self.notes.extend(gaps.map(|span| Note::Missing {
-                    instance: instance.to_owned(),
-                    span,
-                }));
+            let mut spans = catalog.spans(instance);
+            let all = deltas.iter().filter(|name| name.instance() == instance);
+            for (since, time) in all.clone().map(|name| (name.since(), name.time())) {
+                spans.add(Span { since, time });
             }
-            let starts = deltas
-                .iter()
-                .filter(|name| name.instance() == instance && name.since() == name.time());
-            for start in starts {
-                let (since, time) = (start.time() - 1, start.time());
+            for time in all
+                .filter(|name| name.since() == name.time())
+                .map(DeltaName::time)
+            {
+                let last = time - 1;
+                let is_new = !spans.have(Span { since: last, time });
+                let since = spans.before(time).unwrap_or(last).min(last);
                 let span = Span { since, time };
-                if is_asked(&span)
-                    && !catalog.spans(instance).have(span)
+                spans.add(span);
+                if is_new
+                    && is_asked(&span)
                     && let Ok(name) = SnapshotName::new(database, instance, time)
                 {
                     wanted.push((Kind::Start, instance.to_owned(), name.to_string(), span));
                 }
             }
+            let gaps = had.map(|had| spans.gaps(had)).unwrap_or_default();
+            let gaps = gaps.into_iter().filter(|gap| gap.since < until);
+            self.notes.extend(gaps.map(|span| Note::Missing {
+                instance: instance.to_owned(),
+                span,
+            }));
             let named = |kind| move |(span, name)| (kind, instance.to_owned(), name, span);
             wanted.extend(segments.into_iter().map(named(Kind::Segment)));
             wanted.extend(of.into_iter().map(named(Kind::Delta)));

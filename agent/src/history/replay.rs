@@ -54,10 +54,14 @@ impl Timeline {
     }
 }
 
+/// Cuts whose times differ by more from what is in them, ns, have theirs only because times in names never go back: after a clock that was
+/// ahead.
+const ODD: u64 = 120_000_000_000;
+
 /// When an entry of a cut was written, ns since the epoch. The writer's clock says it, as far as the cut allows that: what is in a cut
 /// came after the state before it.
 pub(super) fn moment(cut: Cut, timestamp: u64) -> u64 {
-    if cut.by_others {
+    if cut.by_others || timestamp.saturating_add(ODD) < cut.since {
         timestamp.min(cut.time)
     } else {
         timestamp.clamp(cut.since.saturating_add(1).min(cut.time), cut.time)
@@ -187,6 +191,13 @@ mod tests {
         assert_eq!(moment(cut, 9), 11);
         // What it replaced had a time ahead of the clock.
         assert_eq!(moment(cut, 30), 20);
+        let odd = Cut {
+            since: 10 + ODD,
+            time: 20 + ODD,
+            ..cut
+        };
+        assert_eq!(moment(odd, 9), 9);
+        assert_eq!(moment(odd, 10), 11 + ODD);
         let adopted = Cut {
             by_others: true,
             ..cut

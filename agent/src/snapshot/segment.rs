@@ -71,7 +71,10 @@ impl<W: Write> SegmentWriter<W> {
         write_fixed64(&mut message, 1, cut.since)?;
         write_fixed64(&mut message, 2, cut.time)?;
         write_uint(&mut message, 3, cut.by_others.into())?;
-        write_bytes(&mut self.out, 2, &message)
+        // Also an empty one: what follows belongs to it.
+        write_tag(&mut self.out, 2, BYTES)?;
+        write_varint(&mut self.out, message.len() as u64)?;
+        self.out.write_all(&message)
     }
 
     /// Adds an entry of a DBI to the cut begun last.

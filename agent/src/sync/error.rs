@@ -14,8 +14,10 @@ pub enum SyncError {
     Merge { name: String, error: TransferError },
     #[error("cannot take a snapshot: {0}")]
     Dump(#[source] TransferError),
-    #[error("cannot keep the history: {0}")]
-    History(#[source] HistoryError),
+    #[error(
+        "cannot keep the history: {0}; while that lasts, what is written stays in deltas for an hour, and is missing in the history after that"
+    )]
+    History(#[from] HistoryError),
     #[error("cannot remove old deletion marks: {0}")]
     Sweep(#[source] crate::lmdb::LmdbError),
     #[error("cannot use a temporary file in {}: {error}; a snapshot on its way needs room there", folder.display())]
@@ -37,15 +39,6 @@ pub enum SyncError {
 impl From<EncodeError> for SyncError {
     fn from(error: EncodeError) -> Self {
         Self::Dump(error.into())
-    }
-}
-
-impl From<HistoryError> for SyncError {
-    fn from(error: HistoryError) -> Self {
-        match error {
-            HistoryError::Store(error) => Self::Store(error),
-            other => Self::History(other),
-        }
     }
 }
 

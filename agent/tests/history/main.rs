@@ -311,6 +311,107 @@ async fn what_a_server_that_began_anew_stored_in_a_snapshot_alone_is_seen_too() 
 }
 
 #[tokio::test]
+async fn what_was_written_before_a_server_began_anew_is_seen_though_nothing_was_put_away_before() {
+    let mut fleet = Fleet::begin().await;
+    for value in ["1", "2", "3"] {
+        fleet.servers[0].write("key", value);
+        fleet.settle().await;
+    }
+    fleet.servers[0].restart();
+    fleet.servers[0].receive().await;
+    fleet.servers[0].send().await;
+    fleet.settle().await;
+    fleet.check().await;
+    fleet.clean(0, true).await;
+    fleet.clean(0, false).await;
+    fleet.check().await;
+}
+
+#[tokio::test]
+async fn what_a_server_brings_along_from_long_before_is_seen_when_it_has_come() {
+    let mut fleet = Fleet::begin().await;
+    fleet.pass(3 * DAY);
+    let c = Server::new("c", &fleet.store);
+    c.set_clock(fleet.now() - 20 * DAY);
+    c.write("old", "1");
+    c.set_clock(fleet.now());
+    c.receive().await;
+    c.send().await;
+    fleet.servers[0].receive().await;
+    fleet.settle().await;
+    assert_eq!(fleet.then.last().unwrap().1.get("old").unwrap(), "1");
+    let mut cleaner = Cleaner::with_history(History::new(KEEP));
+    for _ in 0..2 {
+        c.replica.send(true).await.unwrap();
+        let clean = cleaner.clean_own_deltas(&c.replica, Duration::ZERO, Instant::now());
+        clean.await.unwrap();
+    }
+    fleet.pass(2 * DAY);
+    fleet.settle().await;
+    for snapshot in fleet.store.snapshots().await {
+        fleet.store.delete(&snapshot.name).await.unwrap();
+    }
+    fleet.check().await;
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_is_cleaned_all_the_same() {
+    let mut fleet = Fleet::begin().await;
+    for value in ["1", "2"] {
+        fleet.servers[0].write("key", value);
+        fleet.servers[0].replica.send(true).await.unwrap();
+    }
+    let deltas = fleet.store.deltas().await.len();
+    let refuses = |refuses| {
+        fleet
+            .store
+            .refuses_writes
+            .store(refuses, std::sync::atomic::Ordering::Relaxed);
+    };
+    refuses(true);
+    let start = Instant::now();
+    let (server, cleaner) = (&fleet.servers[0], &mut fleet.cleaners[0]);
+    let error = cleaner
+        .clean_own_deltas(&server.replica, Duration::ZERO, start)
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().starts_with("cannot keep the history"),
+        "{error}"
+    );
+    assert_eq!(
+        fleet.store.deltas().await.len(),
+        deltas,
+        "they are kept for a while"
+    );
+    let later = start + Duration::from_secs(3600);
+    cleaner
+        .clean_own_deltas(&server.replica, Duration::ZERO, later)
+        .await
+        .unwrap_err();
+    assert!(fleet.store.deltas().await.len() < deltas);
+    refuses(false);
+    cleaner
+        .clean_own_deltas(&server.replica, Duration::ZERO, later)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_gap_is_told_to_whoever_asks_for_a_time_within_it() {
+    let fleet = began_anew().await;
+    for snapshot in fleet.store.snapshots().await {
+        fleet.store.delete(&snapshot.name).await.unwrap();
+    }
+    let within = fleet.then[0].0 + HOUR;
+    let past = fleet.past(within, within).await;
+    let is_told = past.notes.iter().any(
+        |note| matches!(note, Note::Missing { instance, span } if instance == "a" && span.since < within),
+    );
+    assert!(is_told, "{:?}", past.notes);
+}
+
+#[tokio::test]
 async fn where_that_snapshot_is_gone_a_gap_is_told_and_closed_by_a_base_snapshot() {
     let mut fleet = began_anew().await;
     for snapshot in fleet.store.snapshots().await {

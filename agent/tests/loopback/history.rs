@@ -138,7 +138,6 @@ async fn a_signed_zone_that_was_deleted_is_back_everywhere_with_its_keys(version
     );
     assert!(!plan.contains("NSEC3"), "{plan}");
     let done = pair.run(&["restore", "--zone", "zone.example", "--at", &at]);
-    assert!(done.contains("zone zone.example."), "{done}");
     assert!(done.contains("entries written"), "{done}");
     for node in [&pair.a, &pair.b] {
         node.comes_to_say("www", "192.0.2.1").await;
@@ -220,7 +219,11 @@ async fn a_change_is_seen_with_what_was_there_before_and_can_be_taken_back(versi
         })
         .await;
     }
-    assert!(serial(&pair.b).await > before);
+    eventually(SOON, "the serial moves on", async || {
+        let now = serial(&pair.b).await;
+        (now > before).then_some(()).ok_or(now)
+    })
+    .await;
     let taken_back = pair.run(&["history", "--zone", "zone.example", "--since", &at]);
     assert!(
         taken_back.contains("- new.zone.example. 60 IN A 192.0.2.3"),

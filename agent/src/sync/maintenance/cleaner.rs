@@ -121,14 +121,21 @@ impl Cleaner {
         doomed: Vec<String>,
         now: (Instant, u64),
     ) -> Result<usize, SyncError> {
-        if let Some(history) = &mut self.history {
-            history.archive(replica, deltas, &doomed).await?;
-        }
-        for name in &doomed {
-            replica.store.delete(name).await?;
-            tracing::info!(database = %replica.database(), %name, "removed a superseded object");
+        // What need not be kept goes first: it may be what a full store lacks the room of.
+        let folder = DeltaName::folder(replica.database());
+        let (of_deltas, mut doomed): (Vec<_>, Vec<_>) =
+            doomed.into_iter().partition(|name| name.starts_with(&folder));
+        delete(replica, &doomed).await?;
+        let (may_go, archived) = match &mut self.history {
+            Some(history) => history.lets_go(replica, deltas, &of_deltas, now.0).await,
+            None => (true, Ok(())),
+        };
+        if may_go {
+            delete(replica, &of_deltas).await?;
+            doomed.extend(of_deltas);
         }
         replica.status.cleaned(doomed.len() as u64);
+        archived?;
         let place = self.place_of(replica, &replica.state(), now.1);
         if let Some(history) = &mut self.history {
             history.tidy(replica, place, now).await?;
@@ -273,6 +280,14 @@ async fn list(replica: &Replica) -> Result<(Listing, Deltas), SyncError> {
         sort_listing(database, &snapshots),
         Deltas::sort(database, &deltas),
     ))
+}
+
+async fn delete(replica: &Replica, names: &[String]) -> Result<(), SyncError> {
+    for name in names {
+        replica.store.delete(name).await?;
+        tracing::info!(database = %replica.database(), %name, "removed a superseded object");
+    }
+    Ok(())
 }
 
 /// Those of `names` that have been given for long enough.

@@ -1,6 +1,6 @@
 //! Keeping the history: what a cleaner is about to remove goes there first, and what is there is put together and thinned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::history::{Catalog, DAY, HOUR, HistoryError, archive, archive_start, compact};
@@ -13,6 +13,8 @@ use crate::sync::state::replica::Replica;
 const LOOK: Duration = Duration::from_secs(3600);
 /// Time that each instance gives the one before it, by name, for what one does for all.
 const TURN: Duration = Duration::from_secs(600);
+/// Time for which objects stay because what they say cannot be put into the history.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What one instance does for all, and since when it is to be done.
 #[derive(Debug, Default)]
@@ -37,6 +39,12 @@ pub struct History {
     base: Duty,
     thinning: Duty,
     is_to_begin: bool,
+    /// What this instance wrote before is in no segment.
+    joins: bool,
+    /// Segments that do not decode.
+    apart: BTreeSet<SegmentName>,
+    /// Since when nothing can be put there.
+    failing: Option<Instant>,
 }
 
 impl History {
@@ -48,6 +56,9 @@ impl History {
             base: Duty::default(),
             thinning: Duty::default(),
             is_to_begin: true,
+            joins: false,
+            apart: BTreeSet::new(),
+            failing: None,
         }
     }
 
@@ -56,30 +67,39 @@ impl History {
         self.is_to_begin
     }
 
+    /// Puts there what must be before these objects go; false while they must not. When that has failed for long they go all the same: a
+    /// store that is full has no room for anything else.
+    pub(super) async fn lets_go(
+        &mut self,
+        replica: &Replica,
+        deltas: &Deltas,
+        doomed: &[String],
+        now: Instant,
+    ) -> (bool, Result<(), SyncError>) {
+        let archived = self.archive(replica, deltas, doomed).await;
+        let failing = archived.is_err().then(|| self.failing.unwrap_or(now));
+        self.failing = failing;
+        let is_over = failing.is_none_or(|since| now.duration_since(since) >= PATIENCE);
+        (is_over, archived)
+    }
+
     /// Puts into history what the deltas say of these objects, which may go then, and the snapshots with which own deltas begin. `deltas`: all
     /// that there are.
-    pub(super) async fn archive(
+    async fn archive(
         &mut self,
         replica: &Replica,
         deltas: &Deltas,
         doomed: &[String],
     ) -> Result<(), SyncError> {
         let (database, own) = (replica.database(), &replica.own);
-        let starts = deltas
-            .of(own)
-            .map(|(name, _)| name)
-            .filter(|name| name.since() == name.time());
-        for time in starts.map(DeltaName::time) {
+        let (store, folder) = (&*replica.store, replica.env.folder());
+        let of_own: Vec<_> = deltas.of(own).map(|(name, _)| name.clone()).collect();
+        for start in of_own.iter().filter(|name| name.since() == name.time()) {
             let catalog = self.catalog(replica, Instant::now()).await?;
-            // What is older is in there.
-            let base = catalog
-                .bases()
-                .map(BaseName::time)
-                .take_while(|base| *base < time)
-                .last();
-            let from = base.unwrap_or(0).saturating_sub(HOUR);
-            let (store, folder) = (&*replica.store, replica.env.folder());
-            archive_start(store, folder, database, (own, time), from, catalog).await?;
+            // What was written before it began anew comes first, else it would count as told by the snapshot.
+            let before = of_own.iter().filter(|name| name.time() <= start.time());
+            archive(store, folder, database, own, before.cloned(), catalog).await?;
+            archive_start(store, folder, database, (own, start.time()), catalog).await?;
         }
         let mut deltas = BTreeMap::<String, Vec<DeltaName>>::new();
         for name in doomed
@@ -92,10 +112,12 @@ impl History {
             return Ok(());
         }
         let catalog = self.catalog(replica, Instant::now()).await?;
+        // An agent of an earlier release has removed what it wrote before.
+        let is_first = deltas.contains_key(own) && catalog.of(own).next().is_none();
         for (instance, deltas) in deltas {
-            let (store, folder) = (&*replica.store, replica.env.folder());
             archive(store, folder, database, &instance, deltas, catalog).await?;
         }
+        self.joins |= is_first;
         Ok(())
     }
 
@@ -115,35 +137,38 @@ impl History {
             // What it writes is in no delta: only base snapshots tell of it.
             HOUR
         };
+        let (joins, mut damaged) = (self.joins, Vec::new());
+        let apart = self.apart.clone();
         let catalog = self.catalog(replica, now).await?;
-        for names in catalog.to_compact(&replica.own, now_ns) {
+        for names in catalog.to_compact(&replica.own, &apart, now_ns) {
             match compact(store, folder, database, &names, catalog).await {
-                // Whoever reads them says which is damaged; they stay apart.
-                Err(HistoryError::Decode(error)) => {
-                    tracing::warn!(%database, %error, "cannot put segments of history together");
+                // Whoever reads the history is told.
+                Err(HistoryError::Damaged(name, error)) => {
+                    tracing::warn!(%name, %error, "cannot put this with other segments of history");
+                    damaged.push(name);
                 }
                 done => done?,
             }
         }
+        let lacks_some = |catalog: &Catalog| joins || catalog.has_gap_since_base(&replica.own);
         let is_due = |catalog: &Catalog| {
             catalog.base_is_due(every.max(HOUR), now_ns)
-                || catalog.base_is_due(HOUR, now_ns) && catalog.has_gap_since_base(&replica.own)
+                || catalog.base_is_due(HOUR, now_ns) && lacks_some(catalog)
         };
         let (due, expired) = (is_due(catalog), catalog.expired(keep, now_ns));
-        let place_of_base = if catalog.has_gap_since_base(&replica.own) {
-            0
-        } else {
-            place
-        };
+        let place_of_base = if lacks_some(catalog) { 0 } else { place };
+        self.apart.extend(damaged);
         if self.base.is_ours(due, place_of_base, now) {
             let catalog = self.look(replica, now).await?;
             if is_due(catalog)
                 && let Some((dump, time)) = replica.base().await?
             {
                 let name = BaseName::new(database, &replica.own, time)?;
-                store.put(name.as_str(), dump.object).await?;
+                let stored = store.put(name.as_str(), dump.object).await;
+                stored.map_err(HistoryError::from)?;
                 tracing::info!(%database, %name, dump.size, dump.entries, "stored a base snapshot for the history");
                 catalog.add_base(name);
+                self.joins = false;
             }
         }
         let none = self.catalog(replica, now).await?.bases().next().is_none();
@@ -176,8 +201,9 @@ impl History {
 
     async fn look(&mut self, replica: &Replica, now: Instant) -> Result<&mut Catalog, SyncError> {
         let database = replica.database();
-        let segments = replica.store.list(&SegmentName::folder(database)).await?;
-        let bases = replica.store.list(&BaseName::folder(database)).await?;
+        let list = async |folder: String| replica.store.list(&folder).await.map_err(HistoryError::from);
+        let segments = list(SegmentName::folder(database)).await?;
+        let bases = list(BaseName::folder(database)).await?;
         let catalog = Catalog::sort(database, &segments, &bases);
         Ok(&mut self.known.insert((catalog, now)).0)
     }

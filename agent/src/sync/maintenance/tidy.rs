@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Time after a change of the list for which the objects of a retired instance are expected to go soon, and after the start for
 /// which the history may be begun soon.
 const HURRY: Duration = Duration::from_secs(180);
-/// What is raised while objects that nobody needs cannot be removed.
+/// What is raised while objects that nobody needs cannot be removed, or the history not be kept.
 const CONDITION: &str = "cleanup";
 
 /// Cleans the store and sweeps the database.
@@ -90,7 +90,8 @@ fn note(replica: &Replica, outcome: &Result<usize, SyncError>) {
     };
     replica.status.failed(error.category(), error);
     tracing::warn!(database = %replica.database(), %error, "cannot clean up");
-    if matches!(error, SyncError::Store(error) if error.operation == "remove") {
+    let is_history = matches!(error, SyncError::History(_));
+    if is_history || matches!(error, SyncError::Store(error) if error.operation == "remove") {
         replica
             .status
             .raise(CONDITION, Level::Warning, &error.to_string());
