@@ -334,7 +334,7 @@ async fn print(store: &Counted, (delta_bytes, base_bytes): (u64, u64), most_obje
 /// The last week of one zone.
 async fn read(store: &Counted, folder: &Path, now: u64, records: u32) {
     let (peak, begin) = (Peak::watch(), Instant::now());
-    let since = now - 7 * DAY.min(now - START);
+    let since = now - (7 * DAY).min(now - START);
     let zone = records / RECORDS_OF_A_ZONE / 2 + 1;
     let name = format!("zone{zone}");
     let mut scope = Scope::of_zones([presented([name.as_bytes(), b"example"])]);

@@ -19,6 +19,9 @@ use crate::{
     reconcile::plan::Plan,
 };
 
+/// The agent's configuration.
+const AGENT_CONFIG: &str = "/etc/zonetide/agent.yaml";
+
 /// Starts the agent, starts it again when it ends, and answers the kubelet, whatever becomes of it.
 const SUPERVISED_AGENT: [&str; 7] = [
     "--log-format",
@@ -26,7 +29,7 @@ const SUPERVISED_AGENT: [&str; 7] = [
     "supervise",
     "--",
     "--config",
-    "/etc/zonetide/agent.yaml",
+    AGENT_CONFIG,
     "sync",
 ];
 /// The last lines of its log are what a container ended with, so that a condition can quote them.
@@ -143,6 +146,12 @@ fn environment(plan: &Plan) -> Vec<EnvVar> {
         EnvVar {
             name: "ZONETIDE_INSTANCE".to_owned(),
             value: Some(plan.instance("$(POD_NAME)")),
+            ..EnvVar::default()
+        },
+        // For a person who runs one of the agent's commands there.
+        EnvVar {
+            name: "ZONETIDE_CONFIG".to_owned(),
+            value: Some(AGENT_CONFIG.to_owned()),
             ..EnvVar::default()
         },
     ];
