@@ -12,7 +12,9 @@ use super::sync::now;
 use crate::config::Config;
 use crate::content::keys::object_id;
 use crate::content::{comes_from_a_primary, metadata_kind};
-use crate::history::restore::{Back, Restored, Serials, Wanted, Write, Zone, coming_back, difference, write};
+use crate::history::restore::{
+    Back, Restored, Serials, Wanted, Write, Zone, coming_back, difference, steps, write,
+};
 use crate::history::{Scope, Timeline};
 use crate::lmdb::{Environment, LmdbError};
 use crate::show;
@@ -157,38 +159,17 @@ fn carry_out(
     Ok(())
 }
 
-/// Records come before their zone, and go after it. So what is there of a zone is all there while PowerDNS knows it. Serials come last:
-/// a secondary that has one has what belongs to it.
+/// Writes step by step.
 fn apply(
     envs: &BTreeMap<String, Environment>,
     plan: BTreeMap<String, Vec<Write>>,
 ) -> anyhow::Result<Restored> {
-    let (mut first, mut between, mut last, mut serials) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (database, writes) in plan {
-        for write in writes {
-            let is_record = write.dbi.starts_with("records");
-            let step = match (is_record, &write.then) {
-                _ if write.is_serial() => &mut serials,
-                (true, Some(_)) => &mut first,
-                (false, _) => &mut between,
-                (true, None) => &mut last,
-            };
-            step.push((database.clone(), write));
-        }
-    }
     let mut restored = Restored::default();
-    for step in [first, between, last, serials] {
-        let mut by_database = BTreeMap::<_, Vec<_>>::new();
-        for (database, write) in step {
-            by_database.entry(database).or_default().push(write);
-        }
-        for (database, writes) in by_database {
-            let done = write(&envs[&database], &writes, now()).with_context(|| {
-                format!("cannot write to {database}; what was written stays: run this again")
-            })?;
-            restored.written += done.written;
-            restored.left += done.left;
-        }
+    for (database, writes) in steps(plan).into_iter().flatten() {
+        let done = write(&envs[&database], &writes, now())
+            .with_context(|| format!("cannot write to {database}; what was written stays: run this again"))?;
+        restored.written += done.written;
+        restored.left += done.left;
     }
     Ok(restored)
 }
