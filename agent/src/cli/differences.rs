@@ -29,13 +29,7 @@ struct Side {
 impl Side {
     fn empty() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        // The file grows with what is in it, not with the map.
-        let options = OpenOptions {
-            map_size: 64 << 30,
-            max_dbs: 64,
-            create: true,
-            no_subdir: true,
-        };
+        let options = OpenOptions::of_a_new_file(64 << 30);
         let env = Environment::open(&dir.path().join("lmdb"), &options)?;
         Ok(Self { env, _dir: Some(dir) })
     }

@@ -37,13 +37,7 @@ pub struct Timeline {
 impl Timeline {
     fn new(folder: &Path) -> Result<Self, HistoryError> {
         let dir = directory(folder).map_err(HistoryError::Stash)?;
-        // The file grows with what is in it, not with the map.
-        let options = OpenOptions {
-            map_size: 64 << 30,
-            max_dbs: 64,
-            create: true,
-            no_subdir: true,
-        };
+        let options = OpenOptions::of_a_new_file(64 << 30);
         let env = Environment::open(&dir.path().join("lmdb"), &options)?;
         Ok(Self { env, _dir: dir })
     }

@@ -47,13 +47,12 @@ pub struct OpenOptions {
     pub no_subdir: bool,
 }
 
-#[cfg(test)]
 impl OpenOptions {
-    /// One file, as PowerDNS has it, that is made where there is none.
+    /// One file, as PowerDNS has it, that is made where there is none. It grows with what is in it, not with the map.
     pub(crate) fn of_a_new_file(map_size: usize) -> Self {
         Self {
             map_size,
-            max_dbs: 16,
+            max_dbs: 64,
             create: true,
             no_subdir: true,
         }

@@ -5,24 +5,45 @@
 //! Lightning Stream never lists this folder.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use super::name::EXTENSION;
 use super::time::{format_time, parse_time};
 use super::{NameError, sanitize_instance};
 
-/// A parsed name. Names sort by their time, whatever the instance, as their text does.
+/// Whose objects are named `<time>__<instance>__<since>.pb.gz`.
+pub trait Folder: Clone + Ord + std::hash::Hash + fmt::Debug {
+    /// The folder of those of a database.
+    fn of(database: &str) -> String;
+}
+
+/// Deltas.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeltaName {
+pub struct Deltas;
+
+impl Folder for Deltas {
+    fn of(database: &str) -> String {
+        format!("zonetide/delta/{database}/")
+    }
+}
+
+/// A parsed name of what an instance wrote between two of its states. Names sort by their time, whatever the instance, as their text does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanName<F: Folder> {
     time: u64,
     instance: String,
     since: u64,
     full: String,
+    folder: PhantomData<F>,
 }
 
-impl DeltaName {
-    /// The folder of a database's deltas.
+/// A parsed name of a delta.
+pub type DeltaName = SpanName<Deltas>;
+
+impl<F: Folder> SpanName<F> {
+    /// The folder of those of a database.
     pub fn folder(database: &str) -> String {
-        format!("zonetide/delta/{database}/")
+        F::of(database)
     }
 
     /// A name that comes before every name of the times from `time` on, in ns since the epoch.
@@ -33,7 +54,7 @@ impl DeltaName {
         Ok(format!("{}{}", Self::folder(database), format_time(time)?))
     }
 
-    /// The name of a delta from the instance's state of time `since` (exclusive) to that of `time`, both in ns since the
+    /// The name of what leads from the instance's state of time `since` (exclusive) to that of `time`, both in ns since the
     /// epoch.
     ///
     /// # Errors
@@ -50,6 +71,7 @@ impl DeltaName {
             instance,
             since,
             full,
+            folder: PhantomData,
         })
     }
 
@@ -67,10 +89,11 @@ impl DeltaName {
             instance,
             since,
             full: name.to_owned(),
+            folder: PhantomData,
         })
     }
 
-    /// The state that the delta leads to, ns since the epoch.
+    /// The state that it leads to, ns since the epoch.
     pub fn time(&self) -> u64 {
         self.time
     }
@@ -98,7 +121,7 @@ impl DeltaName {
 }
 
 /// What `<time>__<instance>__<since>.pb.gz` says.
-pub(super) fn parse_span(file: &str) -> Result<(u64, String, u64), NameError> {
+fn parse_span(file: &str) -> Result<(u64, String, u64), NameError> {
     let (stem, extension) = file.split_once('.').ok_or(NameError::Extension)?;
     if extension != EXTENSION {
         return Err(NameError::Extension);
@@ -117,12 +140,12 @@ pub(super) fn parse_span(file: &str) -> Result<(u64, String, u64), NameError> {
 }
 
 /// The file that [`parse_span`] reads.
-pub(super) fn format_span(time: u64, instance: &str, since: u64) -> Result<String, NameError> {
+fn format_span(time: u64, instance: &str, since: u64) -> Result<String, NameError> {
     let (time, since) = (format_time(time)?, format_time(since)?);
     Ok(format!("{time}__{instance}__{since}.{EXTENSION}"))
 }
 
-impl fmt::Display for DeltaName {
+impl<F: Folder> fmt::Display for SpanName<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.full)
     }

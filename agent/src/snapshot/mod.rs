@@ -15,7 +15,7 @@ mod vector;
 mod wire;
 
 pub use decode::{DbiOutline, DecodeError, Outline, Snapshot, meta_of_start};
-pub use delta::DeltaName;
+pub use delta::{DeltaName, Folder, SpanName};
 pub use encode::{EncodeError, SnapshotWriter, entry_len};
 pub use name::{NameError, SnapshotName, is_database_name, sanitize_instance};
 pub use parts::DeltaWriter;

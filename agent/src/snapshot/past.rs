@@ -4,87 +4,23 @@
 
 use std::fmt;
 
-use super::delta::{format_span, parse_span};
+use super::delta::{Folder, SpanName};
 use super::name::EXTENSION;
 use super::time::{format_time, parse_time};
 use super::{NameError, sanitize_instance};
 
-/// A parsed name of a segment. Names sort by their time.
+/// Segments.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SegmentName {
-    time: u64,
-    since: u64,
-    instance: String,
-    full: String,
-}
+pub struct Segments;
 
-impl SegmentName {
-    /// The folder of a database's segments.
-    pub fn folder(database: &str) -> String {
+impl Folder for Segments {
+    fn of(database: &str) -> String {
         format!("zonetide/history/{database}/segments/")
     }
-
-    /// The name of what `instance` wrote after its state of time `since` up to that of `time`, both in ns since the epoch.
-    ///
-    /// # Errors
-    /// [`NameError::Range`] for a time after the year 9999.
-    pub fn new(database: &str, instance: &str, since: u64, time: u64) -> Result<Self, NameError> {
-        let instance = sanitize_instance(instance);
-        let full = format!(
-            "{}{}",
-            Self::folder(database),
-            format_span(time, &instance, since)?
-        );
-        Ok(Self {
-            time,
-            since,
-            instance,
-            full,
-        })
-    }
-
-    /// Parses a name in the folder of `database`.
-    ///
-    /// # Errors
-    /// See [`NameError`].
-    pub fn parse(database: &str, name: &str) -> Result<Self, NameError> {
-        let file = name
-            .strip_prefix(&Self::folder(database))
-            .ok_or(NameError::Folder)?;
-        let (time, instance, since) = parse_span(file)?;
-        Ok(Self {
-            time,
-            since,
-            instance,
-            full: name.to_owned(),
-        })
-    }
-
-    /// The state up to which it has everything, ns since the epoch.
-    pub fn time(&self) -> u64 {
-        self.time
-    }
-
-    /// The state after which it begins, ns since the epoch.
-    pub fn since(&self) -> u64 {
-        self.since
-    }
-
-    /// The instance, in the form [`sanitize_instance`] gives.
-    pub fn instance(&self) -> &str {
-        &self.instance
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.full
-    }
 }
 
-impl fmt::Display for SegmentName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.full)
-    }
-}
+/// A parsed name of a segment.
+pub type SegmentName = SpanName<Segments>;
 
 /// A parsed name of a base snapshot. Names sort by their time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
