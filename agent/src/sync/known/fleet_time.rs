@@ -220,7 +220,7 @@ impl FleetTime {
     /// What a write of this server should have as its time that has `raw`, when the own clock says `own`. It must be given what
     /// was written not long ago and not corrected yet, for another one was not written by the clock as it is.
     ///
-    /// What the fleet's time has passed already was not written by a clock that is ahead, and what the own clock has not come
+    /// What the fleet's time may have passed already was not written by a clock that is ahead, and what the own clock has not come
     /// to yet not by one that is behind; no result is later than the fleet's time, unless nothing is known of it.
     pub fn stamp(&self, raw: u64, own: u64) -> u64 {
         let now = self.now(own);
@@ -231,7 +231,13 @@ impl FleetTime {
         };
         let corrected = raw.saturating_add_signed(ahead.saturating_neg());
         if ahead > 0 {
-            if raw <= now { raw } else { corrected.min(now) }
+            // The middle of what is possible may be too early.
+            let may_be = own.saturating_add_signed(self.low.saturating_neg());
+            if raw <= may_be {
+                raw.min(now)
+            } else {
+                corrected.min(now)
+            }
         } else if raw > own {
             raw.min(now)
         } else {

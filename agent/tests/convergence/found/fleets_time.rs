@@ -22,6 +22,20 @@ fn what_is_written_into_an_empty_database_by_a_clock_that_is_ahead_gets_the_flee
 }
 
 #[test]
+fn what_is_written_a_moment_before_a_clock_goes_wrong_keeps_its_time() {
+    ends_well(small(
+        vec![FORGETFUL; 2],
+        vec![
+            write(0, Some(0)),
+            Step::Pass(SECOND),
+            run(1, Op::Receive),
+            write(1, Some(1)),
+            set(1, 2 * SECONDS),
+        ],
+    ));
+}
+
+#[test]
 fn a_server_that_only_receives_makes_nothing_later_than_what_it_kept() {
     let unaware = Setup {
         knows_the_time: false,

@@ -146,7 +146,7 @@ proptest! {
         let fleet = FleetTime::of(Some(&ahead(off)), &[]);
         let written = |back: i64| OWN - back.unsigned_abs();
         // What one clock wrote in its time.
-        let own_time = |raw: u64| off <= 0 || raw > fleet.now(OWN);
+        let own_time = |raw: u64| off <= 0 || raw > fleet.latest(OWN).unwrap();
         let (a, b) = (written(a.min(b)), written(a.max(b)));
         prop_assume!(own_time(a) && own_time(b));
         prop_assert!(fleet.stamp(a, OWN) >= fleet.stamp(b, OWN));
@@ -199,6 +199,21 @@ fn entries_are_noted_from_the_past_only_where_the_own_clock_may_be_ahead() {
         OWN,
         "the store is away and the peers are not"
     );
+}
+
+#[test]
+fn what_was_written_just_before_a_clock_went_wrong_keeps_its_time() {
+    let (hour, hundredth) = (HOUR.unsigned_abs(), SECOND.unsigned_abs() / 100);
+    let fleet = FleetTime::of(Some(&ahead(HOUR)), &[]);
+    let now = fleet.now(OWN);
+    for after in [1, 23, hundredth] {
+        assert_eq!(fleet.stamp(now + after, OWN), now, "{after}");
+    }
+    let later = now + hundredth + 1;
+    assert_eq!(fleet.stamp(later, OWN), later - hour);
+    // An answer that is not believed changes nothing about it.
+    let doubted = FleetTime { least: 0, ..fleet };
+    assert_eq!(doubted.stamp(later, OWN), later - hour);
 }
 
 proptest! {
