@@ -1,14 +1,16 @@
 //! A whole database from one server to another, without the store: the merge is the same as of a snapshot.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tempfile::SpooledTempFile;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use crate::lmdb::{Environment, LmdbError};
+use crate::lmdb::{Environment, KeptReader, LmdbError};
 use crate::snapshot::is_private_dbi;
-use crate::sync::database::dump::{Dump, dump_by};
+use crate::sync::database::ahead::Ahead;
+use crate::sync::database::dump::Dump;
 use crate::sync::error::SyncError;
 use crate::sync::known::schema::{SCHEMA_DBI, Verdict};
 use crate::sync::known::word::Word;
@@ -58,13 +60,16 @@ impl Replica {
     /// [`SyncError`] when the database cannot be read.
     pub async fn hand_over(&self) -> Result<(Word, Dump), SyncError> {
         let word = self.word().await?;
-        let meta = self.meta(0, 0, self.now_ns());
-        let (env, ahead) = (self.env.clone(), self.ahead());
-        let dump = spawn_blocking(move || dump_by(&env, &meta, &ahead))
-            .await
-            .map_err(|_| SyncError::Crashed("writing a snapshot"))?
-            .map_err(SyncError::Dump)?;
+        let kept = self.keep_for_a_peer().await;
+        let dump = self.dump(kept, self.meta(0, 0, self.now_ns())).await?;
         Ok((word.said(), dump))
+    }
+
+    /// The present state, kept, so that it is seen what PowerDNS puts over entries that a peer has from here.
+    pub(super) async fn keep_for_a_peer(&self) -> Option<(Arc<KeptReader>, Ahead)> {
+        let _turn = self.turn.lock().await;
+        Box::pin(self.look_if_behind()).await;
+        Box::pin(self.keep_a_state()).await
     }
 
     /// Merges the whole database of a peer, which has all that `word` says.

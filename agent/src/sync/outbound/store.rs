@@ -259,7 +259,11 @@ impl Replica {
     }
 
     /// A state that is kept, or else the newest one, as a snapshot.
-    async fn dump(&self, kept: Option<(Arc<KeptReader>, Ahead)>, meta: Meta) -> Result<Dump, SyncError> {
+    pub(in crate::sync) async fn dump(
+        &self,
+        kept: Option<(Arc<KeptReader>, Ahead)>,
+        meta: Meta,
+    ) -> Result<Dump, SyncError> {
         let (env, ahead) = (self.env.clone(), self.ahead());
         spawn_blocking(move || match &kept {
             Some((kept, ahead)) => dump_state(&env, kept, &meta, ahead),

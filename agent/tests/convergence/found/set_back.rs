@@ -1,7 +1,7 @@
 //! Writes by a clock that was set back, or that stands.
 
-use super::{SECONDS, at_work, ends_well, run, set, write};
-use crate::server::{Op, SECOND};
+use super::{FORGETFUL, SECONDS, at_work, ends_well, run, set, small, write};
+use crate::server::{Op, SECOND, Setup};
 use crate::steps::Step;
 
 #[test]
@@ -114,6 +114,29 @@ fn a_clock_that_was_set_back_for_an_agent_that_cannot_store_loses_nothing() {
         for setup in &mut case.setups {
             setup.tells = false;
         }
+        ends_well(case);
+    }
+}
+
+#[test]
+fn a_write_after_a_clock_was_set_back_wins_over_what_a_peer_was_handed_before() {
+    let setup = Setup {
+        knows_the_time: false,
+        ..FORGETFUL
+    };
+    for value in [Some(1), Some(0), None] {
+        let mut case = small(
+            vec![setup; 2],
+            vec![
+                run(1, Op::Receive),
+                write(1, Some(0)),
+                set(1, -2 * SECONDS),
+                run(0, Op::Receive),
+                Step::HandOver(1, 0, 0),
+                write(1, value),
+            ],
+        );
+        case.clocks.go_back = true;
         ends_well(case);
     }
 }
