@@ -21,6 +21,9 @@ use super::wire::Wire;
 /// Writes of one PowerDNS while no time passes, ns: a clock that shows less was set back.
 const MOST_AT_A_TIME: u64 = 1000;
 
+/// Time that agents take to start, ns: far more than a nanosecond for each state that they gave a time before.
+const STARTING: u64 = 1_000_000;
+
 pub(crate) struct Fleet {
     pub(crate) bucket: Arc<Bucket>,
     pub(crate) wire: Arc<Wire>,
@@ -213,8 +216,7 @@ impl Fleet {
             let others = (0..self.servers.len()).filter(|other| *other != server);
             let others = others.filter(|other| self.servers[*other].setup.tells);
             let others: Vec<_> = others.map(|other| self.servers[other].name.clone()).collect();
-            // It takes time.
-            self.pass(1);
+            self.pass(STARTING);
             let clock = self.servers[server].clock.now();
             self.waits_for_hours |= clock <= self.wire.newest(&self.servers[server].name);
             self.waits_for_hours |= self.has_forgotten(server, database);

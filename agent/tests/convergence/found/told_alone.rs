@@ -3,6 +3,7 @@
 use super::{FORGETFUL, ends_well, run, small, write};
 use crate::server::{Op, Setup};
 use crate::steps::Step;
+use crate::store::PutFault;
 
 const TELLS: Setup = Setup {
     tells: true,
@@ -38,4 +39,35 @@ fn what_was_told_alone_is_adopted_by_one_that_has_stored_nothing_since_it_lost_i
             Step::Hear(1, 0),
         ],
     ));
+}
+
+#[test]
+fn a_server_that_is_lost_and_comes_back_empty_at_once_gives_no_state_the_time_of_one_that_it_told_before() {
+    let write = |server| Step::Write {
+        server,
+        database: 0,
+        dbi: 0,
+        key: 0,
+        value: Some(0),
+    };
+    let mut case = small(
+        vec![TELLS; 2],
+        vec![
+            write(1),
+            Step::HandOver(1, 0, 0),
+            write(0),
+            run(1, Op::Send),
+            Step::Fault(PutFault::Lost),
+            write(1),
+            Step::Begin(1, 0, Op::Send),
+            Step::Bereave(1),
+            Step::Revive(1),
+            Step::RunAll(Op::Receive),
+            Step::Bereave(1),
+            Step::Kill(0),
+        ],
+    );
+    case.introduced = true;
+    (case.clocks.most, case.clocks.go_back) = (0, true);
+    ends_well(case);
 }
