@@ -132,6 +132,10 @@ impl peer::Peers for Reached {
             .collect()
     }
 
+    fn arrived(&self, database: &str) -> u64 {
+        self.outbox.arrived(database)
+    }
+
     fn skews(&self) -> Vec<Skew> {
         self.outbox.skews()
     }

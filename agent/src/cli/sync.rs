@@ -28,7 +28,7 @@ use crate::status::{
 };
 use crate::store::Store;
 use crate::sync::serving::Serving;
-use crate::sync::{Cleanup, Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, Ways, run};
+use crate::sync::{Cleanup, Order, Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, Ways, run};
 
 /// Time that the last change may take to reach the store at the end; Kubernetes gives the pod a minute.
 const SHUTDOWN: Duration = Duration::from_secs(40);
@@ -117,14 +117,14 @@ pub(super) async fn replicate(
         name: flags.wait_for_marker_file,
         poll: config.storage_poll_interval.0,
     };
-    let schemas = schemas(&config.lmdbs);
+    let (schemas, orders) = (schemas(&config.lmdbs), orders(&config.lmdbs));
     let flushing = Flushing::start(&config, &schemas, &statuses, powerdns, &shutdown);
     let samples = directory_of_samples(&config);
     let stats_interval = config.lmdb_log_stats_interval.0;
     let pace = pace(&config, receive_only);
     let location = config.storage.location();
     for (name, lmdb) in config.lmdbs {
-        let schemas = schemas[&name].clone();
+        let (schemas, order) = (schemas[&name].clone(), orders[&name].clone());
         let origin = Origin {
             database: name.clone(),
             instance: config.instance.clone(),
@@ -142,6 +142,7 @@ pub(super) async fn replicate(
             lmdb,
             origin,
             schemas,
+            order,
             store,
             status,
             flusher,
@@ -198,6 +199,7 @@ struct Served {
     lmdb: Lmdb,
     origin: Origin,
     schemas: Schemas,
+    order: Arc<Order>,
     store: Arc<dyn Store>,
     status: Arc<DatabaseStatus>,
     flusher: Option<Flusher>,
@@ -238,6 +240,7 @@ impl Served {
         let mut replica = Replica::new(env.clone(), self.store, self.status, self.origin, Arc::new(now));
         flush_for(self.flusher, &mut replica, self.schemas.main.then_some(&env));
         replica.set_schemas(self.schemas);
+        replica.set_order(self.order);
         if let Some(max_ahead) = self.max_ahead {
             replica.go_by_the_fleets_time(max_ahead);
         }
@@ -358,25 +361,39 @@ fn pace(config: &Config, receive_only: bool) -> Pace {
     }
 }
 
-/// PowerDNS names its shards after the main database: `pdns.lmdb-0` beside `pdns.lmdb`. They share what is known of schemas.
+/// PowerDNS names its shards after the main database: `pdns.lmdb-0` beside `pdns.lmdb`.
+fn main_of<'l>(lmdbs: &'l BTreeMap<String, Lmdb>, path: &Path) -> Option<&'l String> {
+    let (main, number) = path.to_str()?.rsplit_once('-')?;
+    number.parse::<u32>().ok()?;
+    let mut others = lmdbs.iter();
+    others
+        .find(|(_, other)| other.path == Path::new(main))
+        .map(|(name, _)| name)
+}
+
+/// Shards share with their main database what is known of schemas.
 fn schemas(lmdbs: &BTreeMap<String, Lmdb>) -> BTreeMap<String, Schemas> {
     let mut schemas: BTreeMap<_, _> = lmdbs
         .keys()
         .map(|name| (name.clone(), Schemas::default()))
         .collect();
-    let main_of = |path: &Path| {
-        let (main, number) = path.to_str()?.rsplit_once('-')?;
-        number.parse::<u32>().ok()?;
-        lmdbs
-            .iter()
-            .find(|(_, other)| other.path == Path::new(main))
-            .map(|(name, _)| name)
-    };
     for (name, lmdb) in lmdbs {
-        if let Some(main) = main_of(&lmdb.path) {
+        if let Some(main) = main_of(lmdbs, &lmdb.path) {
             let guard = schemas[main].guard.clone();
             schemas.insert(name.clone(), Schemas { guard, main: false });
         }
     }
     schemas
+}
+
+/// And the order in which they go.
+fn orders(lmdbs: &BTreeMap<String, Lmdb>) -> BTreeMap<String, Arc<Order>> {
+    let new = |name: &String| (name.clone(), Arc::new(Order::new(name)));
+    let mut orders: BTreeMap<_, _> = lmdbs.keys().map(new).collect();
+    for (name, lmdb) in lmdbs {
+        if let Some(main) = main_of(lmdbs, &lmdb.path) {
+            orders.insert(name.clone(), orders[main].clone());
+        }
+    }
+    orders
 }

@@ -34,6 +34,22 @@ impl<'k> RecordKey<'k> {
     }
 }
 
+/// The type of the record that every zone has one of.
+pub(super) const SOA: u16 = 6;
+
+/// The zone whose SOA record is under this key of a table.
+pub fn zone_of_soa(dbi: &str, key: &[u8]) -> Option<u32> {
+    let key = (dbi == "records_v5").then(|| RecordKey::parse(key))??;
+    (key.kind == SOA && key.labels().next().is_none()).then_some(key.zone)
+}
+
+/// The zone whose record is under this key of a table.
+pub fn zone_of_record(dbi: &str, key: &[u8]) -> Option<u32> {
+    (dbi == "records_v5")
+        .then(|| RecordKey::parse(key))?
+        .map(|key| key.zone)
+}
+
 /// A key of an index such as `domains_v5_0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexKey<'k> {
@@ -160,6 +176,18 @@ mod tests {
         let apex = [0, 0, 0, 7, 0, 0, 0, 6];
         assert_eq!(RecordKey::parse(&apex).unwrap().labels().count(), 0);
         assert_eq!(RecordKey::parse(&[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn a_zone_has_one_soa_record_and_that_is_under_its_own_name() {
+        let (apex, ns) = ([0, 0, 0, 7, 0, 0, 6], [0, 0, 0, 7, 0, 0, 2]);
+        assert_eq!(zone_of_soa("records_v5", &apex), Some(7));
+        assert_eq!(zone_of_soa("records_v5", &ns), None);
+        let below = [&[0, 0, 0, 7][..], b"www\0", &[0, 0, 6]].concat();
+        assert_eq!(zone_of_soa("records_v5", &below), None);
+        assert_eq!(zone_of_soa("comments_v7", &apex), None);
+        assert_eq!(zone_of_record("records_v5", &below), Some(7));
+        assert_eq!(zone_of_record("domains_v5", &apex), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! PowerDNS' own API does after each write. [`Effect::Name`] means that this can wait a moment in a zone that changes
 //! all the time ([`super::Settle`]); [`Effect::Zone`] that it cannot.
 
-use super::keys::{IndexKey, RecordKey, object_id, presented};
+use super::keys::{IndexKey, RecordKey, SOA, object_id, presented};
 use super::values::{only_the_serial_differs, same_zone, served_alike, zone_labels};
 
 /// An entry that a merge has written: its live value before and after, `None` where there was none or a deletion mark.
@@ -41,7 +41,6 @@ pub(crate) enum Effect {
     Everything,
 }
 
-const SOA: u16 = 6;
 /// Types that say something of other names, or of which names and types there are: ENT (PowerDNS' own type 0), NS, DNAME,
 /// DS, RRSIG, NSEC, DNSKEY, NSEC3, NSEC3PARAM, CDS, CDNSKEY.
 const STRUCTURE: [u16; 11] = [0, 2, 39, 43, 46, 47, 48, 50, 51, 59, 60];

@@ -92,6 +92,8 @@ pub(super) struct Core {
     pub boot: String,
     pub contacts: Contacts,
     pub arrivals: BTreeMap<String, mpsc::Sender<Arrived>>,
+    /// By database, how many have arrived.
+    pub arrived: BTreeMap<String, AtomicU64>,
     /// Bytes of what has arrived and is not merged yet.
     pub room: Arc<Semaphore>,
     pub links: Mutex<BTreeMap<String, Arc<Link>>>,
@@ -143,7 +145,7 @@ impl Core {
             let bytes = settings.queue_bytes.max(settings.max_object * 2) + MESSAGE;
             (settings.queue_messages, bytes, settings.hello)
         });
-        let (arrivals, receivers) = databases
+        let (arrivals, receivers): (BTreeMap<_, _>, _) = databases
             .into_iter()
             .map(|database| {
                 let (sender, receiver) = mpsc::channel(messages);
@@ -157,6 +159,10 @@ impl Core {
             instance: sanitize_instance(instance),
             boot: format!("{:032x}", rand::random::<u128>()),
             contacts: Contacts::new(hello * HELLOS),
+            arrived: arrivals
+                .keys()
+                .map(|database| (database.clone(), AtomicU64::new(0)))
+                .collect(),
             arrivals,
             room: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
             links: Mutex::default(),

@@ -22,6 +22,7 @@ mod transport;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -289,6 +290,12 @@ impl Outbox {
     /// none, so that nobody is told; [`Outbox::announce`] is for those.
     pub fn tell(&self, changes: &Arc<Changes>) -> bool {
         self.core.tell(changes)
+    }
+
+    /// How many changes of a database have arrived.
+    pub fn arrived(&self, database: &str) -> u64 {
+        let arrived = self.core.arrived.get(database);
+        arrived.map_or(0, |arrived| arrived.load(Ordering::Acquire))
     }
 
     /// How far the own clock is ahead of that of each peer that answers now and tells its time.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -184,6 +185,7 @@ async fn changes(
         return Err(Refusal::Receiver);
     }
     let arrivals = core.arrivals.get(&database).ok_or(Refusal::UnknownDatabase)?;
+    let count = core.arrived.get(&database).ok_or(Refusal::UnknownDatabase)?;
     if !is_object_name(&name) {
         return Err(Refusal::Malformed);
     }
@@ -212,6 +214,8 @@ async fn changes(
     arrivals.try_send(arrived).map_err(|error| match error {
         TrySendError::Full(_) | TrySendError::Closed(_) => Refusal::Busy,
     })?;
+    // Before the sender knows, and sends what comes after.
+    count.fetch_add(1, Ordering::Release);
     core.contacts.received(&instance);
     core.noticed(&instance);
     Ok(StatusCode::NO_CONTENT.into_response())

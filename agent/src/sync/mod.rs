@@ -7,6 +7,8 @@ pub mod peer;
 
 mod limits;
 
+mod order;
+
 mod files;
 
 mod known;
@@ -53,6 +55,7 @@ pub use known::{deltas, plan};
 pub use limits::Limits;
 pub use maintenance::cleaner::Cleaner;
 pub use maintenance::history::{History, LEAST as LEAST_HISTORY};
+pub use order::Order;
 pub use pace::{Cleanup, Pace, Retention, SweepPace};
 pub use run::{Ways, run};
 pub use state::replica::{Origin, Replica, Schemas, Witness};

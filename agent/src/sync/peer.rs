@@ -19,6 +19,10 @@ pub trait Peers: Send + Sync {
     fn announce(&self, database: &str, time: u64);
     /// The instances that there is contact with, each with the newest state of a database that it told of, ns since the epoch.
     fn contacts(&self, database: &str) -> BTreeMap<String, u64>;
+    /// How many deltas of a database they have told so far.
+    fn arrived(&self, _database: &str) -> u64 {
+        0
+    }
     /// How far the own clock is ahead of that of each of them that answers now and tells its time.
     fn skews(&self) -> Vec<Skew> {
         Vec::new()

@@ -17,6 +17,7 @@ mod gone;
 mod later;
 mod lost;
 mod mixed;
+mod order;
 mod peers;
 mod quarantine;
 mod release;

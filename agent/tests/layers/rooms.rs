@@ -7,9 +7,10 @@ use std::path::Path;
 use crate::source::Source;
 
 /// From the lowest on: a room may use those before it, and call the methods that they define.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "peer",
     "limits",
+    "order",
     "files",
     "known",
     "database",

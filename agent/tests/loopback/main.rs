@@ -39,6 +39,7 @@ mod identity;
 mod keys;
 mod kills;
 mod lost_entries;
+mod new_zones;
 mod node;
 mod outage;
 mod own_writes;

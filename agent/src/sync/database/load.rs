@@ -8,6 +8,7 @@ mod batch;
 mod counted;
 mod foresee;
 mod merger;
+mod new_zone;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -35,13 +35,25 @@ pub(in crate::sync) async fn taking(replica: &Replica, told: Option<mpsc::Receiv
                 bytes += next.object.len();
                 all.push(next);
             }
+            replica.let_the_main_database_go_first().await;
+            let deltas = all.len();
             replica.take_all(all).await;
+            if replica.schemas.main {
+                replica.order.has_taken(deltas);
+            }
         }
     }
     std::future::pending().await
 }
 
 impl Replica {
+    /// Waits until what peers told of the main database before is merged.
+    async fn let_the_main_database_go_first(&self) {
+        if let Some(peers) = self.peers.as_ref().filter(|_| !self.schemas.main) {
+            self.order.until_taken(peers.arrived(self.order.main())).await;
+        }
+    }
+
     /// Merges what peers told of. What fails is shown and found in the store.
     async fn take_all(&self, all: Vec<Told>) {
         let failed = |name: &str, error: SyncError| {

@@ -20,6 +20,17 @@ impl Replica {
     /// # Errors
     /// [`SyncError`] when the database cannot be read; the next call tries again.
     pub async fn tell(&self) -> Result<(), SyncError> {
+        let _order = self.telling.lock().await;
+        let last = self.env.last_txn_id();
+        let told = self.tell_what_is_new().await;
+        if self.schemas.main {
+            // Also where it failed: nothing says when it will not.
+            self.order.has_told(last);
+        }
+        told
+    }
+
+    async fn tell_what_is_new(&self) -> Result<(), SyncError> {
         // Whoever only receives has no other occasion to.
         Box::pin(self.let_go_of_old_states(self.env.last_txn_id())).await;
         let Some(peers) = &self.peers else { return Ok(()) };
@@ -34,6 +45,11 @@ impl Replica {
         let changes = Box::pin(self.changes_for(Whom::Peers, Vector::new())).await?;
         if changes.collected.entries == 0 {
             return Ok(());
+        }
+        // What is cut of a shard has nothing in it that was written after this.
+        let main = self.schemas.guard.database();
+        if let Some(main) = main.filter(|_| !self.schemas.main && !self.order.main().is_empty()) {
+            self.order.until_told(main.last_txn_id()).await;
         }
         if changes.collected.size > self.state().log.limits().told {
             peers.announce(self.database(), changes.time);

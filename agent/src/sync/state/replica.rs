@@ -21,6 +21,7 @@ use crate::sync::known::hold::Hold;
 use crate::sync::known::schema::SchemaGuard;
 use crate::sync::known::time_known::Waits;
 use crate::sync::limits::Limits;
+use crate::sync::order::Order;
 use crate::sync::peer::Peers;
 use crate::sync::trouble::Troubles;
 
@@ -65,10 +66,14 @@ pub struct Replica {
     pub(super) clock: Clock,
     pub(in crate::sync) shown: Arc<Shown>,
     pub(in crate::sync) schemas: Schemas,
+    /// What it shares with the other databases of the same PowerDNS.
+    pub(in crate::sync) order: Arc<Order>,
     /// Why nothing was stored the last time, so that the log says it once.
     pub(in crate::sync) held: Mutex<Option<Hold>>,
     pub(in crate::sync) sweep: Option<Sweep>,
     pub(in crate::sync) peers: Option<Arc<dyn Peers>>,
+    /// What is told goes in the order in which it was cut.
+    pub(in crate::sync) telling: tokio::sync::Mutex<()>,
     /// Who writes to the database, or compares states of it, has the turn until what it did is known in `state`.
     pub(in crate::sync) turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -109,9 +114,11 @@ impl Replica {
             clock: Shown::watch(&shown, clock),
             shown,
             schemas: Schemas::default(),
+            order: Arc::default(),
             held: Mutex::default(),
             sweep: None,
             peers: None,
+            telling: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             state: Mutex::default(),
             max_ahead: None,
@@ -141,6 +148,11 @@ impl Replica {
             schemas.guard.watch(self.env.clone());
         }
         self.schemas = schemas;
+    }
+
+    /// Goes in this order with the other databases of the same PowerDNS.
+    pub fn set_order(&mut self, order: Arc<Order>) {
+        self.order = order;
     }
 
     /// Turns sweeping on; merges leave out marks that a sweep would remove soon.

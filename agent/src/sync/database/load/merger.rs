@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::counted::Counted;
+use super::new_zone::NewZone;
 use super::{Interrupted, Merged, Terms, wins};
 use crate::content::{Change, Touched, is_possible};
 use crate::lmdb::header::Header;
 use crate::lmdb::{Dbi, Environment, Reader, Writer};
 use crate::snapshot::{Entry, Snapshot, is_private_dbi};
 use crate::sync::database::ahead::Ahead;
+use crate::sync::database::collect::Written;
 use crate::sync::database::dump::{TransferError, to_entry};
 use crate::sync::database::fill::{Filled, Filler};
 use crate::sync::database::quarantine::{Guard, key_of};
@@ -36,6 +38,7 @@ pub(super) struct Merger<'e> {
     filler: Filler<'e>,
     current: Current,
     batch: Batch,
+    new_zone: NewZone,
     counted: Counted,
     merged: Merged,
 }
@@ -68,6 +71,7 @@ impl<'e> Merger<'e> {
             filler: Filler::new(env, terms.ahead),
             current: Current::default(),
             batch: Batch::default(),
+            new_zone: NewZone::default(),
             counted: Counted::default(),
             merged: Merged::default(),
         }
@@ -87,7 +91,18 @@ impl<'e> Merger<'e> {
             } else {
                 self.take(dbi, &entry)
             }
-        })
+        })?;
+        let last = self.new_zone.end();
+        self.put_last(last)
+    }
+
+    /// All of a new zone has come but this.
+    fn put_last(&mut self, soa: Option<Written>) -> Result<(), TransferError> {
+        if let Some(soa) = soa {
+            self.batch.push(&soa.dbi, &soa.entry());
+            self.flush_if_full()?;
+        }
+        Ok(())
     }
 
     fn has_written(&mut self, object: usize) {
@@ -102,6 +117,8 @@ impl<'e> Merger<'e> {
 
     pub(super) fn take(&mut self, dbi: &str, incoming: &Entry<'_>) -> Result<(), TransferError> {
         self.merged.entries += 1;
+        let ended = self.new_zone.end_before(dbi, incoming.key);
+        self.put_last(ended)?;
         if self.current.name != dbi {
             self.turn_to(dbi)?;
         }
@@ -134,6 +151,7 @@ impl<'e> Merger<'e> {
             Some(Some(handle)) => reader.get(handle, incoming.key)?,
             _ => None,
         };
+        let was_there = local.is_some_and(|(header, _)| !header.deleted);
         let won = match local {
             Some((header, value)) => {
                 let local = to_entry(incoming.key, header, value);
@@ -150,7 +168,7 @@ impl<'e> Merger<'e> {
             }
             None => !incoming.deleted || incoming.timestamp >= self.terms.oldest_mark,
         };
-        if won {
+        if won && !self.new_zone.keep(dbi, incoming, was_there) {
             self.batch.push(dbi, incoming);
             self.flush_if_full()?;
         }
@@ -351,6 +369,8 @@ impl<'e> Merger<'e> {
     }
 
     fn finish(&mut self) -> Result<(), TransferError> {
+        let last = self.new_zone.end();
+        self.put_last(last)?;
         self.end_filling()?;
         let mut missing = std::mem::take(&mut self.missing);
         let reader = match self.reader.take() {
