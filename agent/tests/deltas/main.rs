@@ -18,6 +18,7 @@ mod later;
 mod lost;
 mod mixed;
 mod order;
+mod parts;
 mod peers;
 mod quarantine;
 mod release;

@@ -23,6 +23,7 @@ use crate::merge::replaces;
 use crate::snapshot::{Entry, Snapshot};
 use crate::sync::known::schema::lowers;
 pub(in crate::sync) use foresee::foresee;
+pub(in crate::sync) use merger::{Done, Pause};
 
 /// What a merge did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,7 +80,8 @@ pub fn merge(env: &Environment, snapshot: &mut Snapshot, oldest_mark: u64) -> Re
         ahead: &Ahead::alone(),
         confirm: None,
     };
-    merge_and_tell(env, snapshot, (&terms, Guard::open()), &|_| {}).map_err(|interrupted| *interrupted.error)
+    merge_in_parts(env, snapshot, (&terms, Guard::open()), &|_| {}, None)
+        .map_err(|interrupted| *interrupted.error)
 }
 
 /// What a merge goes by, besides the entries' times.
@@ -93,17 +95,19 @@ pub(in crate::sync) struct Terms<'a> {
 }
 
 /// The same in a database that PowerDNS writes to. `touch` is called after each commit with what it touched, so that a merge that
-/// fails half-way has told of what is in the database.
+/// fails half-way has told of what is in the database. `pause` is called when others have waited for long enough.
 ///
 /// # Errors
 /// Those of [`merge`].
-pub(in crate::sync) fn merge_and_tell(
+pub(in crate::sync) fn merge_in_parts(
     env: &Environment,
     snapshot: &mut Snapshot,
     (terms, guard): (&Terms<'_>, Guard),
     touch: &dyn Fn(Touched),
+    pause: Option<Pause<'_>>,
 ) -> Result<Merged, Interrupted> {
     let mut merger = Merger::new(env, touch, terms, guard);
+    merger.pause_by(pause);
     let taken = merger.take_all_of(snapshot);
     merger.end(taken)
 }

@@ -72,8 +72,7 @@ impl Replica {
         };
         if !self.is_refilling() && self.begin_to_refill(last, checkpoint) {
             let mut state = self.state();
-            state.known.have.clear();
-            state.known.read.clear();
+            state.known.forget_all();
             state.awaited = None;
             // Each entry is written anew: no state is kept from before that.
             state.log.forget_all_states();

@@ -64,6 +64,7 @@ impl Replica {
         } = state.says(&self.own);
         let is_quiet = state.is_whole()
             && !state.removing
+            && state.paused == 0
             && beyond.is_empty()
             && state.known.wanted.is_empty()
             && kept.txn_id() > 0
@@ -157,7 +158,7 @@ impl Replica {
         // What PowerDNS wrote has its time before it is compared, and what is put here comes after that.
         drop(self.keep_a_state().await);
         let before = self.env.keep_reader().ok();
-        let loaded = self.load((peer, ""), object, true).await?;
+        let loaded = self.load((peer, ""), object, true, None).await?;
         let merged = match loaded.map_err(|error| SyncError::merging(&name, error))?.outcome {
             Ok(merged) => merged,
             Err(schema) => {

@@ -7,8 +7,9 @@ use crate::report::Way;
 use crate::snapshot::{DecodeError, DeltaName, Meta, Snapshot, SnapshotName};
 use crate::store::spool;
 use crate::sync::database::dump::TransferError;
-use crate::sync::database::load::{Interrupted, Merged, Terms, foresee, merge_and_tell};
+use crate::sync::database::load::{Interrupted, Merged, Pause, Terms, foresee, merge_in_parts};
 use crate::sync::error::SyncError;
+use crate::sync::inbound::turn::{Pausing, Turn};
 use crate::sync::known::heard::HeardState;
 use crate::sync::known::plan::Next;
 use crate::sync::known::schema::schema_of_snapshot;
@@ -62,9 +63,12 @@ impl Replica {
         };
         let instance = name.instance();
         let opened = self.open_snapshot((instance, name.as_str()), object).await?;
-        let turn = self.turn.lock().await;
+        let mut turn = Turn::of(self).await;
         let loaded = match opened {
-            Ok(object) => self.load((instance, name.as_str()), object, newest).await?,
+            Ok(object) => {
+                self.load((instance, name.as_str()), object, newest, Some(&mut turn))
+                    .await?
+            }
             Err(error) => Err(error),
         };
         let loaded = match loaded {
@@ -87,9 +91,12 @@ impl Replica {
                 return Ok(());
             }
         };
+        let is_in_vain = turn.is_in_vain();
         {
             let mut state = self.state();
-            state.known.merged(name);
+            if !is_in_vain {
+                state.known.merged(name);
+            }
             // Only Lightning Stream leaves our field out.
             if loaded.meta.zonetide == 0 {
                 state.lightning_stream.insert(name.instance().to_owned());
@@ -102,7 +109,7 @@ impl Replica {
         let noted = self
             .note_left_out(name.instance(), name.as_str(), merged.left_out)
             .await;
-        if noted.is_ok() {
+        if noted.is_ok() && !is_in_vain {
             self.take_vector(name, loaded.meta.vector);
         }
         drop(turn);
@@ -124,8 +131,9 @@ impl Replica {
         way: Way,
     ) -> Result<bool, SyncError> {
         let started = std::time::Instant::now();
-        let turn = self.turn.lock().await;
-        let loaded = match self.load((name.instance(), name.as_str()), object, true).await? {
+        let mut turn = Turn::of(self).await;
+        let loading = self.load((name.instance(), name.as_str()), object, true, Some(&mut turn));
+        let loaded = match loading.await? {
             Ok(loaded) => loaded,
             Err(TransferError::Decode(error))
                 if !matches!(error, DecodeError::Spool(_)) && way == Way::Store =>
@@ -152,11 +160,13 @@ impl Replica {
         // In this order: what is written down between the two must not count as stored without being known as the peer's.
         let now = self.now_ns();
         let contacts = self.told_by_peers();
+        let is_in_vain = turn.is_in_vain();
         let joins = {
             let mut state = self.state();
             state.log.saw([name.time()], now);
             state.is_of_version(name.instance(), loaded.meta.zonetide);
             match way {
+                _ if is_in_vain => {}
                 Way::Peer => {
                     let told = HeardState {
                         since: name.since(),
@@ -171,7 +181,7 @@ impl Replica {
                     state.want_what_goes(name, &loaded.meta.vector);
                 }
             }
-            state.known.merged_delta(name)
+            !is_in_vain && state.known.merged_delta(name)
         };
         Box::pin(self.note_merged(&merged.txn_ids, &merged.settled)).await;
         let noted = self
@@ -220,11 +230,13 @@ impl Replica {
     }
 
     /// Opens an object of an instance and merges it unless its schema forbids that. `newest`: it shows the instance's schema of today.
+    /// `turn`: others have theirs in between.
     pub(in crate::sync) async fn load(
         &self,
         (instance, name): (&str, &str),
         object: impl Into<Object>,
         newest: bool,
+        turn: Option<&mut Turn<'_>>,
     ) -> Result<Result<Loaded, TransferError>, SyncError> {
         let env = self.env.clone();
         let oldest_mark = self.oldest_mark();
@@ -236,7 +248,9 @@ impl Replica {
         let instance = instance.to_owned();
         let object = object.into();
         let settled = self.state().log.settled().last().copied();
-        let loaded = spawn_blocking(move || -> Result<Loaded, Interrupted> {
+        let (pausing, pauses) = Pausing::new();
+        let pausing = turn.is_some().then_some(pausing);
+        let merging = spawn_blocking(move || -> Result<Loaded, Interrupted> {
             let (mut snapshot, foreseen) = match object {
                 Object::Closed(object) => (Box::new(Snapshot::open(object)?), None),
                 Object::Open(snapshot, foreseen, then) => {
@@ -261,9 +275,10 @@ impl Replica {
                 let outcome = Err(said);
                 return Ok(Loaded { meta, outcome });
             }
+            let pause: Pause<'_> = &|done| pausing.as_ref()?.pause(done);
             let merged = match foreseen {
                 Some(merged) => *merged,
-                None => merge_and_tell(
+                None => merge_in_parts(
                     &env,
                     &mut snapshot,
                     (
@@ -275,6 +290,7 @@ impl Replica {
                         barrier,
                     ),
                     witness.as_ref(),
+                    pausing.as_ref().map(|_| pause),
                 )?,
             };
             if schemas.main {
@@ -283,9 +299,11 @@ impl Replica {
             }
             let outcome = Ok(merged);
             Ok(Loaded { meta, outcome })
-        })
-        .await
-        .map_err(|_| SyncError::Crashed("merging"))?;
+        });
+        if let Some(turn) = turn {
+            turn.serve(pauses).await;
+        }
+        let loaded = merging.await.map_err(|_| SyncError::Crashed("merging"))?;
         match loaded {
             Ok(loaded) => Ok(Ok(loaded)),
             Err(Interrupted {

@@ -12,6 +12,7 @@ use crate::snapshot::is_private_dbi;
 use crate::sync::database::ahead::Ahead;
 use crate::sync::database::dump::Dump;
 use crate::sync::error::SyncError;
+use crate::sync::inbound::turn::Turn;
 use crate::sync::known::schema::{SCHEMA_DBI, Verdict};
 use crate::sync::known::word::Word;
 use crate::sync::state::replica::Replica;
@@ -25,6 +26,8 @@ pub enum TakenOver {
     Refused,
     /// The main database has to judge the peer first.
     Later,
+    /// It is merged, and what was here may have counted with other times than now.
+    Again,
 }
 
 impl Replica {
@@ -91,8 +94,8 @@ impl Replica {
         }
         let name = format!("the database of {peer}");
         let started = Instant::now();
-        let turn = self.turn.lock().await;
-        let loaded = self.load((peer, ""), object, true).await?;
+        let mut turn = Turn::of(self).await;
+        let loaded = self.load((peer, ""), object, true, Some(&mut turn)).await?;
         let merged = match loaded.map_err(|error| SyncError::merging(&name, error))?.outcome {
             Ok(merged) => merged,
             Err(schema) => {
@@ -100,7 +103,8 @@ impl Replica {
                 return Ok(TakenOver::Refused);
             }
         };
-        {
+        let is_in_vain = turn.is_in_vain();
+        if !is_in_vain {
             let mut state = self.state();
             state.took_over(&self.own, peer, &word.clone().believed(self.now_ns()));
             state.given |= merged.written > 0;
@@ -109,6 +113,9 @@ impl Replica {
         let noted = self.note_left_out(peer, &name, merged.left_out).await;
         drop(turn);
         noted?;
+        if is_in_vain {
+            return Ok(TakenOver::Again);
+        }
         self.warn_of_the_future(&name, merged.newest);
         tracing::info!(
             database = %self.database(), peer, entries = merged.entries, written = merged.written,

@@ -119,8 +119,7 @@ impl Replica {
         let Some(newest) = newest.filter(|_| by_snapshot || by_delta) else {
             tracing::info!(database = %self.database(), "the store is not as it was left: everything is compared");
             state.log.forget_own();
-            state.known.have.clear();
-            state.known.read.clear();
+            state.known.forget_all();
             // Of a snapshot that may not be there any more: all that is there is read.
             state.known.wanted.clear();
             state.heard.clear();

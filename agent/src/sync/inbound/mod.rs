@@ -6,4 +6,5 @@ pub(super) mod hand_over;
 mod look;
 pub(super) mod receive;
 pub(super) mod take;
+mod turn;
 mod vanish;

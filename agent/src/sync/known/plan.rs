@@ -41,6 +41,8 @@ pub struct Knowledge {
     pub refused_deltas: BTreeSet<DeltaName>,
     /// Snapshots of a newer schema, with it: not merged as long as the database has an older one.
     pub refused: BTreeMap<SnapshotName, u32>,
+    /// How often something was forgotten of what is merged.
+    forgotten: u64,
 }
 
 /// What is to be loaded next of an instance.
@@ -111,6 +113,7 @@ impl Knowledge {
 
     /// What an instance stores after this state of it is read again, ns since the epoch.
     pub fn lower(&mut self, instance: &str, time: u64) {
+        self.forgotten += 1;
         match self.have.get_mut(instance) {
             Some(have) if time > 0 => *have = time.min(*have),
             Some(_) => drop(self.have.remove(instance)),
@@ -130,6 +133,7 @@ impl Knowledge {
 
     /// All that is known of an instance's objects is void: they are gone from the store.
     pub fn forget(&mut self, instance: &str) -> Option<SnapshotName> {
+        self.forgotten += 1;
         self.have.remove(instance);
         self.read.remove(instance);
         self.merged.remove(instance)
@@ -137,8 +141,21 @@ impl Knowledge {
 
     /// All objects of the other instances are to be looked at anew.
     pub fn forget_all_but(&mut self, own: &str) {
+        self.forgotten += 1;
         self.have.retain(|instance, _| instance == own);
         self.read.retain(|instance, _| instance == own);
+    }
+
+    /// All objects are to be looked at anew.
+    pub fn forget_all(&mut self) {
+        self.forgotten += 1;
+        self.have.clear();
+        self.read.clear();
+    }
+
+    /// How often something was forgotten. What was being merged at the time is to be merged anew, too.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// A listing: what was stored anew under a name is to be looked at anew.

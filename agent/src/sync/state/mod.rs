@@ -89,6 +89,8 @@ pub(in crate::sync) struct State {
     pub(in crate::sync) differences: Differences,
     /// Where the objects are, as the memory of the next run has it.
     pub(in crate::sync) place: Option<String>,
+    /// Merges that wait for their next turn: half of what their objects say may be here.
+    pub(in crate::sync) paused: usize,
     /// Entries are being removed here, so that there may be fewer than there were.
     pub(in crate::sync) removing: bool,
 }
@@ -121,8 +123,7 @@ impl State {
     /// What is merged is not known any more: all that the store has is compared, the own objects first, and nothing is stored
     /// before that.
     pub(in crate::sync) fn compare_everything(&mut self) {
-        self.known.have.clear();
-        self.known.read.clear();
+        self.known.forget_all();
         self.own_merged = false;
     }
 

@@ -1,8 +1,13 @@
 //! A merge under way: entries are compared as they come, and the winners are written in batches.
 
+mod pauses;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::pauses::Pauses;
+pub(in crate::sync) use self::pauses::{Done, Pause};
 use super::batch::Batch;
 use super::counted::Counted;
 use super::new_zone::NewZone;
@@ -25,6 +30,9 @@ pub(super) struct Merger<'e> {
     env: &'e Environment,
     touch: &'e dyn Fn(Touched),
     terms: &'e Terms<'e>,
+    /// What it goes by since the last pause, in the place of what `terms` have.
+    ahead: Option<Arc<Ahead>>,
+    pauses: Pauses<'e>,
     guard: Guard,
     /// When what was kept until now came, by its key there.
     pub(super) came: HashMap<&'e [u8], u64>,
@@ -63,6 +71,8 @@ impl<'e> Merger<'e> {
             touch,
             now: terms.ahead.now(),
             terms,
+            ahead: None,
+            pauses: Pauses::new(None),
             guard,
             came: HashMap::new(),
             dbis: HashMap::new(),
@@ -75,6 +85,11 @@ impl<'e> Merger<'e> {
             counted: Counted::default(),
             merged: Merged::default(),
         }
+    }
+
+    /// `pause` is called when others have waited for their turn for long enough.
+    pub(super) fn pause_by(&mut self, pause: Option<Pause<'e>>) {
+        self.pauses = Pauses::new(pause);
     }
 
     /// Merges all entries of an object, as one of those that are counted for themselves.
@@ -117,6 +132,7 @@ impl<'e> Merger<'e> {
 
     pub(super) fn take(&mut self, dbi: &str, incoming: &Entry<'_>) -> Result<(), TransferError> {
         self.merged.entries += 1;
+        self.give_way_if_due()?;
         let ended = self.new_zone.end_before(dbi, incoming.key);
         self.put_last(ended)?;
         if self.current.name != dbi {
@@ -147,6 +163,7 @@ impl<'e> Merger<'e> {
         if self.guard.has_kept(reader, dbi, incoming)? {
             return Ok(());
         }
+        let ahead = self.ahead.as_deref().unwrap_or(self.terms.ahead);
         let local = match self.dbis.get(dbi) {
             Some(Some(handle)) => reader.get(handle, incoming.key)?,
             _ => None,
@@ -156,8 +173,8 @@ impl<'e> Merger<'e> {
             Some((header, value)) => {
                 let local = to_entry(incoming.key, header, value);
                 // Under the lock it is known better.
-                let timestamp = match self.terms.ahead.least(header, self.now) {
-                    _ if is_recalled(self.terms.ahead, &self.guard, incoming, &local, header) => 0,
+                let timestamp = match ahead.least(header, self.now) {
+                    _ if is_recalled(ahead, &self.guard, incoming, &local, header) => 0,
                     least => least,
                 };
                 if *incoming == local {
@@ -230,7 +247,10 @@ impl<'e> Merger<'e> {
         self.current.filled = None;
         // A batch and a filler do not mix: each has its own transaction. Whether somebody else has the file open takes longer to
         // find out than a single change takes to merge, so that is asked last.
-        if self.batch.is_empty() && (self.filler.is_open() || !self.has_entries(dbi)?) {
+        if self.batch.is_empty()
+            && self.ahead.is_none()
+            && (self.filler.is_open() || !self.has_entries(dbi)?)
+        {
             if let Some(reader) = self.reader.take() {
                 reader.finish()?;
             }
@@ -269,7 +289,9 @@ impl<'e> Merger<'e> {
             reader.finish()?;
         }
         let mut writer = self.env.begin_write()?;
-        let mut notes = self.terms.ahead.notes(&writer)?;
+        let later = self.ahead.clone();
+        let ahead = later.as_deref().unwrap_or(self.terms.ahead);
+        let mut notes = ahead.notes(&writer)?;
         let mut touched = Touched::default();
         let batch = std::mem::take(&mut self.batch);
         for (object, dbi, entry) in batch.iter() {
@@ -286,7 +308,7 @@ impl<'e> Merger<'e> {
                 Some((header, value)) => {
                     let old = to_entry(entry.key, header, value);
                     let (timestamp, was_there) = match header.timestamp {
-                        _ if is_recalled(self.terms.ahead, &self.guard, &entry, &old, header) => (0, false),
+                        _ if is_recalled(ahead, &self.guard, &entry, &old, header) => (0, false),
                         as_it_came if self.has_put(&writer, header) => (as_it_came, false),
                         _ => notes.time_against(&writer, place, entry.timestamp, header)?,
                     };
@@ -356,6 +378,7 @@ impl<'e> Merger<'e> {
         let finished = taken.and_then(|()| self.finish());
         self.merged.txn_ids.append(&mut self.filler.txn_ids);
         self.merged.txn_ids.sort_unstable();
+        self.merged.txn_ids.dedup();
         self.merged.committing += self.filler.committing;
         self.merged.left_out = self.guard.left_out;
         match finished {
@@ -396,7 +419,8 @@ impl<'e> Merger<'e> {
         }
         self.merged.txn_ids.extend(self.guard.write(self.env)?);
         let counted = std::mem::take(&mut self.counted);
-        counted.settle(self.env, self.terms.ahead, &mut self.merged.settled)?;
+        let ahead = self.ahead.as_deref().unwrap_or(self.terms.ahead);
+        counted.settle(self.env, ahead, &mut self.merged.settled)?;
         Ok(())
     }
 }
