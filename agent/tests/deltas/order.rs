@@ -44,6 +44,20 @@ async fn what_the_main_database_had_before_is_told_before() {
 }
 
 #[tokio::test]
+async fn what_waits_for_the_main_database_is_told_also_where_the_agent_ends() {
+    let (main, shard, line) = databases().await;
+    main.write("zone", "1");
+    shard.write("record", "1");
+    let telling = tokio::time::timeout(Duration::from_millis(500), shard.replica.tell());
+    telling.await.expect_err("it does not wait");
+    // It may have ended before the change was cut.
+    main.replica.tell().await.unwrap();
+    shard.replica.tell().await.unwrap();
+    let told = line.take().into_iter().filter(|told| told.from == "shard");
+    assert_eq!(told.count(), 1);
+}
+
+#[tokio::test]
 async fn a_main_database_that_tells_nothing_holds_up_no_shard_for_long() {
     let (main, shard, line) = databases().await;
     main.write("zone", "1");

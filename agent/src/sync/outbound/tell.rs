@@ -9,6 +9,7 @@ use crate::snapshot::{DeltaName, EncodeError, Vector};
 use crate::sync::database::collect::{Collected, Synced};
 use crate::sync::database::dump::TransferError;
 use crate::sync::error::SyncError;
+use crate::sync::peer::Peers;
 use crate::sync::state::log::Whom;
 use crate::sync::state::replica::Replica;
 
@@ -46,17 +47,23 @@ impl Replica {
         if changes.collected.entries == 0 {
             return Ok(());
         }
+        let news = if changes.collected.size > self.state().log.limits().told {
+            News::Stored(changes.time)
+        } else {
+            let name = DeltaName::new(self.database(), &self.own, changes.from.time, changes.time)?;
+            News::Changes(name, bytes_of(changes.collected)?)
+        };
+        let telling = Telling {
+            peers: peers.as_ref(),
+            database: self.database(),
+            news,
+        };
         // What is cut of a shard has nothing in it that was written after this.
         let main = self.schemas.guard.database();
         if let Some(main) = main.filter(|_| !self.schemas.main && !self.order.main().is_empty()) {
             self.order.until_told(main.last_txn_id()).await;
         }
-        if changes.collected.size > self.state().log.limits().told {
-            peers.announce(self.database(), changes.time);
-            return Ok(());
-        }
-        let name = DeltaName::new(self.database(), &self.own, changes.from.time, changes.time)?;
-        peers.tell(self.database(), &name, bytes_of(changes.collected)?);
+        drop(telling);
         Ok(())
     }
 
@@ -121,6 +128,29 @@ impl Replica {
         let last = self.env.last_txn_id();
         let log = &self.state().log;
         log.is_telling() && log.has_changes_after(log.told().txn, last)
+    }
+}
+
+/// What peers are told.
+enum News {
+    Changes(DeltaName, Bytes),
+    /// More than they are told of is in the store by this time, ns since the epoch.
+    Stored(u64),
+}
+
+/// It counts as told already, so it is told as well where nothing else is done any more.
+struct Telling<'r> {
+    peers: &'r dyn Peers,
+    database: &'r str,
+    news: News,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        match &self.news {
+            News::Changes(name, object) => self.peers.tell(self.database, name, object.clone()),
+            News::Stored(time) => self.peers.announce(self.database, *time),
+        }
     }
 }
 
