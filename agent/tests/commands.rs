@@ -47,13 +47,17 @@ impl Desk {
         self.0.path().join(name)
     }
 
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_zonetide-agent"))
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zonetide-agent"));
+        command
             .current_dir(self.0.path())
             .args(["--config", "agent.yaml"])
-            .args(args)
-            .output()
-            .unwrap()
+            .args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
     }
 
     fn good(&self, args: &[&str]) -> String {
@@ -321,6 +325,27 @@ fn check_finds_what_either_side_lacks() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("only in the database: records_v5"), "{text}");
+}
+
+#[test]
+fn check_needs_no_folder_for_temporary_files_and_leaves_none_beside_the_database() {
+    let desk = Desk::new();
+    let output = desk
+        .command(&["check"])
+        .env("TMPDIR", "/nowhere")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let left = std::fs::read_dir(desk.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap());
+    let left = left.filter(|entry| entry.file_type().unwrap().is_dir());
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["store"]);
 }
 
 #[test]

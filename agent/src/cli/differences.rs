@@ -9,9 +9,11 @@ use tempfile::TempDir;
 
 use super::databases;
 use super::output::{Output, print_json, say};
+use super::past::scratch;
 use super::snapshots::open_snapshot;
 use crate::compare::{Change, Difference, compare};
 use crate::config::Config;
+use crate::history::{directory, leave_room};
 use crate::lmdb::{Environment, LmdbError, OpenOptions};
 use crate::show;
 use crate::snapshot::{DeltaName, Snapshot};
@@ -27,14 +29,16 @@ struct Side {
 }
 
 impl Side {
-    fn empty() -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
+    /// In a temporary file.
+    fn empty(config: &Config) -> anyhow::Result<Self> {
+        let dir = directory(&scratch(config))?;
         let options = OpenOptions::of_a_new_file(64 << 30);
         let env = Environment::open(&dir.path().join("lmdb"), &options)?;
         Ok(Self { env, _dir: Some(dir) })
     }
 
     fn merge(&self, mut snapshot: Snapshot) -> anyhow::Result<()> {
+        leave_room(self.env.folder())?;
         merge(&self.env, &mut snapshot, 0)?;
         Ok(())
     }
@@ -47,7 +51,7 @@ impl Side {
                 _dir: None,
             });
         }
-        let side = Self::empty()?;
+        let side = Self::empty(config)?;
         side.merge(open_snapshot(store, name).await?)?;
         Ok(side)
     }
@@ -205,7 +209,7 @@ pub(super) async fn check(config: &Config, store: &Arc<dyn Store>, output: Outpu
             env: databases::open(name, lmdb)?,
             _dir: None,
         };
-        let bucket = Side::empty()?;
+        let bucket = Side::empty(config)?;
         let deltas = Deltas::sort(name, &store.list(&DeltaName::folder(name)).await?);
         let listing = sort_listing(name, &store.list(&format!("{name}__")).await?);
         let mut known = Knowledge::default();

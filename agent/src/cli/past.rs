@@ -71,7 +71,7 @@ pub(super) struct Pasts {
 }
 
 /// Where temporary files can be: the usual place, or else beside the first database. A container may have none but that.
-fn scratch(config: &Config) -> PathBuf {
+pub(super) fn scratch(config: &Config) -> PathBuf {
     let usual = std::env::temp_dir();
     let beside = || Some(config.lmdbs.values().next()?.path.parent()?.to_owned());
     match tempfile::tempfile_in(&usual) {

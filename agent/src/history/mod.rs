@@ -22,3 +22,4 @@ pub use error::HistoryError;
 pub use past::{Note, Past};
 pub use replay::{Timeline, Written, replay};
 pub use scope::Scope;
+pub(crate) use stash::{directory, leave_room};

@@ -60,7 +60,7 @@ impl Stash {
 
 /// # Errors
 /// That the volume is nearly full.
-pub(super) fn leave_room(folder: &Path) -> Result<(), HistoryError> {
+pub(crate) fn leave_room(folder: &Path) -> Result<(), HistoryError> {
     let fail = |error: nix::Error| HistoryError::Stash(error.into());
     let volume = statvfs(folder).map_err(fail)?;
     let free = (volume.blocks() / FREE.0).min(FREE.1 / volume.fragment_size().max(1));
@@ -71,7 +71,7 @@ pub(super) fn leave_room(folder: &Path) -> Result<(), HistoryError> {
 }
 
 /// A directory for a temporary database. Those of processes that were killed are removed.
-pub(super) fn directory(folder: &Path) -> io::Result<TempDir> {
+pub(crate) fn directory(folder: &Path) -> io::Result<TempDir> {
     for entry in std::fs::read_dir(folder)?.flatten() {
         let name = entry.file_name();
         let process = name
