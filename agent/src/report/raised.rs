@@ -36,7 +36,7 @@ impl Report for Raised {
     fn merged_delta(&self, _name: &DeltaName, _way: Way, _written: u64) {}
     fn corrupt(&self, _name: &SnapshotName, _reason: &str) {}
     fn corrupt_delta(&self, _name: &DeltaName, _reason: &str) {}
-    fn local_txn(&self, _last: u64, _synced: u64) {}
+    fn local_txn(&self, _last: u64, _synced: u64, _wants_snapshot: bool) {}
     fn stored(&self, _name: &SnapshotName, _bytes: u64) {}
     fn stored_delta(&self, _name: &DeltaName, _bytes: u64, _entries: u64) {}
     fn failed(&self, _step: &'static str, _error: &dyn Display) {}

@@ -49,8 +49,9 @@ pub trait Report: Send + Sync {
     /// A delta in the store does not decode and is ignored; `reason` is for people.
     fn corrupt_delta(&self, name: &DeltaName, reason: &str);
 
-    /// Whenever local changes are looked for: the database's last transaction, and the one up to which the store has everything.
-    fn local_txn(&self, last: u64, synced: u64);
+    /// Whenever local changes are looked for: the database's last transaction, the one up to which the store has everything, and whether
+    /// it is to have a snapshot all the same, since it lost something.
+    fn local_txn(&self, last: u64, synced: u64, wants_snapshot: bool);
 
     /// An own snapshot of this many bytes is stored.
     fn stored(&self, name: &SnapshotName, bytes: u64);

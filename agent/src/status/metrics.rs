@@ -222,11 +222,7 @@ impl Metrics {
         };
         let ready = gauge(r, "ready", "1 once all instances seen at the start are merged");
         let instances = gauge(r, "instances", "Instances with snapshots in the store");
-        let unsynced = gauge(
-            r,
-            "unsynced",
-            "1 while the database has changes that are not in the store",
-        );
+        let unsynced = gauge(r, "unsynced", "1 while the store lacks something of the database");
         let listings = counter(r, "listings", "Listings of the store");
         let merged = counter(r, "snapshots_merged", "Snapshots merged into the database");
         let entries_written = counter(

@@ -82,12 +82,13 @@ impl Report for DatabaseStatus {
         });
     }
 
-    fn local_txn(&self, last: u64, synced: u64) {
+    fn local_txn(&self, last: u64, synced: u64, wants_snapshot: bool) {
+        let unsynced = last > synced || wants_snapshot;
         self.report(|state, _| {
-            (state.last_txn, state.synced_txn) = (last, synced);
+            (state.last_txn, state.synced_txn, state.unsynced) = (last, synced, unsynced);
             state.sent |= last <= synced;
         });
-        self.metrics.unsynced.set(i64::from(last > synced));
+        self.metrics.unsynced.set(i64::from(unsynced));
     }
 
     fn stored(&self, name: &SnapshotName, bytes: u64) {

@@ -341,7 +341,7 @@ fn database(state: &DatabaseState, own: &str, now: Now) -> DatabaseReport {
         counted: content.map(|content| When(content.counted)),
         last_txn: state.last_txn,
         synced_txn: state.synced_txn,
-        unsynced: state.last_txn > state.synced_txn,
+        unsynced: state.unsynced,
         stored: state.stored.as_ref().map(|stored| StoredReport {
             name: stored.name.clone(),
             time: When(stored.at),

@@ -104,6 +104,8 @@ pub struct DatabaseState {
     /// The database's last transaction, and the one up to which the store has everything.
     pub last_txn: u64,
     pub synced_txn: u64,
+    /// The store lacks something of the database.
+    pub unsynced: bool,
     pub streaks: Streaks,
     pub conditions: BTreeMap<&'static str, Condition>,
     /// Snapshots that do not decode, with the reason.

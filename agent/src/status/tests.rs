@@ -190,7 +190,7 @@ async fn a_slow_start_counts_only_where_it_is_configured_and_shows_in_the_metada
     assert!(health.json()["metadata"].get("startup_main").is_none());
     for agent in [&silent, &telling] {
         agent.main.set_ready();
-        agent.main.local_txn(7, 7);
+        agent.main.local_txn(7, 7, false);
         assert_eq!(agent.get("/healthz").await.code, StatusCode::OK);
     }
     assert_eq!(

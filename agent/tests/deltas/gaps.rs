@@ -245,3 +245,22 @@ async fn a_clock_that_is_set_back_makes_no_change_look_older() {
     b.receive().await;
     assert_eq!(b.content()["key"], "1");
 }
+
+#[tokio::test]
+async fn a_store_that_lost_everything_lacks_something_until_it_has_a_snapshot_again() {
+    let store = Watched::new();
+    let mut a = Server::new("a", &store);
+    let unsynced = a.show_unsynced();
+    a.begin().await;
+    assert_eq!(unsynced(), 0);
+    for listed in [store.snapshots().await, store.deltas().await].concat() {
+        store.delete(&listed.name).await.unwrap();
+    }
+    store.refuses_writes.store(true, Ordering::Relaxed);
+    a.receive().await;
+    a.replica.send(false).await.unwrap_err();
+    assert_eq!(unsynced(), 1, "all of the database is missing in the store");
+    store.refuses_writes.store(false, Ordering::Relaxed);
+    a.send().await;
+    assert_eq!(unsynced(), 0);
+}

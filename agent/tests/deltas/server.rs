@@ -342,6 +342,21 @@ impl Dated {
 }
 
 impl Server {
+    /// The agent is started anew, and shows whether its database has changes that are not in the store: 1 if so.
+    pub(crate) fn show_unsynced(&mut self) -> impl Fn() -> i64 + use<> {
+        let metrics = Metrics::new().database("main");
+        let unsynced = metrics.unsynced.clone();
+        self.status = Arc::new(DatabaseStatus::new(metrics));
+        self.replica = replica_of(
+            &self.name,
+            &self.env,
+            self.store.clone(),
+            &self.status,
+            &self.clock,
+        );
+        move || unsynced.get()
+    }
+
     /// The agent is started anew and learns the time from the store: that its clock is right, to begin with.
     pub(crate) fn learn_the_time(&mut self) -> Arc<Dated> {
         let dated = Arc::new(Dated {

@@ -42,9 +42,9 @@ impl Replica {
     async fn store_changes(&self, force: bool) -> Result<bool, SyncError> {
         let last = self.env.last_txn_id();
         Box::pin(self.let_go_of_old_states(last)).await;
+        self.show_what_is_stored(last);
         let (is_new, with_snapshot) = {
             let state = self.state();
-            self.status.local_txn(last, state.log.synced_txn());
             let is_new = last > state.log.synced_txn();
             let due = state.snapshot_is_due(&self.own, is_new, self.now_ns());
             (is_new, force || due)
@@ -107,9 +107,19 @@ impl Replica {
         } else {
             self.note_stored(from.time, to);
         }
-        self.status
-            .local_txn(self.env.last_txn_id(), self.state().log.synced_txn());
+        self.show_what_is_stored(self.env.last_txn_id());
         Ok(!self.has_changes())
+    }
+
+    fn show_what_is_stored(&self, last: u64) {
+        let (synced, wants_snapshot) = {
+            let state = self.state();
+            (
+                state.log.synced_txn(),
+                last > 0 && state.wants_snapshot(&self.own),
+            )
+        };
+        self.status.local_txn(last, synced, wants_snapshot);
     }
 
     /// Stores a delta. The first of its kind, from no state at all, leads nowhere: it tells readers that there is a snapshot.

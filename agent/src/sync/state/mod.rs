@@ -120,6 +120,11 @@ pub(in crate::sync) struct Warned {
 }
 
 impl State {
+    /// Half of what an object says may be here.
+    pub(in crate::sync) fn has_paused(&self) -> bool {
+        self.paused > 0
+    }
+
     /// What is merged is not known any more: all that the store has is compared, the own objects first, and nothing is stored
     /// before that.
     pub(in crate::sync) fn compare_everything(&mut self) {
@@ -139,6 +144,11 @@ impl State {
     /// a whole snapshot.
     pub(in crate::sync) fn is_unseen(&self, own: &str) -> bool {
         self.ready && self.own_merged && !self.log.has_stored() && self.last_sign(own) == 0
+    }
+
+    /// The store is to have a snapshot though it has all changes: it lost something, or has nothing of this instance.
+    pub(in crate::sync) fn wants_snapshot(&self, own: &str) -> bool {
+        self.log.needs_snapshot() || !self.departed.taken_in().is_empty() || self.is_unseen(own)
     }
 
     /// An object of an instance has this version of our rules.

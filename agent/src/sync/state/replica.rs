@@ -210,10 +210,8 @@ impl Replica {
     pub fn has_changes(&self) -> bool {
         let state = self.state();
         let last = self.env.last_txn_id();
-        let wanted =
-            state.log.needs_snapshot() || !state.departed.taken_in().is_empty() || state.is_unseen(&self.own);
         // An empty database is never stored, whatever is wanted.
-        last > 0 && (last > state.log.synced_txn() || wanted)
+        last > 0 && (last > state.log.synced_txn() || state.wants_snapshot(&self.own))
     }
 
     /// What an object of this replica says of itself.
