@@ -1,10 +1,13 @@
-//! A long merge goes in parts: what is written here meanwhile is told between two of them.
+//! A long merge goes in parts, and so does a sweep: what is written here meanwhile is told between two of them.
+
+use std::time::Duration;
 
 use zonetide_agent::lmdb::LmdbError;
-use zonetide_agent::sync::TakenOver;
+use zonetide_agent::store::Store as _;
+use zonetide_agent::sync::{Sweep, TakenOver};
 
 use crate::peers::pair;
-use crate::server::{DBI, Server, Watched};
+use crate::server::{DBI, SECOND, Server, Watched};
 
 /// More than a few transactions of a merge.
 const MANY: usize = 25_000;
@@ -85,4 +88,80 @@ async fn a_snapshot_holds_up_no_telling_and_counts_once_it_is_merged() {
     a.send().await;
     c.receive().await;
     assert_eq!(a.content(), c.content());
+}
+
+/// Where an agent says that its objects are.
+const PLACE: &str = "the store";
+
+#[tokio::test]
+async fn a_database_does_not_count_as_merged_if_all_was_forgotten_meanwhile() {
+    let store = Watched::new();
+    let (mut a, b, line) = pair(&store).await;
+    write_many(&b);
+    let (word, dump) = b.replica.hand_over().await.unwrap();
+    a.replica.remember(PLACE);
+    a.restart();
+    a.replica.set_peers(line);
+    a.replica.resume(PLACE);
+    a.write_after_the_next_merge("meanwhile", "1");
+    // The store is another one: what a knows of it is void.
+    for listed in [store.snapshots().await, store.deltas().await].concat() {
+        if listed.name.contains("__a__") {
+            store.delete(&listed.name).await.unwrap();
+        }
+    }
+    let looking = async {
+        while !has(&a, "meanwhile") {
+            tokio::task::yield_now().await;
+        }
+        a.replica.receive().await.unwrap();
+    };
+    let (taken, ()) = tokio::join!(a.replica.take_over("b", &word, dump.object), looking);
+    assert_eq!(taken.unwrap(), TakenOver::Again);
+    b.send().await;
+    a.receive().await;
+    a.send().await;
+    b.receive().await;
+    assert_eq!(a.content(), b.content());
+}
+
+#[tokio::test]
+async fn a_sweep_under_way_holds_up_no_telling() {
+    let store = Watched::new();
+    let (mut a, b, line) = pair(&store).await;
+    for key in ["one", "two"] {
+        a.write(key, "1");
+        a.delete(key);
+    }
+    a.send().await;
+    // No snapshot needs the marks any more.
+    for server in [&a, &b] {
+        server.pass(3 * 86_400 * SECOND);
+        server.receive().await;
+        server.replica.send(true).await.unwrap();
+    }
+    a.receive().await;
+    line.take();
+    // One mark in each transaction, and no end of the pause after the first.
+    let sweep = Sweep {
+        retention: Duration::from_secs(60),
+        load_cutoff: Duration::from_secs(50),
+        lock: Duration::ZERO,
+        release: Duration::from_secs(3600),
+    };
+    a.replica.set_sweep(sweep);
+    let before = a.env.last_txn_id();
+    let sweeping = a.replica.sweep();
+    let telling = async {
+        while a.env.last_txn_id() == before {
+            tokio::task::yield_now().await;
+        }
+        a.write("meanwhile", "1");
+        a.replica.tell().await.unwrap();
+    };
+    tokio::select! {
+        swept = sweeping => panic!("it did not pause: {swept:?}"),
+        told = tokio::time::timeout(Duration::from_secs(20), telling) => told.expect("it waits for the sweep"),
+    }
+    assert_eq!(line.take().len(), 1);
 }

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 use zonetide_agent::lmdb::{LmdbError, Writer};
 use zonetide_agent::snapshot::DeltaName;
 use zonetide_agent::store::Store as _;
-use zonetide_agent::sync::Sweep;
 use zonetide_agent::sync::peer::{Peers, Told};
 
 use crate::server::{DBI, SECOND, Server, Watched};
@@ -358,47 +356,6 @@ async fn nonsense_from_a_peer_changes_nothing() {
         assert!(b.replica.take(told).await.is_err());
     }
     assert_eq!(b.content(), before);
-}
-
-#[tokio::test]
-async fn a_sweep_under_way_holds_up_no_telling() {
-    let store = Watched::new();
-    let (mut a, b, line) = pair(&store).await;
-    for key in ["one", "two"] {
-        a.write(key, "1");
-        a.delete(key);
-    }
-    a.send().await;
-    // No snapshot needs the marks any more.
-    for server in [&a, &b] {
-        server.pass(3 * 86_400 * SECOND);
-        server.receive().await;
-        server.replica.send(true).await.unwrap();
-    }
-    a.receive().await;
-    line.take();
-    // One mark in each transaction, and no end of the pause after the first.
-    let sweep = Sweep {
-        retention: Duration::from_secs(60),
-        load_cutoff: Duration::from_secs(50),
-        lock: Duration::ZERO,
-        release: Duration::from_secs(3600),
-    };
-    a.replica.set_sweep(sweep);
-    let before = a.env.last_txn_id();
-    let sweeping = a.replica.sweep();
-    let telling = async {
-        while a.env.last_txn_id() == before {
-            tokio::task::yield_now().await;
-        }
-        a.write("meanwhile", "1");
-        a.replica.tell().await.unwrap();
-    };
-    tokio::select! {
-        swept = sweeping => panic!("it did not pause: {swept:?}"),
-        told = tokio::time::timeout(Duration::from_secs(20), telling) => told.expect("it waits for the sweep"),
-    }
-    assert_eq!(line.take().len(), 1);
 }
 
 #[tokio::test]

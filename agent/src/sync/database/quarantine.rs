@@ -119,6 +119,11 @@ impl Guard {
         self.any
     }
 
+    /// Something is kept, or will be.
+    pub(in crate::sync) fn is_involved(&self) -> bool {
+        self.any || !self.held.is_empty() || self.left_out != LeftOut::default()
+    }
+
     /// A time that is too far ahead to be merged.
     pub(in crate::sync) fn is_ahead(&self, timestamp: u64) -> bool {
         timestamp > self.limit

@@ -133,6 +133,10 @@ impl Replica {
             before = kept;
             let oldest_mark = self.oldest_mark();
             let turn = self.turn.lock().await;
+            // It may be about to have something that is later.
+            if self.state().has_paused() {
+                return Ok(());
+            }
             // What PowerDNS wrote by a clock that is wrong has its time before it is compared.
             drop(self.keep_a_state().await);
             let (env, witness, ahead) = (self.env.clone(), self.witness.clone(), self.ahead());

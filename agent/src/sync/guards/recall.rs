@@ -30,7 +30,8 @@ impl Replica {
             return Ok(());
         }
         let turn = self.turn.lock().await;
-        if is_done() {
+        // What a merge goes on with has to be looked at, too.
+        if is_done() || self.state().has_paused() {
             return Ok(());
         }
         // It may have been the own one, and it is known since when.

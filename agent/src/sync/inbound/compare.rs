@@ -64,7 +64,7 @@ impl Replica {
         } = state.says(&self.own);
         let is_quiet = state.is_whole()
             && !state.removing
-            && state.paused == 0
+            && !state.has_paused()
             && beyond.is_empty()
             && state.known.wanted.is_empty()
             && kept.txn_id() > 0
@@ -155,6 +155,10 @@ impl Replica {
     pub async fn take_differing(&self, peer: &str, object: SpooledTempFile) -> Result<u64, SyncError> {
         let name = format!("what {peer} has");
         let turn = self.turn.lock().await;
+        // Half of what differs may be about to be merged.
+        if self.state().has_paused() {
+            return Ok(0);
+        }
         // What PowerDNS wrote has its time before it is compared, and what is put here comes after that.
         drop(self.keep_a_state().await);
         let before = self.env.keep_reader().ok();

@@ -62,8 +62,9 @@ impl Replica {
             refused.all(|refused| refused.instance() != name.instance() || refused < name)
         };
         let instance = name.instance();
+        let forgotten = self.state().known.forgotten();
         let opened = self.open_snapshot((instance, name.as_str()), object).await?;
-        let mut turn = Turn::of(self).await;
+        let mut turn = Turn::since(self, forgotten).await;
         let loaded = match opened {
             Ok(object) => {
                 self.load((instance, name.as_str()), object, newest, Some(&mut turn))
@@ -91,9 +92,9 @@ impl Replica {
                 return Ok(());
             }
         };
-        let is_in_vain = turn.is_in_vain();
-        {
+        let is_in_vain = {
             let mut state = self.state();
+            let is_in_vain = turn.is_in_vain(&state);
             if !is_in_vain {
                 state.known.merged(name);
             }
@@ -104,7 +105,8 @@ impl Replica {
                 state.lightning_stream.remove(name.instance());
             }
             state.is_of_version(name.instance(), loaded.meta.zonetide);
-        }
+            is_in_vain
+        };
         Box::pin(self.note_merged(&merged.txn_ids, &merged.settled)).await;
         let noted = self
             .note_left_out(name.instance(), name.as_str(), merged.left_out)
@@ -132,7 +134,9 @@ impl Replica {
     ) -> Result<bool, SyncError> {
         let started = std::time::Instant::now();
         let mut turn = Turn::of(self).await;
-        let loading = self.load((name.instance(), name.as_str()), object, true, Some(&mut turn));
+        // What a peer tells is short, and is adopted by the transactions that wrote it.
+        let gives_way = (way == Way::Store).then_some(&mut turn);
+        let loading = self.load((name.instance(), name.as_str()), object, true, gives_way);
         let loaded = match loading.await? {
             Ok(loaded) => loaded,
             Err(TransferError::Decode(error))
@@ -160,13 +164,13 @@ impl Replica {
         // In this order: what is written down between the two must not count as stored without being known as the peer's.
         let now = self.now_ns();
         let contacts = self.told_by_peers();
-        let is_in_vain = turn.is_in_vain();
         let joins = {
             let mut state = self.state();
+            let is_in_vain = turn.is_in_vain(&state);
             state.log.saw([name.time()], now);
             state.is_of_version(name.instance(), loaded.meta.zonetide);
             match way {
-                _ if is_in_vain => {}
+                Way::Store if is_in_vain => {}
                 Way::Peer => {
                     let told = HeardState {
                         since: name.since(),

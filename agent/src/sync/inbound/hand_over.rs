@@ -26,7 +26,7 @@ pub enum TakenOver {
     Refused,
     /// The main database has to judge the peer first.
     Later,
-    /// It is merged, and what was here may have counted with other times than now.
+    /// It is merged, but what is known to be merged was forgotten meanwhile, and so is this.
     Again,
 }
 
@@ -103,12 +103,16 @@ impl Replica {
                 return Ok(TakenOver::Refused);
             }
         };
-        let is_in_vain = turn.is_in_vain();
-        if !is_in_vain {
+        let believed = word.clone().believed(self.now_ns());
+        let is_in_vain = {
             let mut state = self.state();
-            state.took_over(&self.own, peer, &word.clone().believed(self.now_ns()));
             state.given |= merged.written > 0;
-        }
+            let is_in_vain = turn.is_in_vain(&state);
+            if !is_in_vain {
+                state.took_over(&self.own, peer, &believed);
+            }
+            is_in_vain
+        };
         Box::pin(self.note_merged(&merged.txn_ids, &merged.settled)).await;
         let noted = self.note_left_out(peer, &name, merged.left_out).await;
         drop(turn);

@@ -4,13 +4,14 @@ use tokio::sync::{MutexGuard, mpsc, oneshot};
 
 use crate::sync::database::ahead::Ahead;
 use crate::sync::database::load::Done;
+use crate::sync::state::State;
 use crate::sync::state::replica::Replica;
 
 /// Whoever has it writes to the database, or compares states of it.
 pub(in crate::sync) struct Turn<'r> {
     replica: &'r Replica,
     held: Option<MutexGuard<'r, ()>>,
-    /// What was forgotten until it began.
+    /// How often something had been forgotten before.
     forgotten: u64,
 }
 
@@ -53,9 +54,18 @@ impl<'r> Turn<'r> {
         }
     }
 
+    /// A turn for which something was looked at when this much was forgotten.
+    pub(in crate::sync) async fn since(replica: &'r Replica, forgotten: u64) -> Self {
+        Self {
+            replica,
+            held: Some(replica.turn.lock().await),
+            forgotten,
+        }
+    }
+
     /// What is known to be merged was forgotten meanwhile, and is to be merged once more: so is what this turn is for.
-    pub(in crate::sync) fn is_in_vain(&self) -> bool {
-        self.replica.state().known.forgotten() != self.forgotten
+    pub(in crate::sync) fn is_in_vain(&self, state: &State) -> bool {
+        state.known.forgotten() != self.forgotten
     }
 
     /// Serves a merge until it ends.

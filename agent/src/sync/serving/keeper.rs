@@ -266,7 +266,9 @@ impl Serving {
                 Ok((word, object)) => match replica.take_over(&peer.instance, &word, object).await {
                     Ok(TakenOver::Merged(_)) => continue,
                     Ok(TakenOver::Refused) => (MOST_FAILURES, "it has a newer schema of PowerDNS".to_owned()),
-                    Ok(TakenOver::Again) => (FAILURE, "a clock was set meanwhile".to_owned()),
+                    Ok(TakenOver::Again) => {
+                        (FAILURE, "what is known of the store changed meanwhile".to_owned())
+                    }
                     Ok(TakenOver::Later) => (FAILURE, "its schema is not known".to_owned()),
                     Err(error) => {
                         replica.status.failed(error.category(), &error);

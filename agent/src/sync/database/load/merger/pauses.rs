@@ -71,10 +71,15 @@ impl<'p> Pauses<'p> {
 
 impl Merger<'_> {
     /// Lets others have their turn if they have waited for long enough: not while nobody else has the file open, and there is nobody
-    /// to wait. What has won until then is compared again before it is written.
+    /// to wait, nor while something is kept out of the database, which others may let in. What has won until then is compared again
+    /// before it is written.
     pub(super) fn give_way_if_due(&mut self) -> Result<(), TransferError> {
         let is_filling = self.current.filled.is_some() || self.filler.is_open();
-        let Some(pause) = self.pauses.is_due().filter(|_| !is_filling) else {
+        let Some(pause) = self
+            .pauses
+            .is_due()
+            .filter(|_| !is_filling && !self.guard.is_involved())
+        else {
             return Ok(());
         };
         if let Some(reader) = self.reader.take() {
