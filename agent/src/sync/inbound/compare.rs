@@ -117,12 +117,17 @@ impl Replica {
     /// # Errors
     /// [`SyncError`] when the database cannot be read.
     pub async fn entries_of(&self, wanted: Wanted) -> Result<(SpooledTempFile, u64), SyncError> {
+        let kept = self.keep_for_a_peer().await;
         let (env, ahead) = (self.env.clone(), self.ahead());
         let meta = self.meta(0, u64::MAX, self.now_ns());
         let collected = spawn_blocking(move || {
+            let (state, ahead) = match kept {
+                Some(kept) => kept,
+                None => (Arc::new(env.keep_newest()?), ahead),
+            };
             let mut writer = DeltaWriter::new(spool(env.folder()), &meta)?;
             let now = ahead.now();
-            env.keep_newest()?.changes_since_nothing(|change| {
+            state.changes_since_nothing(|change| {
                 let (dbi, key) = (change.dbi, change.key);
                 match change.new {
                     // What has not got its time yet is a change that is still to come.

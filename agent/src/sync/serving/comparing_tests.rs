@@ -107,6 +107,14 @@ impl Server {
         read.unwrap()
     }
 
+    fn time(&self, key: u32) -> u64 {
+        let read = self.replica.env.read::<_, LmdbError>(|reader| {
+            let dbi = reader.dbi(DBI)?.unwrap();
+            Ok(reader.get(&dbi, &key.to_be_bytes())?.unwrap().0.timestamp)
+        });
+        read.unwrap()
+    }
+
     async fn receive(&self) {
         while self.replica.receive().await.unwrap() != Received::All {}
     }
@@ -274,6 +282,21 @@ async fn a_version_that_came_back_is_replaced_by_the_later_one() {
     b.nobody_did_it(before);
     heals(&b, &Line::new("b", &a)).await;
     assert_eq!(b.value(5).as_deref(), Some(&b"later"[..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_over_an_entry_that_a_peer_was_given_is_later_though_the_clock_was_set_back() {
+    let (a, _b) = pair().await;
+    a.put(5..6, START + 10 * SECOND, b"ahead");
+    let wanted = Wanted {
+        dbis: [(DBI.to_owned(), BTreeSet::new())].into(),
+        marks_since: 0,
+    };
+    a.serving.entries_of("main", wanted).await.unwrap();
+    a.put(5..6, START + SECOND, b"later");
+    a.replica.send(false).await.unwrap();
+    assert!(a.time(5) > START + 10 * SECOND);
+    assert_eq!(a.value(5).as_deref(), Some(&b"later"[..]));
 }
 
 #[tokio::test(start_paused = true)]
