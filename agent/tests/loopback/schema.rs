@@ -50,12 +50,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// The schemas that the objects of main databases say, snapshots and deltas.
 fn schemas(shared: &Path) -> Vec<u32> {
     let mut schemas = Vec::new();
+    // Neither what is being written, which has another ending, nor the history, whose segments are no snapshots.
     let of_main = |path: &PathBuf| {
-        path.strip_prefix(shared)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .contains("main")
+        let name = path.strip_prefix(shared).unwrap().to_str().unwrap();
+        let is_whole = path.extension().is_some_and(|extension| extension == "gz");
+        is_whole && name.contains("main") && !name.contains("history")
     };
     for path in files(shared).iter().filter(|path| of_main(path)) {
         let mut object = spool(&std::env::temp_dir());
