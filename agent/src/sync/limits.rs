@@ -1,5 +1,7 @@
 //! How much a replica keeps, and where it changes its ways: numbers that tests make small.
 
+use std::time::Duration;
+
 use crate::sync::peer::MOST_TOLD;
 
 /// See the fields.
@@ -18,6 +20,8 @@ pub struct Limits {
     pub foreign: usize,
     /// Longest object that peers are told of, bytes.
     pub told: u64,
+    /// After this time a merge lets others have their turn.
+    pub turn: Duration,
 }
 
 impl Default for Limits {
@@ -29,6 +33,7 @@ impl Default for Limits {
             deltas: 4096,
             foreign: 100_000,
             told: MOST_TOLD,
+            turn: Duration::from_millis(20),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What may happen, in any order.
 
 use std::fmt;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use zonetide_agent::sync::Limits;
@@ -146,13 +147,15 @@ fn limits() -> impl Strategy<Value = Limits> {
         prop_oneof![Just(2), Just(usual.foreign)],
         prop_oneof![1 => Just(120), 3 => Just(usual.told)],
     )
-        .prop_map(|(kept, stride, least, deltas, foreign, told)| Limits {
+        .prop_map(move |(kept, stride, least, deltas, foreign, told)| Limits {
             kept,
             stride,
             least,
             deltas,
             foreign,
             told,
+            // A merge lets others have their turn with each entry.
+            turn: if kept == 2 { Duration::ZERO } else { usual.turn },
         })
 }
 

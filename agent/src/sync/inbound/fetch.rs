@@ -254,6 +254,7 @@ impl Replica {
         let settled = self.state().log.settled().last().copied();
         let (pausing, pauses) = Pausing::new();
         let pausing = turn.is_some().then_some(pausing);
+        let after = self.state().log.limits().turn;
         let merging = spawn_blocking(move || -> Result<Loaded, Interrupted> {
             let (mut snapshot, foreseen) = match object {
                 Object::Closed(object) => (Box::new(Snapshot::open(object)?), None),
@@ -279,7 +280,11 @@ impl Replica {
                 let outcome = Err(said);
                 return Ok(Loaded { meta, outcome });
             }
-            let pause: Pause<'_> = &|done| pausing.as_ref()?.pause(done);
+            let give_way = |done| pausing.as_ref()?.pause(done);
+            let pause = Pause {
+                give_way: &give_way,
+                after,
+            };
             let merged = match foreseen {
                 Some(merged) => *merged,
                 None => merge_in_parts(

@@ -36,7 +36,7 @@ impl Pausing {
         (Self(sender), waiting)
     }
 
-    /// As [`crate::sync::database::load::Pause`]: nobody is there any more where the agent ends.
+    /// As [`crate::sync::database::load::Pause`] does: nobody is there any more where the agent ends.
     pub(in crate::sync) fn pause(&self, done: Done) -> Option<Ahead> {
         let (go_on, next) = oneshot::channel();
         self.0.blocking_send((done, go_on)).ok()?;

@@ -5,6 +5,8 @@ mod over_others;
 mod set_back;
 mod told_alone;
 
+use std::time::Duration;
+
 use zonetide_agent::sync::Limits;
 
 use super::clock::Turn;
@@ -74,6 +76,7 @@ fn small(setups: Vec<Setup>, steps: Vec<Step>) -> Case {
             deltas: 3,
             foreign: 2,
             told: 120,
+            turn: Duration::ZERO,
         },
         clocks: Clocks {
             go_back: false,

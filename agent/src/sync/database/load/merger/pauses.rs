@@ -8,8 +8,6 @@ use crate::snapshot::DecodeError;
 use crate::sync::database::ahead::Ahead;
 use crate::sync::database::dump::TransferError;
 
-/// Time after which others have their turn.
-const LONGEST: Duration = Duration::from_millis(20);
 /// Entries between two looks at the clock.
 const ENTRIES_PER_LOOK: u32 = 128;
 
@@ -21,8 +19,14 @@ pub(in crate::sync) struct Done {
     pub(in crate::sync) settled: Vec<u64>,
 }
 
-/// Gives up the turn and waits for the next; by what it goes on then, or `None`: it ends here.
-pub(in crate::sync) type Pause<'p> = &'p dyn Fn(Done) -> Option<Ahead>;
+/// How a merge lets others have their turn.
+#[derive(Clone, Copy)]
+pub(in crate::sync) struct Pause<'p> {
+    /// Gives up the turn and waits for the next; by what it goes on then, or `None`: it ends here.
+    pub(in crate::sync) give_way: &'p dyn Fn(Done) -> Option<Ahead>,
+    /// After this time.
+    pub(in crate::sync) after: Duration,
+}
 
 /// When a merge pauses, and what of it is known already.
 pub(super) struct Pauses<'p> {
@@ -46,11 +50,11 @@ impl<'p> Pauses<'p> {
     fn is_due(&mut self) -> Option<Pause<'p>> {
         let pause = self.pause?;
         self.looked += 1;
-        if self.looked < ENTRIES_PER_LOOK {
+        if self.looked < ENTRIES_PER_LOOK && !pause.after.is_zero() {
             return None;
         }
         self.looked = 0;
-        (self.began.elapsed() >= LONGEST).then_some(pause)
+        (self.began.elapsed() >= pause.after).then_some(pause)
     }
 
     /// What of these transactions is not known yet.
@@ -94,7 +98,7 @@ impl Merger<'_> {
         txn_ids.sort_unstable();
         txn_ids.dedup();
         let stopped = || DecodeError::Spool(std::io::ErrorKind::Interrupted.into());
-        let ahead = pause(self.pauses.done(txn_ids, settled)).ok_or_else(stopped)?;
+        let ahead = (pause.give_way)(self.pauses.done(txn_ids, settled)).ok_or_else(stopped)?;
         self.now = ahead.now();
         self.ahead = Some(Arc::new(ahead));
         self.dbis.clear();
