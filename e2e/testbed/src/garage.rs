@@ -1,15 +1,18 @@
 //! A real Garage, the S3 server that the operator runs as the managed object store, as one node on loopback.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::http::HttpClient;
+use crate::http::{HOST, HttpClient};
 use crate::net::{free_port, loopback};
 use crate::process::Process;
+use crate::sigv4::Signer;
 use crate::tools;
 
 /// What its admin API asks for.
@@ -24,6 +27,9 @@ pub struct Garage {
     dir: TempDir,
     s3_port: u16,
     admin_port: u16,
+    rpc_port: u16,
+    /// It is one of three, which have to be made to know each other.
+    of_three: bool,
 }
 
 /// A bucket and a key that may read and write in it, and nothing else.
@@ -42,17 +48,41 @@ impl Garage {
     /// # Panics
     /// When it does not come up; the message has the end of its log.
     pub async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    /// Starts one of three nodes, without a layout yet.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_of_three() -> Self {
+        Self::start_as(true).await
+    }
+
+    async fn start_as(of_three: bool) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("zt-garage-")
             .tempdir()
             .expect("a temporary directory");
-        let (s3_port, admin_port, rpc_port) = (free_port(), free_port(), free_port());
-        let secret = "5a".repeat(32);
+        let mut garage = Self {
+            dir,
+            s3_port: free_port(),
+            admin_port: free_port(),
+            rpc_port: free_port(),
+            of_three,
+            process: None,
+        };
+        garage.configure();
+        garage.up().await;
+        garage
+    }
+
+    fn configure(&self) {
         let config = format!(
             r#"metadata_dir = "{dir}/meta"
 data_dir = "{dir}/data"
 db_engine = "lmdb"
-replication_factor = 1
+replication_factor = {factor}
 rpc_bind_addr = "127.0.0.1:{rpc_port}"
 rpc_public_addr = "127.0.0.1:{rpc_port}"
 rpc_secret = "{secret}"
@@ -66,17 +96,42 @@ api_bind_addr = "127.0.0.1:{s3_port}"
 api_bind_addr = "127.0.0.1:{admin_port}"
 admin_token = "{ADMIN_TOKEN}"
 "#,
-            dir = dir.path().display(),
+            dir = self.dir.path().display(),
+            factor = if self.of_three { 3 } else { 1 },
+            secret = "5a".repeat(32),
+            rpc_port = self.rpc_port,
+            s3_port = self.s3_port,
+            admin_port = self.admin_port,
         );
-        std::fs::write(dir.path().join("garage.toml"), config).expect("a written garage.toml");
-        let mut garage = Self {
-            dir,
-            s3_port,
-            admin_port,
-            process: None,
-        };
-        garage.up().await;
-        garage
+        std::fs::write(self.dir.path().join("garage.toml"), config).expect("a written garage.toml");
+    }
+
+    /// Starts it again after `crash`, as one of three with what it has stored.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn up_of_three(&mut self) {
+        self.of_three = true;
+        self.configure();
+        std::fs::remove_file(self.dir.path().join("meta/cluster_layout")).expect("a layout");
+        self.up().await;
+    }
+
+    /// Starts it again after `crash`, with nothing of what it has stored, as on another volume.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn up_empty(&mut self) {
+        for part in ["meta", "data"] {
+            std::fs::remove_dir_all(self.dir.path().join(part)).expect("data of its own");
+        }
+        self.up().await;
+    }
+
+    /// Where the other nodes reach it.
+    #[must_use]
+    pub fn rpc_address(&self) -> String {
+        format!("127.0.0.1:{}", self.rpc_port)
     }
 
     /// Starts it again after `crash`, with the same data and ports.
@@ -88,11 +143,13 @@ admin_token = "{ADMIN_TOKEN}"
         command
             .arg("-c")
             .arg(self.dir.path().join("garage.toml"))
-            .args(["server", "--single-node"]);
+            .arg("server")
+            .args((!self.of_three).then_some("--single-node"));
         let process = Process::start("garage", &mut command, &self.dir.path().join("log"));
         let admin = self.admin();
+        let of_three = self.of_three;
         let healthy = async || match admin.json(Method::GET, "/v2/GetClusterHealth", None).await {
-            Ok(health) if health["status"] == "healthy" => Ok(()),
+            Ok(health) if of_three || health["status"] == "healthy" => Ok(()),
             Ok(health) => Err(health.to_string()),
             Err(error) => Err(error.to_string()),
         };
@@ -151,6 +208,75 @@ admin_token = "{ADMIN_TOKEN}"
         });
         self.post("/v2/AllowBucketKey", &allow).await;
         self.named(name, &key)
+    }
+
+    /// Stores an object.
+    ///
+    /// # Panics
+    /// When Garage refuses.
+    pub async fn put(&self, bucket: &Bucket, name: &str, content: &[u8]) {
+        let path = format!("/{}/{name}", bucket.name);
+        let http = self.signed(bucket, &Method::PUT, &path, content);
+        let body = Bytes::copy_from_slice(content);
+        if let Err(error) = http.send_bytes(Method::PUT, &path, body).await {
+            panic!("{error}");
+        }
+    }
+
+    /// Reads an object by this node.
+    ///
+    /// # Panics
+    /// When Garage does not give it.
+    pub async fn get(&self, bucket: &Bucket, name: &str) -> Vec<u8> {
+        let path = format!("/{}/{name}", bucket.name);
+        let http = self.signed(bucket, &Method::GET, &path, b"");
+        match http.send(Method::GET, &path, None).await {
+            Ok(content) => content.to_vec(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn signed(&self, bucket: &Bucket, method: &Method, path: &str, body: &[u8]) -> HttpClient {
+        let signer = Signer {
+            access_key: &bucket.access_key,
+            secret_key: &bucket.secret_key,
+            session_token: "",
+            region: bucket.region,
+            service: "s3",
+        };
+        let mut http = HttpClient::new(Arc::new(loopback(self.s3_port)));
+        for (name, value) in signer.headers(method, HOST, path, body) {
+            http = http.header(name, value);
+        }
+        http
+    }
+
+    /// The file of its layout.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn layout(&self) -> Vec<u8> {
+        std::fs::read(self.dir.path().join("meta/cluster_layout")).expect("a layout")
+    }
+
+    /// How many blocks of objects' data this node has.
+    ///
+    /// # Panics
+    /// When its directory cannot be read.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        fn files(dir: &Path) -> usize {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries
+                .map(|entry| match entry.path() {
+                    path if path.is_dir() => files(&path),
+                    // The one that says whose directory it is, and those that are being written, are none.
+                    path => usize::from(path.file_name().is_some_and(|name| name.len() > 60)),
+                })
+                .sum()
+        }
+        files(&self.dir.path().join("data"))
     }
 
     /// The same bucket with a new key.
