@@ -58,6 +58,9 @@ impl ObjectStoreSpec {
 #[x_kube(
     validation = Rule::new("!has(self.expose) || !has(self.expose.console) || self.engine == 'MinIO'").message(
         "spec.objectStore.managed.expose.console needs engine MinIO, Garage has no console: remove it"
+    ),
+    validation = Rule::new("!has(self.replicas) || self.replicas == 1 || self.engine == 'Garage'").message(
+        "spec.objectStore.managed.replicas must be 1 with engine MinIO, which is run as one node: remove it"
     )
 )]
 pub struct ManagedStore {
@@ -68,12 +71,25 @@ pub struct ManagedStore {
     ))]
     pub engine: Engine,
 
+    /// How many nodes the store has, each with a volume: 1, or 3, which is for Garage only. Three hold every object three times, on
+    /// three Kubernetes nodes if possible, and go on when one of them is lost with its volume. It can grow from 1 to 3, and not shrink.
+    #[serde(default = "default_store_replicas")]
+    #[x_kube(
+        validation = Rule::new("self == 1 || self == 3").message(
+            "spec.objectStore.managed.replicas must be 1 or 3: two hold no more than one when one is lost, as two of three must agree"
+        ),
+        validation = Rule::new("self >= oldSelf").message(
+            "spec.objectStore.managed.replicas cannot go from 3 to 1: leave it at 3, or make a second DnsCluster with 1, move the zones to it through the API, and delete this one when its clients ask the other"
+        )
+    )]
+    pub replicas: i32,
+
     /// The image of the object store. Default: the image that the operator was installed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
 
-    /// The volume of the object store. It stays when the DnsCluster is deleted, unless deletionPolicy says otherwise.
+    /// The volume of each node of the object store. It stays when the DnsCluster is deleted, unless deletionPolicy says otherwise.
     #[serde(default)]
     pub storage: ManagedStorageSpec,
 
@@ -101,6 +117,7 @@ impl Default for ManagedStore {
     fn default() -> Self {
         Self {
             engine: Engine::default(),
+            replicas: default_store_replicas(),
             image: None,
             storage: ManagedStorageSpec::default(),
             resources: None,
@@ -110,6 +127,10 @@ impl Default for ManagedStore {
     }
 }
 
+fn default_store_replicas() -> i32 {
+    1
+}
+
 fn is_default_key_lifetime(lifetime: &String) -> bool {
     *lifetime == default_key_lifetime()
 }
@@ -117,7 +138,7 @@ fn is_default_key_lifetime(lifetime: &String) -> bool {
 /// An object store that the operator can run.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// Garage, one node with one volume.
+    /// Garage, one node with one volume, or three.
     #[default]
     Garage,
     /// MinIO, one node with one volume. Its makers have ended its community edition: for those who run it already.
@@ -143,14 +164,14 @@ impl Engine {
     )
 )]
 pub struct ManagedStorageSpec {
-    /// Size of the volume. Snapshots of all servers go there.
+    /// Size of each node's volume. Snapshots of all servers go there.
     #[serde(default = "default_managed_size")]
     #[schemars(
         length(min = 1, max = 20),
         regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
     )]
     #[x_kube(validation = Rule::new("self == oldSelf").message(
-        "spec.objectStore.managed.storage.size cannot change once the volume is made: to grow it, grow the PersistentVolumeClaim data-NAME-garage-0 (of MinIO: data-NAME-minio-0) by hand and leave the spec as it is; where its StorageClass cannot grow volumes, make a second DnsCluster and move the zones through the API"
+        "spec.objectStore.managed.storage.size cannot change once the volume is made: to grow it, grow the PersistentVolumeClaim data-NAME-garage-0 (of three nodes also data-NAME-garage-1 and data-NAME-garage-2; of MinIO: data-NAME-minio-0) by hand and leave the spec as it is; where its StorageClass cannot grow volumes, make a second DnsCluster and move the zones through the API"
     ))]
     pub size: String,
 

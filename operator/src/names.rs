@@ -23,6 +23,16 @@ pub const KEYS_ANNOTATION: &str = "zonetide.dev/keys";
 /// On the pods, while servers of this cluster are retiring: which, as a fingerprint.
 pub const RETIRED_ANNOTATION: &str = "zonetide.dev/retired";
 
+/// On the pods of a managed store with three nodes: the Service leads to those that have it, since a node that lacks data would say
+/// that there is none.
+pub const STORE_LABEL: &str = "zonetide.dev/store";
+/// Its value.
+pub const STORE_OPEN: &str = "open";
+/// On the same pods: whether the node holds every object that it should.
+pub const STORE_FILLED_ANNOTATION: &str = "zonetide.dev/store-filled";
+/// On the store's `StatefulSet`, once so many nodes hold the layout and all data.
+pub const STORE_NODES_ANNOTATION: &str = "zonetide.dev/store-nodes";
+
 /// On the volumes' claims: what Argo CD may do to them.
 pub const ARGO_CD_ANNOTATION: &str = "argocd.argoproj.io/sync-options";
 /// Its value: not delete them for not being in Git.
@@ -139,6 +149,11 @@ impl Names {
 
     pub fn garage(&self) -> String {
         format!("{}-garage", self.cluster)
+    }
+
+    /// The `ConfigMap` of a managed Garage with three nodes.
+    pub fn garage_nodes(&self) -> String {
+        format!("{}-garage-nodes", self.cluster)
     }
 
     /// The host of the managed Garage. It is resolved with the search path, whatever the cluster's domain is.

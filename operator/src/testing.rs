@@ -18,6 +18,7 @@ use crate::{
         outcome::{Reconciled, StoreOutcome},
         plan::Plan,
         refusals::Refusals,
+        store_nodes::StoreNodes,
         validate::validate,
     },
     secret::SecretText,
@@ -138,6 +139,7 @@ pub(crate) fn reconciled(plan: Plan, obtained: Obtained) -> Reconciled {
             obtained,
             settled: true,
             warnings: vec![],
+            nodes: StoreNodes::default(),
         })),
         ..Reconciled::default()
     }

@@ -110,6 +110,29 @@ fn a_prefix_leads_nowhere_else() {
 }
 
 #[test]
+fn a_managed_store_has_one_node_or_three_of_garage_and_never_goes_back_to_one() {
+    let nodes = |replicas: i32| cluster(&format!("{{objectStore: {{managed: {{replicas: {replicas}}}}}}}"));
+    for good in [1, 3] {
+        nodes(good).validate_cel().unwrap();
+    }
+    for bad in [0, 2, 4] {
+        refused(&nodes(bad), "spec.objectStore.managed.replicas must be 1 or 3");
+    }
+    refused(
+        &cluster("{objectStore: {managed: {replicas: 3, engine: MinIO}}}"),
+        "spec.objectStore.managed.replicas must be 1 with engine MinIO",
+    );
+    change_accepted(&cluster(MANAGED), &nodes(3));
+    for back in [nodes(1), cluster(MANAGED)] {
+        change_refused(
+            &nodes(3),
+            &back,
+            "spec.objectStore.managed.replicas cannot go from 3 to 1",
+        );
+    }
+}
+
+#[test]
 fn the_engine_of_a_managed_store_is_chosen_once() {
     let engine = |engine: &str| cluster(&format!("{{objectStore: {{managed: {{engine: {engine}}}}}}}"));
     engine("MinIO").validate_cel().unwrap();

@@ -40,8 +40,10 @@ pub(super) fn minio(
         name: name.clone(),
         user: MINIO_USER,
         checksum: checksum(&[user.expose(), "\n", root.secret_access_key.expose()]),
+        init_container: None,
         container: container(plan, managed, image),
         volumes: vec![],
+        stage: None,
     };
     StoreResources {
         secret: secret(
@@ -60,6 +62,7 @@ pub(super) fn minio(
         ),
         stateful_set: stateful_set(plan, managed, node),
         config: None,
+        disruption_budget: None,
         state: PhantomData,
     }
 }

@@ -12,6 +12,7 @@ mod retired;
 mod servers;
 mod services;
 mod store_ca;
+mod store_nodes;
 mod store_proxy;
 mod volumes;
 mod web_identity;
@@ -29,11 +30,13 @@ use k8s_openapi::{
 };
 
 pub use self::{
+    garage::SINGLE_NODE,
     ingress::ingresses,
-    node::store,
+    node::{store, store_of_three},
     peer_certificates::peer_certificates,
     retired::retired,
     servers::{object_store, servers},
+    store_nodes::StoreStage,
 };
 use crate::{names::Part, reconcile::plan::Plan, secret::SecretText};
 
@@ -51,6 +54,8 @@ pub struct StoreResources<S> {
     /// None where arguments and variables say all.
     pub config: Option<ConfigMap>,
     pub service: Service,
+    /// Of more than one node.
+    pub disruption_budget: Option<PodDisruptionBudget>,
     pub stateful_set: StatefulSet,
     pub state: PhantomData<S>,
 }

@@ -1,8 +1,10 @@
-//! What the managed stores have in common: one node with one volume, and a Service.
+//! What the managed stores have in common: nodes with a volume each, one or three, and a Service.
 
 use k8s_openapi::{
     api::{
-        apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy},
+        apps::v1::{
+            RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy,
+        },
         core::v1::{
             Container, EnvVar, EnvVarSource, PodSpec, PodTemplateSpec, SecretKeySelector, Service,
             ServicePort, ServiceSpec, Volume,
@@ -20,6 +22,7 @@ use super::{
     minio::minio,
     pod::{LAST_WORDS, container_security, pod_security, requests},
     servers::{claim, keep_volumes},
+    store_nodes::{self, StoreStage},
 };
 use crate::{
     hex::hex,
@@ -27,15 +30,24 @@ use crate::{
     reconcile::plan::{Plan, StorePlan},
 };
 
-/// The managed store, if the plan has one.
+/// The managed store, if the plan has one, with one node.
 pub fn store(plan: &Plan) -> Option<StoreResources<Prepared>> {
+    store_of(plan, None)
+}
+
+/// A managed Garage with three nodes, or on its way to them.
+pub fn store_of_three(plan: &Plan, stage: StoreStage) -> Option<StoreResources<Prepared>> {
+    store_of(plan, Some(stage))
+}
+
+fn store_of(plan: &Plan, stage: Option<StoreStage>) -> Option<StoreResources<Prepared>> {
     let managed = plan.spec.object_store.managed.as_ref()?;
     match &plan.store {
         StorePlan::Garage {
             rpc_secret,
             admin_token,
             ..
-        } => Some(garage(plan, managed, (rpc_secret, admin_token))),
+        } => Some(garage(plan, managed, (rpc_secret, admin_token), stage)),
         StorePlan::Minio {
             root,
             image: Some(image),
@@ -50,22 +62,27 @@ pub fn store(plan: &Plan) -> Option<StoreResources<Prepared>> {
     }
 }
 
-/// What a store's only node is.
+/// What each node of a store is.
 pub(super) struct Node {
     pub part: Part,
     pub name: String,
     /// Its user ID.
     pub user: i64,
     pub checksum: String,
+    pub init_container: Option<Container>,
     pub container: Container,
     pub volumes: Vec<Volume>,
+    /// None: it is the only one.
+    pub stage: Option<StoreStage>,
 }
 
 pub(super) fn service(plan: &Plan, node: &Node, ports: Vec<ServicePort>) -> Service {
+    let mut selector = plan.names.selector(node.part);
+    selector.extend(node.stage.map(|stage| stage.serves(&plan.names)));
     Service {
         metadata: metadata(plan, node.part, node.name.clone()),
         spec: Some(ServiceSpec {
-            selector: Some(plan.names.selector(node.part)),
+            selector: Some(selector),
             ports: Some(ports),
             ..ServiceSpec::default()
         }),
@@ -74,17 +91,22 @@ pub(super) fn service(plan: &Plan, node: &Node, ports: Vec<ServicePort>) -> Serv
 }
 
 pub(super) fn stateful_set(plan: &Plan, managed: &ManagedStore, node: Node) -> StatefulSet {
+    let mut of_set = metadata(plan, node.part, node.name.clone());
+    of_set.annotations = node.stage.and_then(store_nodes::annotations);
     StatefulSet {
-        metadata: metadata(plan, node.part, node.name.clone()),
+        metadata: of_set,
         spec: Some(StatefulSetSpec {
-            replicas: Some(1),
+            replicas: Some(if node.stage.is_some() { 3 } else { 1 }),
             selector: plan.names.label_selector(node.part),
             service_name: Some(node.name.clone()),
             // In order, a pod that cannot start would block the update that repairs it.
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("RollingUpdate".to_owned()),
-                ..StatefulSetUpdateStrategy::default()
+                rolling_update: node.stage.map(|stage| RollingUpdateStatefulSetStrategy {
+                    partition: Some(stage.partition()),
+                    ..RollingUpdateStatefulSetStrategy::default()
+                }),
             }),
             persistent_volume_claim_retention_policy: Some(keep_volumes()),
             template: PodTemplateSpec {
@@ -109,6 +131,8 @@ pub(super) fn stateful_set(plan: &Plan, managed: &ManagedStore, node: Node) -> S
 fn pod(plan: &Plan, node: Node) -> PodSpec {
     let scheduling = plan.spec.scheduling.clone();
     PodSpec {
+        topology_spread_constraints: node.stage.map(|_| store_nodes::spread(&plan.names)),
+        init_containers: node.init_container.map(|container| vec![container]),
         containers: vec![node.container],
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),

@@ -6,6 +6,7 @@ mod ingress;
 mod minio;
 mod revision;
 mod store_ca;
+mod store_nodes;
 mod store_proxy;
 mod version;
 mod web_identity;

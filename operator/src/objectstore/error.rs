@@ -12,6 +12,22 @@ pub enum StoreError {
         details: String,
     },
 
+    #[error("the object store is on its way to three nodes: {state}")]
+    Growing {
+        /// How far it has come.
+        state: String,
+    },
+
+    #[error(
+        "{pods} of the managed object store came back without their data, and one node alone cannot say what is missing; servers answer and take changes meanwhile. Begin the store anew as docs/object-stores.md says under \"Three nodes that lost more than one volume\": the servers fill it again"
+    )]
+    NodesLost { pods: String },
+
+    #[error(
+        "spec.objectStore.managed.replicas is 1, but this store has the volumes of three nodes, and was left as it is: set it to 3; for a store with one node make a second DnsCluster with 1, move the zones to it through the API, and delete this one when its clients ask the other"
+    )]
+    Shrunk,
+
     #[error(
         "the managed object store ends again and again{details}; servers answer and take changes meanwhile. If its files are damaged, replace it as docs/object-stores.md says under \"A managed store whose files are damaged\": the servers fill it again"
     )]
@@ -358,7 +374,7 @@ impl StoreError {
     /// The word for the condition.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Starting { .. } => Reason::StoreStarting,
+            Self::Starting { .. } | Self::Growing { .. } => Reason::StoreStarting,
             Self::SecretMissing { .. }
             | Self::TokenMissing { .. }
             | Self::SecretKeyMissing { .. }
@@ -382,6 +398,7 @@ impl StoreError {
             | Self::StsUnreachable { .. }
             | Self::CloudflareUnreachable { .. } => Reason::EndpointUnreachable,
             Self::Failing { .. }
+            | Self::NodesLost { .. }
             | Self::NoGarageApi { .. }
             | Self::Garage { .. }
             | Self::NoCredentialsIssued
@@ -396,9 +413,11 @@ impl StoreError {
             | Self::Sts { .. }
             | Self::NoTls { .. }
             | Self::NotRemovable => Reason::StoreError,
-            Self::Spec { .. } | Self::OlderObjects { .. } | Self::NoMinioImage | Self::NoProxy => {
-                Reason::InvalidSpec
-            }
+            Self::Spec { .. }
+            | Self::OlderObjects { .. }
+            | Self::NoMinioImage
+            | Self::Shrunk
+            | Self::NoProxy => Reason::InvalidSpec,
             Self::CaNotGranted
             | Self::ProxyNotGranted
             | Self::NotGranted { .. }

@@ -46,6 +46,10 @@ impl GarageApiError {
         matches!(self, Self::Refused { code, .. } if code == "BucketAlreadyExists")
     }
 
+    pub(super) fn is_bad_request(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::BAD_REQUEST)
+    }
+
     /// It would do it, but cannot.
     pub(super) fn is_server_error(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if status.is_server_error() && status.as_u16() != 501)
@@ -174,7 +178,7 @@ impl GarageApi {
         self.post::<Value>("AllowBucketKey", &body).await.map(drop)
     }
 
-    async fn get<T: DeserializeOwned>(
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         call: &'static str,
         query: &[(&str, &str)],
@@ -183,8 +187,22 @@ impl GarageApi {
             .await
     }
 
-    async fn post<T: DeserializeOwned>(&self, call: &'static str, body: &Value) -> Result<T, GarageApiError> {
-        self.send(call, self.request(Method::POST, call).json(body)).await
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        call: &'static str,
+        body: &Value,
+    ) -> Result<T, GarageApiError> {
+        self.post_to(call, &[], body).await
+    }
+
+    pub(super) async fn post_to<T: DeserializeOwned>(
+        &self,
+        call: &'static str,
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<T, GarageApiError> {
+        let request = self.request(Method::POST, call).query(query);
+        self.send(call, request.json(body)).await
     }
 
     fn request(&self, method: Method, call: &str) -> reqwest::RequestBuilder {

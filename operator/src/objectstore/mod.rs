@@ -15,6 +15,7 @@ mod r2;
 mod region;
 pub mod renewal;
 mod session_policy;
+mod store_node;
 mod sts;
 mod unusable;
 mod uploads;
@@ -32,10 +33,11 @@ pub use self::{
     ca::CaBundle,
     error::StoreError,
     garage::{GarageRequest, GarageSource},
-    garage_api::GarageApi,
+    garage_api::{GarageApi, GarageApiError},
     given::{GivenRequest, GivenSource},
     proxy::StoreProxy,
     r2::{R2Request, R2Source},
+    store_node::{KnownNode, NodeOrder, NodeView, StoreNode},
     sts::{default_endpoint, session_name},
 };
 use self::{unusable::UnusableSource, web_identity::WebIdentitySource};
@@ -209,6 +211,9 @@ pub trait Sources: Send + Sync {
 
     /// A source that trusts these authorities and no others, and asks through this proxy.
     fn reached(&self, way: &Way, request: &SourceRequest) -> Result<Box<dyn Source>, StoreError>;
+
+    /// A node of a managed Garage by itself.
+    fn store_node(&self, admin_url: String, admin_token: SecretText) -> Box<dyn StoreNode>;
 }
 
 /// The real ones.
@@ -255,6 +260,10 @@ impl Sources for RealSources {
             Ok(sources) => Ok(sources.source(request)),
             Err(reason) => Err(StoreError::NoTls { reason }),
         }
+    }
+
+    fn store_node(&self, admin_url: String, admin_token: SecretText) -> Box<dyn StoreNode> {
+        Box::new(GarageApi::new(self.http.clone(), admin_url, admin_token))
     }
 
     fn source(&self, request: &SourceRequest) -> Box<dyn Source> {

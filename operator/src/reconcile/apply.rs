@@ -1,7 +1,7 @@
 //! Step 4: sends what was built to the API server, by server-side apply: fields that others set stay theirs, and
 //! sending the same again changes nothing.
 
-use std::{fmt::Debug, marker::PhantomData};
+use std::{collections::BTreeMap, fmt::Debug, marker::PhantomData};
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -83,6 +83,7 @@ pub async fn store(
         secret,
         config,
         service,
+        disruption_budget,
         stateful_set,
         state: PhantomData,
     } = prepared;
@@ -93,6 +94,10 @@ pub async fn store(
             None => None,
         },
         service: apply(context, service).await?,
+        disruption_budget: match disruption_budget {
+            Some(budget) => Some(apply(context, budget).await?),
+            None => None,
+        },
         stateful_set: apply(context, stateful_set).await?,
         state: PhantomData,
     })
@@ -234,6 +239,25 @@ pub async fn annotate_pod(
 ) -> Result<(), ApplyError> {
     let patch = json!({"metadata": {"annotations": {key: value}}});
     patch_pod(context, namespace, pod, &patch).await
+}
+
+/// Sets an annotation of a pod, and with it sets a label or takes it away: not of another one that has its name by now.
+pub async fn mark_pod(
+    context: &Context,
+    namespace: &str,
+    pod: &Pod,
+    label: Option<(&str, Option<&str>)>,
+    (key, value): (&str, String),
+) -> Result<(), ApplyError> {
+    let labels: BTreeMap<_, _> = label.into_iter().collect();
+    let patch = json!({"metadata": {"uid": pod.uid(), "labels": labels, "annotations": {key: value}}});
+    match patch_pod(context, namespace, &pod.name_any(), &patch).await {
+        Err(ApplyError::Pod {
+            source: kube::Error::Api(status),
+            ..
+        }) if status.is_conflict() => Ok(()),
+        patched => patched,
+    }
 }
 
 async fn patch_pod(context: &Context, namespace: &str, pod: &str, patch: &Value) -> Result<(), ApplyError> {

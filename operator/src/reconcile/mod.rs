@@ -30,6 +30,7 @@ mod s3_sources;
 mod servers;
 pub mod status;
 mod store;
+pub mod store_nodes;
 mod sts_store;
 mod trouble;
 pub mod validate;
@@ -261,15 +262,24 @@ fn next(
     };
     let store = match &reconciled.store {
         // Its StatefulSet and pod are watched.
-        Some(Err(StoreError::Starting { .. } | StoreError::Failing { .. })) => {
+        Some(Err(
+            StoreError::Starting { .. } | StoreError::Failing { .. } | StoreError::NodesLost { .. },
+        )) => {
             return Action::requeue(LOOK_SOON);
         }
+        // What its nodes tell each other is not.
+        Some(Err(StoreError::Growing { .. })) => return Action::requeue(LOOK_AT_ONCE),
         Some(Err(_)) => return Action::requeue(context.backoff.failed(namespace, name)),
         // Little can be done before the spec or the annotation changes, which are watched; keys may end meanwhile.
         None => return Action::requeue(LOOK_AGAIN),
         Some(Ok(store)) => store,
     };
     context.backoff.worked(namespace, name);
+    // What the nodes of a store tell each other is not watched.
+    let look_again = store.nodes.look_again.unwrap_or(LOOK_AGAIN);
+    if look_again <= LOOK_SOON {
+        return Action::requeue(look_again);
+    }
     if !store.settled {
         // A server that cannot say which keys it uses may be so for days.
         return Action::requeue(context.handing_over.failed(namespace, name));
@@ -287,7 +297,7 @@ fn next(
     }
     // Spread out, so that many clusters do not all ask at once.
     let jitter = Duration::from_secs(rand::rng().random_range(0..60));
-    Action::requeue(until_renewal(&store.obtained).min(LOOK_AGAIN + jitter))
+    Action::requeue(until_renewal(&store.obtained).min(look_again + jitter))
 }
 
 /// How long the keys are left alone.

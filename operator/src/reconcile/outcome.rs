@@ -8,6 +8,7 @@ use super::{
     keys::Obtained,
     plan::{Plan, ValidateError},
     refusals::Refusals,
+    store_nodes::StoreNodes,
 };
 use crate::{
     agents::{AgentReport, AgentStatus},
@@ -92,6 +93,8 @@ pub struct StoreOutcome {
     pub settled: bool,
     /// What people should know of the bucket.
     pub warnings: Vec<String>,
+    /// Of a managed store with three.
+    pub nodes: StoreNodes,
 }
 
 /// What was seen of the servers.

@@ -261,7 +261,7 @@ impl Plan {
 }
 
 /// An address as URLs have it.
-fn url_host(ip: Option<IpAddr>) -> Option<String> {
+pub(super) fn url_host(ip: Option<IpAddr>) -> Option<String> {
     ip.map(|ip| match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),

@@ -38,7 +38,7 @@ pub(super) fn partition(
     }
 }
 
-fn asked_for(stateful_set: &StatefulSet) -> Option<i32> {
+pub(super) fn asked_for(stateful_set: &StatefulSet) -> Option<i32> {
     let strategy = stateful_set.spec.as_ref()?.update_strategy.as_ref()?;
     strategy.rolling_update.as_ref()?.partition
 }

@@ -15,7 +15,7 @@ use super::{
     origin,
     outcome::StoreOutcome,
     plan::{Plan, StorePlan},
-    trouble,
+    store_nodes::{self, Served},
     verdict::{is_observed, is_updated},
 };
 use crate::{agents::AgentReport, build, context::Context, error::Error, objectstore::StoreError};
@@ -34,24 +34,11 @@ pub(super) async fn reconcile(
     if let StorePlan::Minio { image: None, .. } = plan.store {
         return Ok(Err(StoreError::NoMinioImage));
     }
-    let mut address = None;
-    if let Some(store) = build::store(plan) {
-        let stateful_set = if paused {
-            fetched.store_stateful_set.clone()
-        } else {
-            Some(Box::pin(apply::store(context, store)).await?.stateful_set)
-        };
-        address = stateful_set.and_then(|set| serving_address(&set, &fetched.store_pods));
-        if address.is_none() {
-            let refusal = fetched.refusals.store.as_deref();
-            let details = trouble::details(refusal, &fetched.store_pods);
-            return Ok(Err(if trouble::keeps_ending(&fetched.store_pods) {
-                StoreError::Failing { details }
-            } else {
-                StoreError::Starting { details }
-            }));
-        }
-    }
+    let managed = match Box::pin(managed(context, plan, fetched, paused)).await? {
+        Ok(managed) => managed,
+        Err(error) => return Ok(Err(error)),
+    };
+    let address = managed.as_ref().map(|of| of.address);
     let source = match plan.source(&*context.sources, address) {
         Ok(source) => source,
         Err(error) => return Ok(Err(error)),
@@ -89,7 +76,44 @@ pub(super) async fn reconcile(
         obtained,
         settled,
         warnings,
+        nodes: managed.map(|of| of.nodes).unwrap_or_default(),
     }))
+}
+
+/// Sees to the store itself, if the operator runs one.
+async fn managed(
+    context: &Context,
+    plan: &Plan,
+    fetched: &Fetched,
+    paused: bool,
+) -> Result<Result<Option<Served>, StoreError>, Error> {
+    let wanted = store_nodes::are_wanted(plan);
+    if wanted || store_nodes::are_there(plan, fetched) {
+        if !wanted && fetched.store_stateful_set.is_none() {
+            return Ok(Err(StoreError::Shrunk));
+        }
+        let nodes = store_nodes::reconcile(context, plan, fetched, paused || !wanted);
+        let mut served = Box::pin(nodes).await?;
+        if let Ok(served) = &mut served
+            && !wanted
+        {
+            served.nodes.note = Some(StoreError::Shrunk.to_string());
+        }
+        return Ok(served.map(Some));
+    }
+    let Some(store) = build::store(plan) else {
+        return Ok(Ok(None));
+    };
+    let stateful_set = if paused {
+        fetched.store_stateful_set.clone()
+    } else {
+        Some(Box::pin(apply::store(context, store)).await?.stateful_set)
+    };
+    let address = stateful_set.and_then(|set| serving_address(&set, &fetched.store_pods));
+    Ok(address.map_or_else(
+        || Err(store_nodes::starting(fetched)),
+        |address| Ok(Some(Served::alone(address))),
+    ))
 }
 
 fn through_proxy(plan: &Plan, error: StoreError) -> StoreError {

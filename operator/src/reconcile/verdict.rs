@@ -59,7 +59,7 @@ fn of_areas(reconciled: &Reconciled, observed: Observed<'_>) -> Vec<Verdict> {
     };
     let store = reconciled.store.as_ref();
     list.extend(store.map(|store| match store {
-        Ok(store) => object_store(plan, &store.warnings),
+        Ok(store) => object_store(plan, &store.warnings, store.nodes.note.as_deref()),
         Err(error) => store_not_ready(error),
     }));
     list.extend(store.and_then(|store| credentials::ready(plan, store.as_ref(), observed)));
@@ -187,7 +187,7 @@ fn no_servers(reconciled: &Reconciled) -> Vec<Verdict> {
     }
     match reconciled.store_error() {
         Some(error) => {
-            let (status, what) = if matches!(error, StoreError::Starting { .. }) {
+            let (status, what) = if error.reason() == Reason::StoreStarting {
                 (Status::True, "the object store starts")
             } else {
                 (Status::False, "waiting for the object store")
@@ -214,7 +214,7 @@ fn deleting(reason: Reason, progressing: Status, message: &str) -> Vec<Verdict> 
     ]
 }
 
-fn object_store(plan: &Plan, warnings: &[String]) -> Verdict {
+fn object_store(plan: &Plan, warnings: &[String], note: Option<&str>) -> Verdict {
     let (name, endpoint) = (&plan.bucket.name, &plan.bucket.endpoint);
     let (reason, message) = if matches!(plan.store, StorePlan::WebIdentity(_)) {
         let message = format!(
@@ -223,6 +223,10 @@ fn object_store(plan: &Plan, warnings: &[String]) -> Verdict {
         (Reason::ServiceAccountTrusted, message)
     } else {
         let mut message = format!("bucket {name} at {endpoint} is there and the keys open it");
+        if let Some(note) = note {
+            message.push_str("; ");
+            message.push_str(note);
+        }
         for warning in warnings {
             message.push_str("; warning: ");
             message.push_str(warning);

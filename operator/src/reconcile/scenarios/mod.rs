@@ -10,6 +10,7 @@ mod keys;
 mod ownership;
 mod removal;
 mod servers;
+mod store_nodes;
 mod versions;
 
 use std::{
@@ -24,6 +25,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use zonetide_crds::DnsCluster;
 
+use self::store_nodes::{FakeNode, FakeNodes};
 use super::*;
 use crate::{
     agents::{AgentStatus, Agents, Silences},
@@ -31,7 +33,10 @@ use crate::{
     events::Events,
     fake_api::{Change, FakeApi},
     metrics::Metrics,
-    objectstore::{BucketRemoval, Keys, Minted, Own, Removed, Source, SourceRequest, Sources, Supply, Way},
+    objectstore::{
+        BucketRemoval, Keys, Minted, Own, Removed, Source, SourceRequest, Sources, StoreNode, Supply, Way,
+    },
+    secret::SecretText,
     testing::{MANAGED, S3, cluster, keys, pod, settings},
 };
 
@@ -89,7 +94,7 @@ fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
 }
 
 #[derive(Clone, Default)]
-struct FakeSources(Arc<Mutex<FakeStore>>);
+struct FakeSources(Arc<Mutex<FakeStore>>, Arc<Mutex<FakeNodes>>);
 
 impl FakeSources {
     fn state(&self) -> MutexGuard<'_, FakeStore> {
@@ -98,6 +103,10 @@ impl FakeSources {
 }
 
 impl Sources for FakeSources {
+    fn store_node(&self, admin_url: String, _admin_token: SecretText) -> Box<dyn StoreNode> {
+        Box::new(FakeNode::new(self.1.clone(), &admin_url))
+    }
+
     fn reached(&self, _way: &Way, request: &SourceRequest) -> Result<Box<dyn Source>, StoreError> {
         Ok(self.source(request))
     }
