@@ -31,7 +31,7 @@ async fn every_rule_of_the_schema_refuses_with_its_message() {
         for bad in bad_manifests() {
             answers.push(refusal(&bad, create(&clusters, &bad, true).await));
         }
-        for base in [manifest::managed(1), s3(), load_balancer()] {
+        for base in [manifest::managed(1), three_nodes(), s3(), load_balancer()] {
             // Paused, so that the operator makes nothing of what is only here to be changed.
             let mut object = manifest::cluster("base", &base);
             manifest::merge(
@@ -188,6 +188,9 @@ fn bad_manifests() -> Vec<Value> {
     bad.push(changed(
         json!({"objectStore": {"managed": {"keyLifetime": "59s"}}}),
     ));
+    for store in [json!({"replicas": 2}), json!({"replicas": 3, "engine": "MinIO"})] {
+        bad.push(changed(json!({"objectStore": {"managed": store}})));
+    }
     let exposed =
         |expose: Value| changed(json!({"objectStore": {"managed": {"engine": "MinIO", "expose": expose}}}));
     bad.push(exposed(json!({})));
@@ -259,6 +262,12 @@ fn bad_stores() -> Vec<Value> {
     ]
 }
 
+fn three_nodes() -> Value {
+    let mut spec = manifest::managed(1);
+    manifest::merge(&mut spec, &json!({"objectStore": {"managed": {"replicas": 3}}}));
+    spec
+}
+
 /// Changes that the rules refuse once an object with this spec exists.
 fn bad_changes(base: &Value) -> Vec<Value> {
     if base["objectStore"]["s3"].is_object() {
@@ -268,6 +277,9 @@ fn bad_changes(base: &Value) -> Vec<Value> {
             json!({"objectStore": {"s3": {"prefix": null}}}),
             json!({"objectStore": {"s3": null, "managed": {}}}),
         ];
+    }
+    if base["objectStore"]["managed"]["replicas"] == 3 {
+        return vec![json!({"objectStore": {"managed": {"replicas": 1}}})];
     }
     if base["service"].is_object() {
         return vec![json!({"service": {"loadBalancerClass": "example.com/b"}})];
