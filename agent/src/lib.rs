@@ -17,6 +17,7 @@ pub mod merge;
 pub mod peers;
 pub mod powerdns;
 pub mod report;
+pub mod restoring;
 pub mod serve;
 pub mod show;
 pub mod skew;

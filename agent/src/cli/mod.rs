@@ -7,10 +7,12 @@ mod gate;
 mod history;
 mod log;
 mod open;
+mod orders;
 mod output;
 mod past;
 mod peers;
 mod pid;
+mod refused;
 mod restore;
 mod serving;
 mod snapshots;
@@ -213,8 +215,11 @@ impl Cli {
         let runtime = runtime()?;
         let stop = deadline.stop.clone();
         match self.command {
-            Command::Sync(flags) => runtime.block_on(sync::replicate(config, flags, false, stop)),
-            Command::Receive(flags) => runtime.block_on(sync::replicate(config, flags, true, stop)),
+            Command::Sync(flags) => {
+                let restorer = orders::restorer(&self.config, &config)?;
+                runtime.block_on(sync::replicate(config, flags, Some(restorer), stop))
+            }
+            Command::Receive(flags) => runtime.block_on(sync::replicate(config, flags, None, stop)),
             Command::Snapshots(command) => runtime.block_on(command.run(&config)),
             Command::Dump { database, format } => databases::dump(&config, &database, format.output),
             Command::Stats { format } => databases::stats(&config, format.output),

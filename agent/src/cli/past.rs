@@ -12,6 +12,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::output::time;
+use super::refused::Refused;
 use super::store::open_store;
 use super::sync::now;
 use crate::config::{Config, Span};
@@ -145,51 +146,50 @@ impl Pasts {
         Ok(timelines)
     }
 
+    /// What is missing.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> + '_ {
+        let notes = self
+            .all
+            .iter()
+            .flat_map(|(database, past)| past.notes.iter().map(move |note| (database, note)));
+        notes.map(|(database, note)| match note {
+            Note::Begins(from) => format!("the history of {database} begins at {}", time(*from)),
+            Note::Missing { instance, span } => format!(
+                "what {instance} wrote to {database} between {} and {} is only seen by the next base snapshot",
+                time(span.since),
+                time(span.time)
+            ),
+            Note::Damaged { name, error } => {
+                format!("{name} is damaged, and what it says is missing: {error}")
+            }
+        })
+    }
+
     /// Says what is missing, on standard error.
     pub(super) fn tell_notes(&self) {
-        for (database, past) in &self.all {
-            for note in &past.notes {
-                match note {
-                    Note::Begins(from) => {
-                        tracing::warn!("the history of {database} begins at {}", time(*from));
-                    }
-                    Note::Missing { instance, span } => tracing::warn!(
-                        "what {instance} wrote to {database} between {} and {} is only seen by the next base snapshot",
-                        time(span.since),
-                        time(span.time)
-                    ),
-                    Note::Damaged { name, error } => {
-                        tracing::warn!("{name} is damaged, and what it says is missing: {error}");
-                    }
-                }
-            }
-        }
+        self.notes().for_each(|note| tracing::warn!("{note}"));
     }
 
     /// # Errors
     /// That something is missing in it.
-    pub(super) fn is_whole(&self) -> anyhow::Result<()> {
+    pub(super) fn is_whole(&self) -> Result<(), Refused> {
         let notes = self.all.values().flat_map(|past| &past.notes);
         let missing = notes.filter(|note| !matches!(note, Note::Begins(_))).count();
-        anyhow::ensure!(
-            missing == 0,
-            "something is missing in the history, see above, and would be taken back as well: look at what --dry-run shows, and if that is \
-             right, add --despite-gaps"
-        );
-        Ok(())
+        (missing == 0).then_some(()).ok_or(Refused::Gaps)
     }
 
     /// # Errors
     /// That the history of a database begins later.
-    pub(super) fn reach_back_to(&self, at: u64) -> anyhow::Result<()> {
+    pub(super) fn reach_back_to(&self, at: u64) -> Result<(), Refused> {
         for (database, past) in &self.all {
             for note in &past.notes {
-                if let Note::Begins(from) = note {
-                    anyhow::ensure!(
-                        *from <= at,
-                        "the history of {database} begins at {}: choose that time or a later one",
-                        time(*from)
-                    );
+                if let Note::Begins(from) = note
+                    && *from > at
+                {
+                    return Err(Refused::BeforeHistory {
+                        database: database.clone(),
+                        from: time(*from),
+                    });
                 }
             }
         }

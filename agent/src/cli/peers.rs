@@ -15,26 +15,27 @@ use crate::config::{Config, Peers as Configured};
 use crate::peers::{
     CertificateFiles, Changes, Contacts, Outbox, Peering, Peers, Settings, SystemResolver, TokenSource,
 };
+use crate::restoring::Restorer;
 use crate::serve::{listen, serve_privately};
 use crate::skew::Skew;
 use crate::snapshot::DeltaName;
 use crate::sync::peer::{self, Told};
 
-/// The peers of the configured databases. Whoever only goes through once has none: it serves no endpoints.
-pub(super) fn start_peers(config: &Config) -> anyhow::Result<Peers> {
+/// The peers of the configured databases, and who carries out what the operator orders. Whoever only goes through once has none: it
+/// serves no endpoints.
+pub(super) fn start_peers(config: &Config, restorer: Option<Arc<Restorer>>) -> anyhow::Result<Peers> {
     let databases = config.lmdbs.keys().cloned();
-    match &config.peers {
+    let peers = match &config.peers {
         Some(peers) if !config.only_once => {
             let settings = settings(peers)?;
-            Ok(Peers::start(
-                settings,
-                &config.instance,
-                databases,
-                Arc::new(SystemResolver),
-            )?)
+            Peers::start(settings, &config.instance, databases, Arc::new(SystemResolver))?
         }
-        _ => Ok(Peers::none(databases)),
+        _ => Peers::none(databases),
+    };
+    if let Some(restorer) = restorer {
+        peers.restore_by(restorer);
     }
+    Ok(peers)
 }
 
 /// Where peers come in, where they need a certificate.

@@ -21,6 +21,7 @@ use super::store::open_store;
 use crate::config::{Config, Lmdb};
 use crate::lmdb::Environment;
 use crate::powerdns::{Flusher, samples};
+use crate::restoring::Restorer;
 use crate::serve::listen;
 use crate::smaps::Smaps;
 use crate::status::{
@@ -56,13 +57,15 @@ pub(super) struct Flags {
     only_db: Vec<String>,
 }
 
-/// Runs every database's replica until `shutdown` is cancelled, a signal comes or one of them gives up.
+/// Runs every database's replica until `shutdown` is cancelled, a signal comes or one of them gives up. Who has no `restorer` only
+/// receives.
 pub(super) async fn replicate(
     mut config: Config,
     flags: Flags,
-    receive_only: bool,
+    restorer: Option<Arc<Restorer>>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let receive_only = restorer.is_none();
     stop_on_signals(shutdown.clone())?;
     config.keep_only(&flags.only_db)?;
     config.only_once |= flags.only_once;
@@ -74,7 +77,7 @@ pub(super) async fn replicate(
     let listener = listener(&config).await?;
     let door = door(&config).await?;
     // An agent greets its own address as well: something should listen there by then.
-    let peers = start_peers(&config)?;
+    let peers = start_peers(&config, restorer)?;
     if let Some(collector) = peers.collector() {
         metrics.collect_from(collector);
     }

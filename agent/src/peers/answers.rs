@@ -83,7 +83,7 @@ async fn give_entries(
 async fn question(core: &Core, database: &str, request: Request) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let source = admit(core, &head)?;
-    let may_tell = head.extensions.get::<Identity>().is_none_or(|who| who.may_tell);
+    let may_tell = head.extensions.get::<Identity>().is_none_or(Identity::may_tell);
     let turns = if may_tell {
         &core.asking
     } else {
@@ -163,7 +163,7 @@ async fn hand(
 ) -> Result<Response, Refusal> {
     let who = request.extensions.get::<Identity>();
     let turns = match who {
-        Some(who) if !who.may_tell => &core.handing_to_receivers,
+        Some(who) if !who.may_tell() => &core.handing_to_receivers,
         _ => &core.handing,
     };
     let turn = turns.clone().try_acquire_owned();

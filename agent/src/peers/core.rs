@@ -19,6 +19,7 @@ use super::token::Tokens;
 use super::transport::Transport;
 use super::{Arrived, Changes, Contacts, PeersError, Settings, lock};
 use crate::clocks::Moment;
+use crate::restoring::Restorer;
 use crate::skew::Skew;
 use crate::snapshot::sanitize_instance;
 
@@ -59,7 +60,12 @@ impl Refused {
         });
         let is_worrying = matches!(
             refusal,
-            Refusal::Token | Refusal::Certificate | Refusal::Identity | Refusal::Receiver | Refusal::Namesake
+            Refusal::Token
+                | Refusal::Certificate
+                | Refusal::Identity
+                | Refusal::Receiver
+                | Refusal::Role
+                | Refusal::Namesake
         );
         if !is_worrying {
             tracing::debug!(from, reason = refusal.text(), "refused what a peer sent");
@@ -105,6 +111,8 @@ pub(super) struct Core {
     pub latency: Histogram,
     /// Answers those who ask how this agent is, once it can.
     pub source: OnceLock<Arc<dyn Source>>,
+    /// Carries out what the operator orders; none where that is not possible.
+    pub restorer: OnceLock<Arc<Restorer>>,
     /// One database is handed over at a time: it costs a look at every entry, and room on the disk. Those who only receive have a turn
     /// of their own, so that they keep no server from starting.
     pub handing: Arc<Semaphore>,
@@ -171,6 +179,7 @@ impl Core {
             refused: Refused::default(),
             latency: Histogram::new(LATENCIES),
             source: OnceLock::new(),
+            restorer: OnceLock::new(),
             handing: Arc::new(Semaphore::new(1)),
             handing_to_receivers: Arc::new(Semaphore::new(1)),
             asking: Arc::new(Semaphore::new(QUESTIONS)),

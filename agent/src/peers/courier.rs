@@ -146,7 +146,7 @@ impl Courier {
                 }
                 Ok(mut welcome) if is_instance(&welcome.instance) && is_boot(&welcome.boot) => {
                     // The time of one that may tell nothing else counts as little.
-                    if who.is_some_and(|who| !who.may_tell) {
+                    if who.is_some_and(|who| !who.may_tell()) {
                         welcome.clock = None;
                     }
                     self.welcomed(welcome, asked, answered);

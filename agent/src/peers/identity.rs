@@ -13,18 +13,40 @@ use super::message::is_instance;
 const INSTANCE: &str = "urn:zonetide:instance:";
 /// Before that of one that only takes them.
 const RECEIVER: &str = "urn:zonetide:receiver:";
+/// Before that of one that is no agent, and may order a restore and nothing else.
+const OPERATOR: &str = "urn:zonetide:operator:";
 
-/// What a certificate says of its agent.
+/// What a certificate lets its owner do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Tells changes, and is believed what it says.
+    Teller,
+    /// Takes changes and databases only.
+    Receiver,
+    /// Orders restores only.
+    Operator,
+}
+
+/// What a certificate says of its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     /// In the form that names of objects have it.
     pub instance: String,
-    /// It may tell changes, and is believed what it says.
-    pub may_tell: bool,
+    pub role: Role,
 }
 
 impl Identity {
-    /// None where a certificate names no instance, or more than one.
+    /// It may tell changes, and is believed what it says.
+    pub(super) fn may_tell(&self) -> bool {
+        self.role == Role::Teller
+    }
+
+    /// The same of an agent; none where it is none.
+    pub(super) fn of_agent(certificate: &CertificateDer<'_>) -> Option<Self> {
+        Self::of(certificate).filter(|who| who.role != Role::Operator)
+    }
+
+    /// None where a certificate names nobody, or more than one.
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
         Self::among(certificate.valid_uri_names())
@@ -32,22 +54,24 @@ impl Identity {
 
     fn among<'n>(names: impl Iterator<Item = &'n str>) -> Option<Self> {
         let mut found = names.filter_map(|name| {
-            let (instance, may_tell) = match (name.strip_prefix(INSTANCE), name.strip_prefix(RECEIVER)) {
-                (Some(instance), _) => (instance, true),
-                (_, Some(instance)) => (instance, false),
-                _ => return None,
-            };
-            Some((instance, may_tell))
+            let roles = [
+                (INSTANCE, Role::Teller),
+                (RECEIVER, Role::Receiver),
+                (OPERATOR, Role::Operator),
+            ];
+            roles
+                .into_iter()
+                .find_map(|(prefix, role)| Some((name.strip_prefix(prefix)?, role)))
         });
-        let (instance, may_tell) = found.next()?;
+        let (instance, role) = found.next()?;
         (found.next().is_none() && is_instance(instance)).then(|| Self {
             instance: instance.to_owned(),
-            may_tell,
+            role,
         })
     }
 }
 
-/// Believes whoever has a certificate of the authorities that names an instance, at whatever address: those of pods change.
+/// Believes every agent that has a certificate of the authorities, at whatever address: those of pods change.
 #[derive(Debug)]
 pub(super) struct AnyAddress(pub Arc<WebPkiServerVerifier>);
 
@@ -71,7 +95,7 @@ impl ServerCertVerifier for AnyAddress {
             )) => {}
             Err(error) => return Err(error),
         }
-        match Identity::of(end_entity) {
+        match Identity::of_agent(end_entity) {
             Some(_) => Ok(ServerCertVerified::assertion()),
             None => Err(Error::General("its certificate names no instance".to_owned())),
         }
@@ -104,25 +128,28 @@ impl ServerCertVerifier for AnyAddress {
 mod tests {
     use super::*;
 
-    fn among(names: &[&str]) -> Option<(String, bool)> {
+    fn among(names: &[&str]) -> Option<(String, Role)> {
         let identity = Identity::among(names.iter().copied())?;
-        Some((identity.instance, identity.may_tell))
+        Some((identity.instance, identity.role))
     }
 
     #[test]
     fn a_certificate_names_one_instance_and_what_it_may_do() {
         assert_eq!(
             among(&["urn:zonetide:instance:ams-0"]),
-            Some(("ams-0".into(), true))
+            Some(("ams-0".into(), Role::Teller))
         );
         let both = among(&["https://example.org", "urn:zonetide:receiver:edge-1"]);
-        assert_eq!(both, Some(("edge-1".into(), false)));
+        assert_eq!(both, Some(("edge-1".into(), Role::Receiver)));
+        let operator = among(&["urn:zonetide:operator:zonetide-operator"]);
+        assert_eq!(operator, Some(("zonetide-operator".into(), Role::Operator)));
         for none in [
             &[][..],
             &["urn:zonetide:instance:"],
             &["urn:zonetide:instance:a.b"],
             &["urn:zonetide:instance:a", "urn:zonetide:instance:b"],
             &["urn:zonetide:receiver:a", "urn:zonetide:instance:a"],
+            &["urn:zonetide:operator:a", "urn:zonetide:instance:a"],
         ] {
             assert_eq!(among(none), None, "{none:?}");
         }

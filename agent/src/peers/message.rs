@@ -22,6 +22,12 @@ pub(super) const QUESTION_PATH: &str = "/peer/v1/question";
 /// Before the database of which some entries are wanted.
 pub(super) const ENTRIES_PATH: &str = "/peer/v1/entries";
 
+/// Where the operator orders a restore, and before the ID of one that it asks for.
+pub(super) const RESTORES_PATH: &str = "/operator/v1/restores";
+
+/// Longest order, bytes.
+pub(super) const LONGEST_ORDER: usize = 64 << 10;
+
 /// How many bytes before an object that is handed over say what it is.
 pub(super) const SAYS: HeaderName = HeaderName::from_static("zonetide-says");
 

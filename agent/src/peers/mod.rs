@@ -12,6 +12,7 @@ mod discovery;
 mod identity;
 mod link;
 mod message;
+mod orders;
 mod questions;
 mod report;
 mod request;
@@ -43,6 +44,7 @@ pub use token::TokenSource;
 pub use transport::CertificateFiles;
 
 use crate::report::PeersReporter;
+use crate::restoring::Restorer;
 use crate::serve::Tls;
 use crate::skew::Skew;
 
@@ -215,6 +217,12 @@ impl Peers {
     pub fn answer_by(&self, source: Arc<dyn Source>) {
         // There is one, so it is the same if there is one already.
         let _ = self.core.source.set(source);
+    }
+
+    /// Has `restorer` carry out the restores that the operator orders; before that nothing is restored.
+    pub fn restore_by(&self, restorer: Arc<Restorer>) {
+        // As above.
+        let _ = self.core.restorer.set(restorer);
     }
 
     /// To ask the peers how they are; none without peers.

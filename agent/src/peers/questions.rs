@@ -145,7 +145,7 @@ impl Questions {
         let body = (body, "application/json");
         let response = post(&self.core, address, path, body, limit).await?;
         match answered_by(&response) {
-            Some(who) if !who.may_tell => Err("by its certificate it only receives".to_owned()),
+            Some(who) if !who.may_tell() => Err("by its certificate it only receives".to_owned()),
             _ => Ok(response),
         }
     }

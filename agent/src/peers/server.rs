@@ -15,14 +15,13 @@ use http_body_util::BodyExt as _;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::answers;
 use super::core::{Core, MESSAGE};
-use super::identity::Identity;
+use super::identity::{Identity, Role};
 use super::message::{
     BOOT, CHANGES_PATH, HELLO_PATH, Hello, INSTANCE, LONGEST_HELLO, Welcome, is_boot, is_instance,
     is_object_name,
 };
-use super::{Arrived, Changes};
+use super::{Arrived, Changes, answers, orders};
 use crate::clocks::Moment;
 
 /// Why a request is refused.
@@ -35,6 +34,8 @@ pub(super) enum Refusal {
     Identity,
     /// By its certificate it only receives.
     Receiver,
+    /// Its certificate is for something else.
+    Role,
     /// It came from this agent.
     Own,
     /// It came from another agent of this name.
@@ -47,11 +48,12 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Token,
         Self::Certificate,
         Self::Identity,
         Self::Receiver,
+        Self::Role,
         Self::Own,
         Self::Namesake,
         Self::Malformed,
@@ -68,6 +70,7 @@ impl Refusal {
             Self::Certificate => "certificate",
             Self::Identity => "identity",
             Self::Receiver => "receiver",
+            Self::Role => "role",
             Self::Own => "own",
             Self::Namesake => "namesake",
             Self::Malformed => "malformed",
@@ -88,6 +91,9 @@ impl Refusal {
             }
             Self::Identity => "its certificate is of another instance than it says",
             Self::Receiver => "its certificate only lets it receive",
+            Self::Role => {
+                "its certificate is not for this: agents tell changes, the operator orders restores"
+            }
             Self::Own => "this is the agent that sent it",
             Self::Namesake => "it has the name of this instance: give each agent its own",
             Self::Malformed => "it is not what an agent sends",
@@ -101,7 +107,7 @@ impl Refusal {
     fn status(self) -> StatusCode {
         match self {
             Self::Token => StatusCode::UNAUTHORIZED,
-            Self::Certificate | Self::Identity | Self::Receiver => StatusCode::FORBIDDEN,
+            Self::Certificate | Self::Identity | Self::Receiver | Self::Role => StatusCode::FORBIDDEN,
             Self::Own => StatusCode::MISDIRECTED_REQUEST,
             Self::Namesake => StatusCode::CONFLICT,
             Self::Malformed => StatusCode::BAD_REQUEST,
@@ -138,6 +144,7 @@ pub(super) fn router(core: Arc<Core>) -> Router {
         )
         .route(HELLO_PATH, post(take_hello))
         .merge(answers::router())
+        .merge(orders::router())
         .with_state(core)
 }
 
@@ -181,7 +188,7 @@ async fn changes(
     let instance = text(request.headers(), &INSTANCE)?.to_owned();
     let boot = text(request.headers(), &BOOT)?.to_owned();
     check_sender(core, who, &instance, &boot)?;
-    if who.is_some_and(|who| !who.may_tell) {
+    if who.is_some_and(|who| !who.may_tell()) {
         return Err(Refusal::Receiver);
     }
     let arrivals = core.arrivals.get(&database).ok_or(Refusal::UnknownDatabase)?;
@@ -234,7 +241,7 @@ async fn hello(core: &Arc<Core>, request: Request) -> Result<Response, Refusal> 
         .progress
         .retain(|database, _| core.arrivals.contains_key(database));
     // Whoever may tell nothing is no contact: nobody relies on it.
-    if who.is_none_or(|who| who.may_tell) {
+    if who.is_none_or(|who| who.may_tell()) {
         core.contacts
             .heard(&hello.instance, &hello.boot, Some(hello.progress))
             .map_err(|_| Refusal::Busy)?;
@@ -248,13 +255,34 @@ async fn hello(core: &Arc<Core>, request: Request) -> Result<Response, Refusal> 
     Ok(Json(welcome).into_response())
 }
 
-/// Lets in who has a certificate that names an instance, which goes with each of its requests.
+/// Lets in who has a certificate that names somebody, which goes with each of its requests.
 pub(super) fn admit_with(router: Router, certificate: &CertificateDer<'_>) -> Option<Router> {
     Some(router.layer(Extension(Identity::of(certificate)?)))
 }
 
-/// Who asks, by its certificate; none over plain HTTP, where the token is all that shows that it is one of the own.
+/// Which agent asks, by its certificate; none over plain HTTP, where the token is all that shows that it is one of the own.
 pub(super) fn identify<'r>(
+    core: &Core,
+    headers: &HeaderMap,
+    extensions: &'r Extensions,
+) -> Result<Option<&'r Identity>, Refusal> {
+    let who = known(core, headers, extensions)?;
+    let is_agent = who.is_none_or(|who| who.role != Role::Operator);
+    is_agent.then_some(who).ok_or(Refusal::Role)
+}
+
+/// Lets the operator on, which nobody is without a certificate.
+pub(super) fn identify_operator(
+    core: &Core,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<(), Refusal> {
+    let who = known(core, headers, extensions)?;
+    let is_operator = core.is_private() && who.is_some_and(|who| who.role == Role::Operator);
+    is_operator.then_some(()).ok_or(Refusal::Role)
+}
+
+fn known<'r>(
     core: &Core,
     headers: &HeaderMap,
     extensions: &'r Extensions,

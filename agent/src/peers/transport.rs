@@ -134,7 +134,7 @@ impl Transport {
 /// Who has answered, by its certificate; none where agents have none.
 pub(super) fn answered_by(response: &Response) -> Option<Identity> {
     let tls = response.extensions().get::<TlsInfo>()?;
-    Identity::of(&tls.peer_certificate()?.into())
+    Identity::of_agent(&tls.peer_certificate()?.into())
 }
 
 impl Tls {
@@ -210,7 +210,7 @@ impl CertificateFiles {
         }
         let roots = Arc::new(roots);
         let chain = certificates("cert_file", &self.cert, &content.cert)?;
-        let named = chain.first().and_then(Identity::of);
+        let named = chain.first().and_then(Identity::of_agent);
         if named.as_ref().is_none_or(|named| named.instance != own) {
             let found = named.map_or_else(
                 || "names no instance, or more than one".to_owned(),

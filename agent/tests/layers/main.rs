@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From the lowest on. A module may use those before it.
-const LAYERS: [&str; 21] = [
+const LAYERS: [&str; 22] = [
     "human",
     "clocks",
     "skew",
@@ -22,6 +22,7 @@ const LAYERS: [&str; 21] = [
     "content",
     "history",
     "report",
+    "restoring",
     "peers",
     "show",
     "sync",

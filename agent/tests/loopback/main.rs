@@ -41,6 +41,7 @@ mod kills;
 mod lost_entries;
 mod new_zones;
 mod node;
+mod ordered;
 mod outage;
 mod own_writes;
 mod proxied;

@@ -4,6 +4,7 @@
 mod agent;
 mod guarding;
 mod handing;
+mod orders;
 mod private;
 mod renewed;
 mod shown;

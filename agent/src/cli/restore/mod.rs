@@ -1,13 +1,17 @@
-//! `restore`: zones as they were, written as new changes.
+//! `restore`: zones as they were, written as new changes. What is said of it is in `tell`.
+
+mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Context as _;
 use clap::Args;
 
+use self::tell::Teller;
 use super::databases;
-use super::output::{say, time};
+use super::output::{Output, time};
 use super::past::{Pasts, When, ZoneName};
+use super::refused::Refused;
 use super::sync::now;
 use crate::config::Config;
 use crate::content::keys::object_id;
@@ -41,11 +45,23 @@ pub(super) struct Flags {
     /// Go on though something is missing in the history: what is missing is taken back as well.
     #[arg(long)]
     despite_gaps: bool,
+    /// Text for people, or a JSON object a line for programs.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
 }
 
 pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()> {
+    let teller = Teller::new(flags.output, flags.at.0);
+    let restored = carry_out(config, &flags, &teller).await;
+    if let Err(error) = &restored {
+        teller.failed(error)?;
+    }
+    restored
+}
+
+async fn carry_out(config: &Config, flags: &Flags, teller: &Teller) -> anyhow::Result<()> {
     let at = flags.at.0;
-    anyhow::ensure!(at < now(), "--at is not in the past");
+    anyhow::ensure!(at < now(), Refused::NotPast);
     let mut scope = Scope::everything();
     if !flags.all {
         scope = Scope::of_zones(flags.zones.iter().map(|zone| zone.0.clone()));
@@ -63,7 +79,7 @@ pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()>
     pasts.reach_back_to(at)?;
     zones.extend(pasts.zones.clone());
     let timelines = pasts.replay(at, |_, _| Ok(()))?;
-    pasts.tell_notes();
+    teller.notes(&pasts)?;
     let mut serials = Serials::default();
     for past in pasts.all.values_mut() {
         serials.learn(past, &pasts.scope)?;
@@ -112,50 +128,20 @@ pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()>
     }
     let known: BTreeSet<_> = zones.values().collect();
     for zone in &flags.zones {
-        anyhow::ensure!(
-            known.contains(&zone.0),
-            "there is no zone {0} and was none at {1}: `zonetide-agent history --zone {0}` shows when there was",
-            zone.0,
-            time(at)
-        );
+        let (zone, at) = (zone.0.clone(), time(at));
+        anyhow::ensure!(known.contains(&zone), Refused::UnknownZone { zone, at });
     }
     if !flags.dry_run && !flags.despite_gaps && plan.values().any(|writes| !writes.is_empty()) {
         pasts.is_whole()?;
     }
-    carry_out(&envs, &zones, plan, &flags)
-}
-
-/// Shows what is to be written, and writes it unless that was all that was asked for.
-fn carry_out(
-    envs: &BTreeMap<String, Environment>,
-    zones: &HashMap<u32, String>,
-    plan: BTreeMap<String, Vec<Write>>,
-    flags: &Flags,
-) -> anyhow::Result<()> {
-    let at = flags.at.0;
-    let changes: usize = plan.values().map(Vec::len).sum();
-    if changes == 0 {
-        return say(&format!("All is as it was at {}.", time(at)));
+    teller.plan(&zones, plan.values().flatten())?;
+    if flags.dry_run || plan.values().all(Vec::is_empty) {
+        return teller.nothing_written();
     }
-    for line in plan.values().flatten().flat_map(|write| lines(zones, write)) {
-        say(&line)?;
-    }
-    if flags.dry_run {
-        return say(&format!(
-            "{changes} entries would be written; nothing was changed."
-        ));
-    }
-    let restored = apply(envs, plan)?;
-    say(&format!(
-        "{} entries written: as it was at {}.",
-        restored.written,
-        time(at)
-    ))?;
-    anyhow::ensure!(
-        restored.left == 0,
-        "{} entries were written by somebody else meanwhile and stay as they are: run this again if they are to be as they were, too",
-        restored.left
-    );
+    let restored = apply(&envs, plan)?;
+    teller.restored(&restored)?;
+    let left = restored.left;
+    anyhow::ensure!(left == 0, Refused::Left(left));
     Ok(())
 }
 
@@ -219,33 +205,4 @@ fn learn(env: &Environment, scope: &mut Scope, zones: &mut HashMap<u32, String>)
         }
         Ok(())
     })
-}
-
-/// The change as people read it.
-fn lines(zones: &HashMap<u32, String>, write: &Write) -> Vec<String> {
-    let Write {
-        dbi, key, now, then, ..
-    } = write;
-    if dbi.ends_with("_0") || now == then {
-        return Vec::new();
-    }
-    let of = |value: &Option<Vec<u8>>| -> Vec<String> {
-        let Some(value) = value else { return Vec::new() };
-        match show::zone_of_record(dbi, key) {
-            Some(id) if dbi.starts_with("records") => {
-                let zone = zones.get(&id).cloned().unwrap_or_else(|| format!("zone {id}."));
-                show::record_lines(&zone, key, value).unwrap_or_default()
-            }
-            _ => vec![show::object(dbi, key, value)],
-        }
-    };
-    let (now, then) = (of(now), of(then));
-    if now == then {
-        return now.iter().map(|line| format!("~ {line}")).collect();
-    }
-    let gone = now.iter().filter(|line| !then.contains(line));
-    let new = then.iter().filter(|line| !now.contains(line));
-    gone.map(|line| format!("- {line}"))
-        .chain(new.map(|line| format!("+ {line}")))
-        .collect()
 }

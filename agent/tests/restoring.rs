@@ -1,0 +1,168 @@
+//! Restores that are ordered: one at a time, once for each ID, within bounds. A shell stands for the command.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zonetide_agent::restoring::{Account, Limits, Order, Reason, Restorer, State};
+
+const DONE: &str = r#"echo '{"result":{"written":1,"left":0}}'"#;
+const PLAN: &str = r#"echo '{"plan":{"zones":1,"rrsets":1,"entries":3}}'"#;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn running(script: &str, limits: Limits) -> Arc<Restorer> {
+    let arguments = ["-c", script, "sh"].map(Into::into);
+    let variables = vec![("ZT_TEST", "given".to_owned())];
+    Arc::new(Restorer::new(
+        "/bin/sh".into(),
+        arguments.into(),
+        variables,
+        limits,
+    ))
+}
+
+fn order(id: &str) -> Order {
+    Order {
+        id: id.to_owned(),
+        at: "2026-11-30T10:00:00Z".to_owned(),
+        zones: vec!["zone.example".to_owned()],
+        all: false,
+        dry_run: false,
+        despite_gaps: false,
+    }
+}
+
+async fn comes_to(restorer: &Restorer, id: &str, is_it: impl Fn(&Account) -> bool) -> Account {
+    let look = async {
+        loop {
+            if let Some(account) = restorer.account(id).filter(&is_it) {
+                return account;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap()
+}
+
+async fn ends(restorer: &Restorer, id: &str) -> Account {
+    comes_to(restorer, id, |account| account.finished_at.is_some()).await
+}
+
+fn lines(file: &Path) -> usize {
+    std::fs::read_to_string(file).unwrap_or_default().lines().count()
+}
+
+#[tokio::test]
+async fn the_same_order_is_one_run_and_another_waits_until_it_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runs, go) = (dir.path().join("runs"), dir.path().join("go"));
+    let made = std::process::Command::new("mkfifo").arg(&go).status().unwrap();
+    assert!(made.success());
+    let script = format!(
+        "echo \"$ZT_TEST $*\" >> {runs}; read x < {go}; {PLAN}; {DONE}",
+        runs = runs.display(),
+        go = go.display()
+    );
+    let restorer = running(&script, Limits::default());
+    assert_eq!(restorer.account("1"), None);
+    for _ in 0..3 {
+        assert_eq!(restorer.take(order("1")).unwrap().state, State::Planning);
+    }
+    assert_eq!(restorer.take(order("2")), None, "one at a time");
+    let release = || {
+        let go = go.clone();
+        tokio::task::spawn_blocking(move || std::fs::write(go, "\n").unwrap())
+    };
+    release().await.unwrap();
+    let done = ends(&restorer, "1").await;
+    assert_eq!((done.state, done.plan.unwrap().entries), (State::Done, 3));
+    assert_eq!(restorer.take(order("1")).unwrap(), done, "it is not done again");
+    assert_eq!(lines(&runs), 1);
+    assert_eq!(
+        std::fs::read_to_string(&runs).unwrap().trim(),
+        "given restore --output=json --at=2026-11-30T10:00:00Z --zone=zone.example"
+    );
+    restorer.take(order("2")).unwrap();
+    release().await.unwrap();
+    ends(&restorer, "2").await;
+    assert_eq!(lines(&runs), 2);
+}
+
+#[tokio::test]
+async fn what_failed_is_done_again_when_it_is_ordered_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let flag = dir.path().join("flag");
+    let script = format!(
+        "if [ -e {0} ]; then {DONE}; else touch {0}; exit 1; fi",
+        flag.display()
+    );
+    let restorer = running(&script, Limits::default());
+    restorer.take(order("1")).unwrap();
+    let failed = ends(&restorer, "1").await;
+    assert_eq!(failed.failed.unwrap().reason, Reason::Ended);
+    restorer.take(order("1")).unwrap();
+    assert_eq!(ends(&restorer, "1").await.state, State::Done);
+}
+
+#[tokio::test]
+async fn a_command_that_takes_too_long_is_killed_and_so_is_one_that_nobody_asks_for_before_it_writes() {
+    let short = Duration::from_millis(300);
+    let slow = Limits {
+        run: short,
+        ..Limits::default()
+    };
+    let forgotten = Limits {
+        interest: short,
+        ..Limits::default()
+    };
+    for (limits, script, reason) in [
+        (
+            slow,
+            format!("{PLAN}; echo $$ > PID; exec sleep 1000"),
+            Some(Reason::Slow),
+        ),
+        (
+            forgotten,
+            "echo $$ > PID; exec sleep 1000".to_owned(),
+            Some(Reason::Abandoned),
+        ),
+        (forgotten, format!("{PLAN}; sleep 1; {DONE}"), None),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let pid = dir.path().join("pid");
+        let restorer = running(&script.replace("PID", &pid.display().to_string()), limits);
+        restorer.take(order("1")).unwrap();
+        if reason == Some(Reason::Abandoned) {
+            // To look is to ask.
+            tokio::time::sleep(3 * short).await;
+        }
+        let ended = ends(&restorer, "1").await;
+        assert_eq!(ended.failed.map(|failed| failed.reason), reason);
+        if reason.is_some() {
+            let pid = std::fs::read_to_string(pid).unwrap();
+            assert!(!Path::new("/proc").join(pid.trim()).exists(), "it is gone");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_started_says_why() {
+    let restorer = Restorer::new("/nowhere/agent".into(), Vec::new(), Vec::new(), Limits::default());
+    let restorer = Arc::new(restorer);
+    restorer.take(order("1")).unwrap();
+    let failed = ends(&restorer, "1").await.failed.unwrap();
+    assert!(failed.message.contains("cannot start the command"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn the_last_eight_are_remembered() {
+    let restorer = running(DONE, Limits::default());
+    for number in 0..10 {
+        let id = number.to_string();
+        restorer.take(order(&id)).unwrap();
+        ends(&restorer, &id).await;
+    }
+    let known = (0..10).filter(|number| restorer.account(&number.to_string()).is_some());
+    assert_eq!(known.count(), 8);
+}
