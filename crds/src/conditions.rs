@@ -17,6 +17,8 @@ pub enum ConditionType {
     Paused,
     /// The managed store is reached from outside by the names that the spec says. Present only where it says some.
     Exposed,
+    /// Of a DnsRestore that has failed for good. Present only then.
+    Stalled,
 }
 
 impl ConditionType {
@@ -30,6 +32,7 @@ impl ConditionType {
             Self::Progressing => "Progressing",
             Self::Paused => "Paused",
             Self::Exposed => "Exposed",
+            Self::Stalled => "Stalled",
         }
     }
 }
@@ -105,6 +108,38 @@ pub enum Reason {
     IngressReady,
     /// The operator was not installed to expose a host.
     HostNotAllowed,
+    /// Of a DnsRestore, as all below: it is as it was.
+    Restored,
+    /// What would change is in the status, and nothing was changed.
+    Planned,
+    /// It is looked at what there was, and what differs.
+    Planning,
+    /// It is written.
+    Restoring,
+    /// There is no such DnsCluster, or it is being deleted.
+    ClusterMissing,
+    /// No server of the DnsCluster can be asked.
+    NoServer,
+    /// Another restore runs on that server.
+    AnotherRuns,
+    /// The server does not answer, or refuses.
+    ServerUnreachable,
+    /// It was interrupted, and is begun again.
+    Interrupted,
+    /// The time is yet to come.
+    NotPast,
+    /// There is no such zone, and there was none then.
+    UnknownZone,
+    /// The history begins later.
+    BeforeHistory,
+    /// There is no history.
+    NoHistory,
+    /// Something is missing in it.
+    HistoryGaps,
+    /// Somebody else wrote some of it meanwhile.
+    ChangedMeanwhile,
+    /// It could not be done within an hour.
+    GivenUp,
 }
 
 impl Reason {
@@ -145,6 +180,22 @@ impl Reason {
             Self::DeletionBlocked => "DeletionBlocked",
             Self::IngressReady => "IngressReady",
             Self::HostNotAllowed => "HostNotAllowed",
+            Self::Restored => "Restored",
+            Self::Planned => "Planned",
+            Self::Planning => "Planning",
+            Self::Restoring => "Restoring",
+            Self::ClusterMissing => "ClusterMissing",
+            Self::NoServer => "NoServer",
+            Self::AnotherRuns => "AnotherRuns",
+            Self::ServerUnreachable => "ServerUnreachable",
+            Self::Interrupted => "Interrupted",
+            Self::NotPast => "NotPast",
+            Self::UnknownZone => "UnknownZone",
+            Self::BeforeHistory => "BeforeHistory",
+            Self::NoHistory => "NoHistory",
+            Self::HistoryGaps => "HistoryGaps",
+            Self::ChangedMeanwhile => "ChangedMeanwhile",
+            Self::GivenUp => "GivenUp",
         }
     }
 }

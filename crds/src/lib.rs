@@ -1,4 +1,5 @@
-//! The Kubernetes API of Zonetide: the kind `DnsCluster`, the rules its schema enforces, and the conditions it reports.
+//! The Kubernetes API of Zonetide: the kinds `DnsCluster` and `DnsRestore`, the rules their schemas enforce, and the conditions they
+//! report.
 //!
 //! Field comments here become the descriptions that `kubectl explain dnscluster.spec` shows, so they address users.
 
@@ -16,6 +17,7 @@ mod object_store;
 mod owned_settings;
 mod powerdns;
 mod replication;
+mod restore;
 mod scheduling;
 mod service;
 mod setting_values;
@@ -36,6 +38,9 @@ pub use object_store::{CaSecretRef, Engine, ManagedStorageSpec, ManagedStore, Ob
 pub use owned_settings::OWNED_SETTINGS;
 pub use powerdns::{ApiKeySecretRef, ImagePullPolicy, PowerDnsSpec, PowerDnsVersion};
 pub use replication::ReplicationSpec;
+pub use restore::{
+    DnsRestore, DnsRestoreSpec, DnsRestoreStatus, PLAN_LINES, RestorePhase, RestorePlan, RestoreResult,
+};
 pub use scheduling::SchedulingSpec;
 pub use service::{ExternalTrafficPolicy, IpFamilyPolicy, ServiceSpec, ServiceType};
 pub use setting_values::misread;

@@ -8,7 +8,7 @@ mod tests {
     };
 
     use serde_json::Value;
-    use zonetide_crds::yaml;
+    use zonetide_crds::yaml::Kind;
 
     /// Patterns that begin as the claims do: the claim of a managed store, which holds the bucket, begins so too.
     fn patterns_of_claims(text: &str) -> Vec<&str> {
@@ -65,9 +65,11 @@ mod tests {
 
     #[test]
     fn a_message_that_says_to_delete_the_dnscluster_says_first_how_the_bucket_stays() {
-        let definition: Value = serde_saphyr::from_str(&yaml::plain().unwrap()).unwrap();
         let mut all = Vec::new();
-        messages(&definition, &mut all);
+        for kind in Kind::ALL {
+            let definition: Value = serde_saphyr::from_str(&kind.plain().unwrap()).unwrap();
+            messages(&definition, &mut all);
+        }
         assert!(all.len() > 20, "{all:#?}");
         let mut seen = 0;
         for message in all {

@@ -9,4 +9,6 @@ mod helpers;
 #[cfg(test)]
 mod object_store;
 #[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod servers;
