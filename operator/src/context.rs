@@ -14,6 +14,7 @@ use crate::{
     events::Events,
     metrics::Metrics,
     objectstore::Sources,
+    restores::Restorers,
     settings::Settings,
 };
 
@@ -33,6 +34,10 @@ pub struct Context {
     pub silences: Silences,
     /// Of attempts to choose a server for API requests.
     pub choosing: Backoff,
+    /// Has agents restore.
+    pub restorers: Arc<dyn Restorers>,
+    /// Of attempts to restore.
+    pub restoring: Backoff,
 }
 
 /// How long to wait before the next try, per object: longer each time it fails, and short again once it has worked.

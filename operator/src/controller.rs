@@ -25,13 +25,14 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use zonetide_crds::DnsCluster;
+use zonetide_crds::{DnsCluster, DnsRestore};
 
 use crate::{
     context::Context,
     error::Error,
     names::{INSTANCE_LABEL, MANAGED_BY_LABEL, MANAGER},
     reconcile::{admin, api_service, error_policy, reconcile},
+    restores,
 };
 
 type Guarded = DeserializeGuard<DnsCluster>;
@@ -47,10 +48,11 @@ pub async fn run(
 ) {
     let stop = stop.shared();
     let namespace = namespace.as_deref();
-    // Two, so that API requests never wait for what else is to be done.
+    // Apart, so that API requests never wait for what else is to be done, nor restores for anything, nor anything for restores.
     tokio::join!(
         clusters(context.clone(), namespace, stop.clone()),
-        api_services(context, namespace, stop),
+        api_services(context.clone(), namespace, stop.clone()),
+        restores(context, namespace, stop),
     );
 }
 
@@ -109,6 +111,30 @@ async fn api_services(
         })
         .graceful_shutdown_on(stop)
         .run(keep_api_service, api_error_policy, context)
+        .for_each(watched)
+        .await;
+}
+
+/// Has agents restore what each `DnsRestore` asks for.
+async fn restores(
+    context: Arc<Context>,
+    namespace: Option<&str>,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let (all, writer) = reflector::store();
+    let events = watcher(
+        api::<DeserializeGuard<DnsRestore>>(&context.client, namespace),
+        watcher::Config::default(),
+    );
+    let trigger = events
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(predicates::generation, PredicateConfig::default());
+    Controller::for_stream(trigger, all)
+        .with_config(Config::default().concurrency(8))
+        .graceful_shutdown_on(stop)
+        .run(restores::reconcile, restores::error_policy, context)
         .for_each(watched)
         .await;
 }

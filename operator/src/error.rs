@@ -9,9 +9,7 @@ use crate::reconcile::{apply::ApplyError, fetch::FetchError, status::StatusError
 #[derive(Debug, Error)]
 pub enum Error {
     /// The definition of the kind accepted an object that our types do not.
-    #[error(
-        "the DnsCluster cannot be read ({0}): apply the definition of this version, from crds/ or the chart"
-    )]
+    #[error("the object cannot be read ({0}): apply the definition of this version, from crds/ or the chart")]
     Unreadable(String),
     #[error(transparent)]
     Fetch(#[from] FetchError),

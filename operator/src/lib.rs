@@ -19,6 +19,7 @@ pub mod names;
 pub mod objectstore;
 pub mod peer_certificates;
 pub mod reconcile;
+pub mod restores;
 mod run;
 pub mod secret;
 pub mod settings;

@@ -116,6 +116,11 @@ impl Names {
         format!("{}-peers-ca", self.cluster)
     }
 
+    /// What who signs them is called.
+    pub fn peers_authority_name(&self) -> String {
+        format!("peers of {}/{}", self.namespace, self.cluster)
+    }
+
     pub fn dns_service(&self) -> String {
         format!("{}-dns", self.cluster)
     }

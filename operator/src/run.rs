@@ -23,6 +23,7 @@ use crate::{
     metrics::Metrics,
     names::MANAGER,
     objectstore::RealSources,
+    restores::RealRestorers,
     settings::Settings,
 };
 
@@ -93,6 +94,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         backoff: Backoff::default(),
         handing_over: Backoff::default(),
         choosing: Backoff::default(),
+        restorers: Arc::new(RealRestorers),
+        restoring: Backoff::default(),
         silences: Silences::default(),
     });
     let mut stop_controller = stop.clone();

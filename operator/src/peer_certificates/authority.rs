@@ -10,7 +10,7 @@ use thiserror::Error;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, time::ASN1Time};
 
 use super::{Pair, Server, pem};
-use crate::secret::SecretText;
+use crate::{names::MANAGER, secret::SecretText};
 
 /// An authority's time, of which a day is over when it is made, days.
 const AUTHORITY_DAYS: i64 = 3650;
@@ -19,6 +19,8 @@ const AUTHORITY_LEFT: i64 = 365;
 /// The same of a server's certificate, days.
 const SERVER_DAYS: i64 = 90;
 const SERVER_LEFT: i64 = 30;
+/// The same of the operator's, which is made for each use and kept nowhere.
+const OPERATOR_DAYS: i64 = 2;
 /// Clocks that are behind by this much believe what was made now, days.
 const BEFORE: i64 = 1;
 const DAY: i64 = 86_400;
@@ -26,6 +28,8 @@ const DAY: i64 = 86_400;
 const NAME_LENGTH: usize = 64;
 /// What the instance's name follows in a server's certificate.
 const URI: &str = "urn:zonetide:instance:";
+/// Who orders restores, and may do nothing else.
+const OPERATOR_URI: &str = "urn:zonetide:operator:zonetide-operator";
 
 /// A key or a certificate cannot be made.
 #[derive(Debug, Error)]
@@ -87,12 +91,26 @@ impl Authority {
     /// As for `made`.
     pub(super) fn issue(&self, server: &Server, now: Timestamp) -> Result<Pair, IssueError> {
         let mut params = params(&server.pod, SERVER_DAYS, now)?;
-        params.subject_alt_names = vec![SanType::URI(uri(&server.instance).try_into()?)];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
+        self.sign(params, &uri(&server.instance))
+    }
+
+    /// One for the operator, which is good for a day, and to no server.
+    ///
+    /// # Errors
+    /// As for `made`.
+    pub(super) fn issue_to_operator(&self, now: Timestamp) -> Result<Pair, IssueError> {
+        let mut params = params(MANAGER, OPERATOR_DAYS, now)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params, OPERATOR_URI)
+    }
+
+    fn sign(&self, mut params: CertificateParams, uri: &str) -> Result<Pair, IssueError> {
+        params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let issuer = Issuer::from_ca_cert_der(&self.der.as_slice().into(), &self.key)?;
         let key = KeyPair::generate()?;
@@ -164,6 +182,11 @@ fn common_name<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a str> {
     let is_alone = subject.iter_rdn().count() == 1 && subject.iter_attributes().count() == 1;
     let name = subject.iter_common_name().next().filter(|_| is_alone);
     name?.as_str().ok()
+}
+
+/// Whether this is the certificate of this instance and nobody else.
+pub(super) fn is_of_instance(der: &[u8], instance: &str) -> bool {
+    pem::parsed(der).is_some_and(|found| names_only(&found, &uri(instance)))
 }
 
 fn names_only(certificate: &X509Certificate<'_>, uri: &str) -> bool {

@@ -91,6 +91,18 @@ impl PeerCertificates {
         })
     }
 
+    /// A certificate by which agents let the operator order restores. None where there is no authority that is good; one is made with
+    /// the servers' certificates.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn for_operator(&self, name: &str, now: Timestamp) -> Result<Option<Pair>, IssueError> {
+        let authority = Authority::kept(&self.authority, name, now);
+        authority
+            .map(|authority| authority.issue_to_operator(now))
+            .transpose()
+    }
+
     /// The pods whose certificate is another than before.
     pub fn changed<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a str> {
         self.servers
@@ -98,6 +110,11 @@ impl PeerCertificates {
             .filter(|(pod, pair)| before.servers.get(*pod) != Some(pair))
             .map(|(pod, _)| pod.as_str())
     }
+}
+
+/// Whether a certificate (DER) is that of this instance and nobody else. Whether it is to be believed is not looked at.
+pub fn is_of_instance(der: &[u8], instance: &str) -> bool {
+    authority::is_of_instance(der, instance)
 }
 
 /// The key of a pod's certificate in the Secret, and the name of the file that its agent reads.

@@ -34,8 +34,7 @@ pub(super) async fn keep(
         secrets.peers_authority.as_ref(),
         secrets.peers_certificates.as_ref(),
     );
-    let names = &plan.names;
-    let name = format!("peers of {}/{}", names.namespace, names.cluster);
+    let name = plan.names.peers_authority_name();
     let renewed = match found.renewed(&name, &servers(plan, fetched), now) {
         Ok(renewed) => renewed,
         Err(error) => {

@@ -156,6 +156,8 @@ fn condition(type_: ConditionType, old: &DnsClusterStatus, new: &DnsClusterStatu
             (trouble(after) || healed, "Replicate")
         }
         ConditionType::Exposed => (true, "Expose"),
+        // No DnsCluster has it.
+        ConditionType::Stalled => (false, "Restore"),
         ConditionType::ObjectStoreReady => (after.status != "Unknown", "PrepareObjectStore"),
         // Its other changes are told by Ready.
         ConditionType::Progressing => {

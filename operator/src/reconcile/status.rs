@@ -33,6 +33,8 @@ use crate::{
 pub enum StatusError {
     #[error("failed to write the status of DnsCluster {name}")]
     Write { name: String, source: kube::Error },
+    #[error("failed to write the status of DnsRestore {name}")]
+    WriteRestore { name: String, source: kube::Error },
 }
 
 /// Writes the status if it differs from what is there, and tells of transitions.
@@ -85,7 +87,7 @@ pub async fn report(
 }
 
 /// To the log and in Events.
-async fn tell(context: &Context, reference: &ObjectReference, notices: Vec<Notice>) {
+pub(crate) async fn tell(context: &Context, reference: &ObjectReference, notices: Vec<Notice>) {
     for notice in notices {
         if notice.warning {
             tracing::warn!(reason = notice.reason, "{}", notice.note);

@@ -283,6 +283,8 @@ impl Scene {
             backoff: Backoff::default(),
             handing_over: Backoff::default(),
             choosing: Backoff::default(),
+            restorers: Arc::new(crate::restores::RealRestorers),
+            restoring: Backoff::default(),
             silences: Silences::default(),
         };
         Self {

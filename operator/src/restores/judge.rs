@@ -1,0 +1,222 @@
+//! What the status of a `DnsRestore` comes to. Pure.
+
+mod words;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use zonetide_crds::{
+    ConditionType, DnsRestore, DnsRestoreStatus, PLAN_LINES, Reason, RestorePhase, RestorePlan, RestoreResult,
+};
+
+use super::{
+    look::Found,
+    message::{Account, State},
+};
+use crate::reconcile::{
+    conditions::{self, Status, Verdict, find},
+    notices::Notice,
+};
+
+/// What could not be done by then is given up: nobody expects it any more, and it would take back what was written since.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
+/// Between two looks while an agent is at work: at first, and once it takes longer than `BRIEF`.
+const SOON: Duration = Duration::from_millis(500);
+const LATER: Duration = Duration::from_secs(2);
+const BRIEF: SignedDuration = SignedDuration::from_secs(30);
+/// For what no watch tells.
+const PENDING: Duration = Duration::from_secs(3);
+
+/// Of what is missing, so much is told.
+const MOST_MISSING: usize = 10;
+
+/// The new status, and when to look again; never, if that is none.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Next {
+    pub(super) status: DnsRestoreStatus,
+    pub(super) wait: Option<Duration>,
+}
+
+/// Nothing is done any more.
+pub(super) fn is_final(phase: RestorePhase) -> bool {
+    matches!(phase, RestorePhase::Done | RestorePhase::Failed)
+}
+
+pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next {
+    let old = restore.status.clone().unwrap_or_default();
+    let before = find(&old.conditions, ConditionType::Ready);
+    let age = now.duration_since(before.map_or(now, |ready| ready.last_transition_time.0));
+    let mut status = old.clone();
+    let mut phase = old.phase.unwrap_or_default();
+    let (mut reason, mut message) = words::pending(&restore.spec, found);
+    let (mut wait, mut is_at_work) = (PENDING, false);
+    match found {
+        Found::Told { server, account } => {
+            status.server = Some(server.clone());
+            status.plan = plan(old.plan.filter(|_| phase == RestorePhase::Running), account);
+            (reason, message) = told(restore, server, account, status.plan.as_ref());
+            if account.state == State::Done {
+                let plan = status.plan.as_ref();
+                status.result = Some(result(restore.spec.dry_run, plan, account, server));
+            }
+            phase = phase_of(account, phase);
+            wait = if age < BRIEF { SOON } else { LATER };
+            is_at_work = account.state == State::Running;
+        }
+        Found::ClusterGoes => phase = RestorePhase::Failed,
+        _ => {}
+    }
+    if let Some(trouble) = before
+        .and_then(still_tried)
+        .filter(|_| reason == Reason::Planning)
+    {
+        (reason, message) = trouble;
+    }
+    if !is_final(phase) && !is_at_work && age >= PATIENCE {
+        message = words::given_up(&message, phase == RestorePhase::Running);
+        (phase, reason) = (RestorePhase::Failed, Reason::GivenUp);
+    }
+    status.phase = Some(phase);
+    status.zones = Some(words::scope(&restore.spec));
+    status.observed_generation = restore.metadata.generation;
+    let verdicts = verdicts(phase, reason, message);
+    status.conditions = conditions::update(&old.conditions, verdicts, &[], status.observed_generation, now);
+    Next {
+        status,
+        wait: (!is_final(phase)).then_some(wait),
+    }
+}
+
+fn phase_of(account: &Account, before: RestorePhase) -> RestorePhase {
+    let has_left = account.result.is_some_and(|result| result.left > 0);
+    let failed = account.failed.as_ref();
+    match account.state {
+        // It has written some of it already, and was begun again.
+        State::Planning if before == RestorePhase::Running => before,
+        State::Planning => RestorePhase::Planning,
+        State::Running => RestorePhase::Running,
+        State::Done if has_left => RestorePhase::Failed,
+        State::Done => RestorePhase::Done,
+        State::Failed if failed.is_some_and(|failed| failed.reason.is_final()) => RestorePhase::Failed,
+        // It is begun again.
+        State::Failed => before,
+    }
+}
+
+/// What another try is made for stays to be read while that lasts.
+fn still_tried(ready: &Condition) -> Option<(Reason, String)> {
+    let reasons = [Reason::ObjectStoreNotReady, Reason::Interrupted];
+    let reason = reasons
+        .into_iter()
+        .find(|reason| reason.as_str() == ready.reason)?;
+    Some((reason, ready.message.clone()))
+}
+
+fn verdicts(phase: RestorePhase, reason: Reason, message: String) -> Vec<Verdict> {
+    let ready = Verdict {
+        type_: ConditionType::Ready,
+        status: if phase == RestorePhase::Done {
+            Status::True
+        } else {
+            Status::False
+        },
+        reason,
+        message,
+    };
+    let stalled = (phase == RestorePhase::Failed).then(|| Verdict {
+        type_: ConditionType::Stalled,
+        status: Status::True,
+        ..ready.clone()
+    });
+    stalled.into_iter().chain([ready]).collect()
+}
+
+/// What an agent says, in words.
+fn told(
+    restore: &DnsRestore,
+    server: &str,
+    account: &Account,
+    plan: Option<&RestorePlan>,
+) -> (Reason, String) {
+    match (account.state, &account.failed) {
+        (State::Failed, failed) => {
+            let failed = failed.clone().unwrap_or_default();
+            words::failed(&restore.spec, failed.reason, &words::cut(&failed.message))
+        }
+        (State::Planning, _) => (Reason::Planning, words::planning(server)),
+        (State::Running, _) => (Reason::Restoring, words::running(server, plan)),
+        (State::Done, _) => words::done(
+            &restore.spec,
+            server,
+            plan,
+            account.result.unwrap_or_default().left,
+        ),
+    }
+}
+
+/// That of the first run stays once something was written: another one begins where that ended.
+fn plan(first: Option<RestorePlan>, account: &Account) -> Option<RestorePlan> {
+    if first.is_some() {
+        return first;
+    }
+    let amount = account.plan;
+    let amount = amount.or_else(|| (!account.notes.is_empty()).then(Default::default))?;
+    Some(RestorePlan {
+        lines: account
+            .lines
+            .iter()
+            .take(PLAN_LINES)
+            .map(|line| words::cut(line))
+            .collect(),
+        total_lines: account.total_lines,
+        zones: amount.zones,
+        rrsets: amount.rrsets,
+        missing: account
+            .notes
+            .iter()
+            .take(MOST_MISSING)
+            .map(|note| words::cut(note))
+            .collect(),
+    })
+}
+
+fn result(dry_run: bool, plan: Option<&RestorePlan>, account: &Account, server: &str) -> RestoreResult {
+    let changed = plan.filter(|_| !dry_run);
+    RestoreResult {
+        zones: changed.map_or(0, |plan| plan.zones),
+        rrsets: changed.map_or(0, |plan| plan.rrsets),
+        left: account.result.unwrap_or_default().left,
+        server: server.to_owned(),
+        started_at: account.started_at.clone(),
+        finished_at: account.finished_at.clone(),
+    }
+}
+
+/// What is worth an Event: each new reason.
+pub(super) fn notices(old: &DnsRestoreStatus, new: &DnsRestoreStatus) -> Vec<Notice> {
+    let before = find(&old.conditions, ConditionType::Ready).map(|ready| ready.reason.as_str());
+    let Some(ready) = find(&new.conditions, ConditionType::Ready) else {
+        return Vec::new();
+    };
+    if before == Some(ready.reason.as_str()) {
+        return Vec::new();
+    }
+    let is_step = [
+        Reason::Planning,
+        Reason::Restoring,
+        Reason::AnotherRuns,
+        Reason::Restored,
+        Reason::Planned,
+    ];
+    vec![Notice {
+        warning: !is_step.map(Reason::as_str).contains(&ready.reason.as_str()),
+        reason: ready.reason.clone(),
+        note: ready.message.clone(),
+        action: "Restore",
+    }]
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

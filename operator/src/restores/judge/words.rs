@@ -1,0 +1,157 @@
+//! What people read of a `DnsRestore`: what is going on or wrong, and what to do.
+
+use zonetide_crds::{DnsRestoreSpec, Reason, RestorePlan};
+
+use super::Found;
+use crate::restores::message::Why;
+
+/// Zones that are named in the column.
+const NAMED: usize = 3;
+/// Of a line, characters.
+const LONGEST: usize = 300;
+
+/// An agent says no more than this.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
+
+pub(super) fn scope(spec: &DnsRestoreSpec) -> String {
+    if spec.all {
+        return "all".to_owned();
+    }
+    let named: Vec<&str> = spec.zones.iter().take(NAMED).map(String::as_str).collect();
+    match spec.zones.len().saturating_sub(NAMED) {
+        0 => named.join(","),
+        more => format!("{} and {more} more", named.join(",")),
+    }
+}
+
+/// Nobody restores yet.
+pub(super) fn pending(spec: &DnsRestoreSpec, found: &Found) -> (Reason, String) {
+    let cluster = &spec.cluster;
+    match found {
+        Found::NoCluster => (
+            Reason::ClusterMissing,
+            format!(
+                "there is no DnsCluster {cluster} in this namespace: make it, or make a DnsRestore that names the right one"
+            ),
+        ),
+        Found::ClusterGoes => (
+            Reason::ClusterMissing,
+            format!("DnsCluster {cluster} is being deleted: make another DnsRestore when there is a new one"),
+        ),
+        Found::NoCertificates => (
+            Reason::ServerUnreachable,
+            format!(
+                "the servers of DnsCluster {cluster} have no certificates yet, which the operator makes: see `kubectl describe dnscluster {cluster}` if it stays so"
+            ),
+        ),
+        Found::NoServer => (
+            Reason::NoServer,
+            format!(
+                "no server of DnsCluster {cluster} is ready: `kubectl describe dnscluster {cluster}` says why"
+            ),
+        ),
+        Found::Busy { server } => (
+            Reason::AnotherRuns,
+            format!("{server} is busy with another restore: this one comes after it"),
+        ),
+        Found::Away { server, why } => (
+            Reason::ServerUnreachable,
+            format!(
+                "the agent of {server} cannot be asked ({why}): if it stays so, see that the pod runs, is of this release, and that the operator reaches its port 8502"
+            ),
+        ),
+        Found::Told { server, .. } => (Reason::Planning, planning(server)),
+    }
+}
+
+pub(super) fn planning(server: &str) -> String {
+    format!("{server} looks at what there was")
+}
+
+pub(super) fn running(server: &str, plan: Option<&RestorePlan>) -> String {
+    format!("{server} writes {}", amount(plan))
+}
+
+pub(super) fn done(
+    spec: &DnsRestoreSpec,
+    server: &str,
+    plan: Option<&RestorePlan>,
+    left: i64,
+) -> (Reason, String) {
+    let (amount, at) = (amount(plan), spec.at.0);
+    if left > 0 {
+        return (
+            Reason::ChangedMeanwhile,
+            format!(
+                "{server} wrote {amount}, but {left} entries were written by somebody else meanwhile and stayed as they are: make another DnsRestore if they are to be as they were, too"
+            ),
+        );
+    }
+    if spec.dry_run {
+        return (
+            Reason::Planned,
+            format!("{amount} would change for all to be as it was at {at}; nothing was changed"),
+        );
+    }
+    if plan.is_none_or(|plan| plan.total_lines == 0) {
+        return (
+            Reason::Restored,
+            format!("all is as it was at {at}: nothing had changed"),
+        );
+    }
+    (
+        Reason::Restored,
+        format!("all is as it was at {at}: {server} changed {amount}"),
+    )
+}
+
+fn amount(plan: Option<&RestorePlan>) -> String {
+    let count = |number: i64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    let (zones, rrsets) = plan.map_or((0, 0), |plan| (plan.zones, plan.rrsets));
+    format!("{} of {}", count(rrsets, "RRset"), count(zones, "zone"))
+}
+
+pub(super) fn failed(spec: &DnsRestoreSpec, why: Why, message: &str) -> (Reason, String) {
+    let cluster = &spec.cluster;
+    match why {
+        Why::NotPast => (
+            Reason::NotPast,
+            "spec.at is yet to come: make another DnsRestore with a time in the past".to_owned(),
+        ),
+        Why::UnknownZone => (Reason::UnknownZone, format!("{message}; make another DnsRestore with the right name")),
+        Why::BeforeHistory => (
+            Reason::BeforeHistory,
+            format!("{message}, in another DnsRestore; for how long it is kept is spec.history.keep of DnsCluster {cluster}"),
+        ),
+        Why::NoHistory => (
+            Reason::NoHistory,
+            format!(
+                "there is no history in the bucket: it is kept from the time on when spec.history.keep of DnsCluster {cluster} is not 0d, and nothing before that can be restored"
+            ),
+        ),
+        Why::Gaps => (
+            Reason::HistoryGaps,
+            "something is missing in the history, see status.plan.missing, and would be taken back as well: make a DnsRestore with dryRun: true to see what would change, and if that is right, one with despiteGaps: true"
+                .to_owned(),
+        ),
+        Why::Store => (
+            Reason::ObjectStoreNotReady,
+            format!("the object store does not give the history ({message}): it is tried again for an hour"),
+        ),
+        Why::Other => (
+            Reason::Interrupted,
+            format!("it did not come to its end ({message}): it is begun again, for an hour"),
+        ),
+    }
+}
+
+pub(super) fn given_up(message: &str, written: bool) -> String {
+    let written = if written {
+        "Some of it may have been written"
+    } else {
+        "Nothing was written"
+    };
+    format!("given up after an hour: {message}. {written}: when that is put right, make another DnsRestore")
+}

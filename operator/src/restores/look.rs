@@ -1,0 +1,170 @@
+//! What there is for a `DnsRestore`, and what an agent says of it.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::{Api, Resource, ResourceExt, api::ListParams};
+use zonetide_crds::{DnsCluster, DnsRestore, RestorePhase};
+
+use super::{
+    client::{Denied, Door},
+    message::{Account, Order, State},
+    servers::{Server, servers},
+};
+use crate::{
+    context::Context,
+    error::Error,
+    names::{Names, PEERS_TOKEN, Part},
+    peer_certificates::{Pair, PeerCertificates},
+    reconcile::{fetch::FetchError, ownership::claim},
+    secret::SecretText,
+};
+
+/// What came of a look.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Found {
+    NoCluster,
+    /// It is being deleted.
+    ClusterGoes,
+    /// The operator has made none for the agents yet.
+    NoCertificates,
+    NoServer,
+    /// The server restores something else.
+    Busy {
+        server: String,
+    },
+    Away {
+        server: String,
+        why: String,
+    },
+    Told {
+        server: String,
+        account: Account,
+    },
+}
+
+/// What agents are shown.
+struct Shown {
+    believed: String,
+    own: Pair,
+    token: SecretText,
+}
+
+pub(super) async fn look(context: &Context, restore: &DnsRestore, now: Timestamp) -> Result<Found, Error> {
+    let namespace = restore.namespace().unwrap_or_default();
+    let names = Names {
+        namespace: namespace.clone(),
+        cluster: restore.spec.cluster.clone(),
+    };
+    let clusters: Api<DnsCluster> = Api::namespaced(context.client.clone(), &namespace);
+    let cluster = clusters.get_opt(&names.cluster).await;
+    let Some(cluster) = cluster.map_err(|source| failed("the DnsCluster", &names.cluster, source))? else {
+        return Ok(Found::NoCluster);
+    };
+    if cluster.metadata.deletion_timestamp.is_some() {
+        return Ok(Found::ClusterGoes);
+    }
+    let old = restore.status.clone().unwrap_or_default();
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    let selector = names.selector_text(Part::Dns);
+    let pods = api.list(&ListParams::default().labels(&selector)).await;
+    let pods = pods
+        .map_err(|source| failed("the pods", &selector, source))?
+        .items;
+    let status = cluster.status.clone().unwrap_or_default();
+    let servers = servers(&pods, &status, old.server.as_deref());
+    if servers.is_empty() {
+        return Ok(Found::NoServer);
+    }
+    let Some(shown) = shown(context, &cluster, &names, now).await? else {
+        return Ok(Found::NoCertificates);
+    };
+    let order = Order::new(&restore.uid().unwrap_or_default(), &restore.spec);
+    // One that writes is waited for.
+    let stays = old.phase == Some(RestorePhase::Running);
+    let mut found = Found::NoServer;
+    for server in servers {
+        found = ask(context, server, &shown, &order).await;
+        if stays || !matches!(found, Found::Away { .. }) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Asks a server, and orders it where that is not known or has to be done again. What failed is told all the same.
+async fn ask(context: &Context, server: Server, shown: &Shown, order: &Order) -> Found {
+    let Shown { believed, own, token } = shown;
+    let Server {
+        pod: server,
+        address,
+        instance,
+    } = server;
+    let door = Door::new(address, instance, believed.clone(), own.clone(), token.clone());
+    let told = match context.restorers.account(&door, &order.id).await {
+        Ok(None) => context.restorers.order(&door, order).await,
+        Ok(Some(account)) => {
+            let is_over = account
+                .failed
+                .as_ref()
+                .is_none_or(|failed| failed.reason.is_final());
+            if account.state == State::Failed && !is_over {
+                // Whether that can be done now is seen by the next look.
+                let _ = context.restorers.order(&door, order).await;
+            }
+            Ok(account)
+        }
+        Err(denied) => Err(denied),
+    };
+    match told {
+        Ok(account) => Found::Told { server, account },
+        Err(Denied::Busy) => Found::Busy { server },
+        Err(Denied::Away(why)) => Found::Away { server, why },
+    }
+}
+
+/// None while there are no certificates. Secrets that are not the `DnsCluster`'s are not believed.
+async fn shown(
+    context: &Context,
+    cluster: &DnsCluster,
+    names: &Names,
+    now: Timestamp,
+) -> Result<Option<Shown>, Error> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &names.namespace);
+    let owner = cluster.controller_owner_ref(&()).unwrap_or_default();
+    let own = async |name: String| -> Result<Option<Secret>, Error> {
+        let secret = api.get_opt(&name).await;
+        let secret = secret.map_err(|source| failed("the Secret", &name, source))?;
+        Ok(secret.filter(|secret| claim(&secret.metadata, &owner).is_ok()))
+    };
+    let authority = own(names.peers_authority()).await?;
+    let certificates = own(names.peers_certificates()).await?;
+    let certificates = PeerCertificates::read(authority.as_ref(), certificates.as_ref());
+    let token = own(names.peers_secret()).await?.and_then(token);
+    let own = certificates.for_operator(&names.peers_authority_name(), now);
+    let own = own.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no certificate to ask agents with, it is tried again");
+        None
+    });
+    Ok(own.zip(token).map(|(own, token)| Shown {
+        believed: certificates.believed,
+        own,
+        token,
+    }))
+}
+
+/// The first of the lines, which agents send themselves.
+fn token(secret: Secret) -> Option<SecretText> {
+    let token = secret.data?.remove(PEERS_TOKEN)?;
+    let text = String::from_utf8(token.0).ok()?;
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(SecretText::new(first))
+}
+
+fn failed(what: &'static str, name: &str, source: kube::Error) -> Error {
+    FetchError::Get {
+        what,
+        name: name.to_owned(),
+        source,
+    }
+    .into()
+}
