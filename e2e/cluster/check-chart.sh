@@ -33,6 +33,16 @@ done
 render | grep -A 3 'resources: \[persistentvolumeclaims\]' | grep -qF 'verbs: [list, patch, delete]' ||
   fail "the operator has other rights to PersistentVolumeClaims than it needs"
 
+verbs_of() { render | grep -A 1 "resources: \[$1\]" | sed -n 's/.*verbs: //p'; }
+if [ "$(verbs_of dnsrestores)" != "[get, list, watch]" ] || [ "$(verbs_of dnsrestores/status)" != "[patch]" ]; then
+  fail "the operator has other rights to DnsRestores than it needs"
+fi
+with=$(render) without=$(render --set crds.install=false)
+for kind in dnsclusters dnsrestores; do
+  grep -qF "name: $kind.zonetide.dev" <<<"$with" || fail "the chart brings no definition of $kind"
+  ! grep -qF "name: $kind.zonetide.dev" <<<"$without" || fail "the chart brings $kind though it is not to"
+done
+
 ingress_verbs() { render "$@" | grep -A 1 'resources: \[ingresses\]' | sed -n 's/.*verbs: //p'; }
 exposing=(--set 'expose.domains={example.org,\{namespace\}.example.net}' --set expose.annotations.a=b --set expose.ingressClassName=c)
 for where in "" dns; do
