@@ -10,13 +10,13 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Error, ResourceExt};
 use serde_json::{Value, json};
-use zonetide_crds::{DnsCluster, OWNED_SETTINGS, PAUSED_ANNOTATION};
+use zonetide_crds::{DnsCluster, DnsRestore, OWNED_SETTINGS, PAUSED_ANNOTATION};
 use zonetide_e2e::{Bench, manifest};
 
 #[tokio::test]
 async fn every_rule_of_the_schema_refuses_with_its_message() {
     Bench::run("rules", async |bench| {
-        let rules = messages_of_the_schema(bench).await;
+        let rules = messages_of_the_schema(bench, "dnsclusters").await;
         assert!(rules.len() > 20, "{rules:#?}");
         let clusters: Api<DynamicObject> = Api::namespaced_with(
             bench.client.clone(),
@@ -56,16 +56,71 @@ async fn every_rule_of_the_schema_refuses_with_its_message() {
                 .unwrap();
         }
 
-        let unseen: Vec<&String> = rules
-            .iter()
-            .filter(|rule| !answers.iter().any(|answer| answer.contains(rule.as_str())))
-            .collect();
-        assert!(
-            unseen.is_empty(),
-            "rules whose message was never seen: {unseen:#?}\nanswers: {answers:#?}"
-        );
+        all_are_seen(&rules, &answers);
     })
     .await;
+}
+
+#[tokio::test]
+async fn every_rule_for_restores_refuses_with_its_message() {
+    Bench::run("restore-rules", async |bench| {
+        let rules = messages_of_the_schema(bench, "dnsrestores").await;
+        assert_eq!(rules.len(), 2, "{rules:#?}");
+        let restores: Api<DynamicObject> = Api::namespaced_with(
+            bench.client.clone(),
+            &bench.namespace,
+            &ApiResource::erase::<DnsRestore>(&()),
+        );
+        let mut answers = Vec::new();
+        for bad in [
+            json!({}),
+            json!({"zones": []}),
+            json!({"all": false}),
+            json!({"zones": ["a.example"], "all": true}),
+        ] {
+            let bad = restore(&bad);
+            answers.push(refusal(&bad, create(&restores, &bad, true).await));
+        }
+        // Of a DnsCluster that is not there, so that nothing comes of it.
+        create(&restores, &restore(&json!({"zones": ["a.example"]})), false)
+            .await
+            .unwrap();
+        for change in [
+            json!({"zones": ["b.example"]}),
+            json!({"zones": null, "all": true}),
+            json!({"at": "2026-11-30T10:00:01Z"}),
+            json!({"cluster": "another"}),
+            json!({"dryRun": true}),
+            json!({"despiteGaps": true}),
+        ] {
+            let patch = json!({"spec": change});
+            let answer = restores
+                .patch("back", &PatchParams::default(), &Patch::Merge(&patch))
+                .await;
+            answers.push(refusal(&change, answer));
+        }
+        all_are_seen(&rules, &answers);
+    })
+    .await;
+}
+
+fn restore(change: &Value) -> Value {
+    let mut spec = json!({"cluster": "none", "at": "2026-11-30T10:00:00Z"});
+    manifest::merge(&mut spec, change);
+    json!({
+        "apiVersion": "zonetide.dev/v1alpha1", "kind": "DnsRestore", "metadata": {"name": "back"}, "spec": spec,
+    })
+}
+
+fn all_are_seen(rules: &BTreeSet<String>, answers: &[String]) {
+    let unseen: Vec<&String> = rules
+        .iter()
+        .filter(|rule| !answers.iter().any(|answer| answer.contains(rule.as_str())))
+        .collect();
+    assert!(
+        unseen.is_empty(),
+        "rules whose message was never seen: {unseen:#?}\nanswers: {answers:#?}"
+    );
 }
 
 async fn create(clusters: &Api<DynamicObject>, object: &Value, dry_run: bool) -> kube::Result<DynamicObject> {
@@ -90,10 +145,10 @@ fn refusal(case: &Value, answer: kube::Result<DynamicObject>) -> String {
     }
 }
 
-/// The messages of all rules of the installed definition.
-async fn messages_of_the_schema(bench: &Bench) -> BTreeSet<String> {
+/// The messages of all rules of an installed definition.
+async fn messages_of_the_schema(bench: &Bench, plural: &str) -> BTreeSet<String> {
     let definitions: Api<CustomResourceDefinition> = Api::all(bench.client.clone());
-    let definition = definitions.get("dnsclusters.zonetide.dev").await.unwrap();
+    let definition = definitions.get(&format!("{plural}.zonetide.dev")).await.unwrap();
     let mut messages = BTreeSet::new();
     collect(
         &serde_json::to_value(&definition.spec.versions[0].schema).unwrap(),
