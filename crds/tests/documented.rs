@@ -2,7 +2,7 @@
 
 #[cfg(test)]
 mod tests {
-    use zonetide_crds::DnsCluster;
+    use zonetide_crds::{DnsCluster, DnsRestore};
 
     const PAGES: [(&str, &str); 3] = [
         ("README.md", include_str!("../../README.md")),
@@ -11,6 +11,14 @@ mod tests {
             include_str!("../../docs/object-stores.md"),
         ),
         ("docs/security.md", include_str!("../../docs/security.md")),
+    ];
+
+    const RESTORES: [(&str, &str); 2] = [
+        ("docs/history.md", include_str!("../../docs/history.md")),
+        (
+            "examples/dnsrestore.yaml",
+            include_str!("../../examples/dnsrestore.yaml"),
+        ),
     ];
 
     const DEFINITION: &str = include_str!("../zonetide.dev_dnsclusters.yaml");
@@ -23,6 +31,24 @@ mod tests {
             .flat_map(|block| block.split("---\n"))
             .map(str::to_owned)
             .collect()
+    }
+
+    #[test]
+    fn every_documented_dnsrestore_is_one_and_breaks_no_rule() {
+        for (name, page) in RESTORES {
+            let (mut seen, page) = (0, format!("```yaml\n{page}"));
+            for object in objects(&page) {
+                if !object.contains("kind: DnsRestore") {
+                    continue;
+                }
+                let restore: DnsRestore = serde_saphyr::from_str(&object)
+                    .unwrap_or_else(|error| panic!("{name}: {error}\n{object}"));
+                let checked = restore.validate_cel();
+                checked.unwrap_or_else(|error| panic!("{name}: {error}\n{object}"));
+                seen += 1;
+            }
+            assert_eq!(seen, 1, "{name}");
+        }
     }
 
     #[test]
