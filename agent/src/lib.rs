@@ -1,7 +1,7 @@
 //! The sync agent beside each PowerDNS server.
 //!
 //! It replicates the server's LMDB files through an object store, in the format of PowerDNS Lightning Stream.
-//! The layers, each ignorant of those after it: [`lmdb`], [`snapshot`], [`merge`], [`store`], [`content`], [`history`], [`report`],
+//! The layers, each ignorant of those after it: [`lmdb`], [`snapshot`], [`merge`], [`store`], [`content`], [`history`], [`report`], [`restoring`],
 //! [`peers`], [`sync`], [`status`], [`powerdns`]; [`config`] and [`cli`] put them together. Below [`peers`], [`status`] and [`supervise`],
 //! which looks after an agent from another process, is [`serve`].
 

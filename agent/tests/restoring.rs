@@ -12,12 +12,18 @@ const PLAN: &str = r#"echo '{"plan":{"zones":1,"rrsets":1,"entries":3}}'"#;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn running(script: &str, limits: Limits) -> Arc<Restorer> {
-    let arguments = ["-c", script, "sh"].map(Into::into);
+    // Nothing can be written down there.
+    remembering(script, Path::new("/nowhere"), limits)
+}
+
+fn remembering(script: &str, folder: &Path, limits: Limits) -> Arc<Restorer> {
+    let arguments = ["-c", script, "sh"].map(Into::into).to_vec();
     let variables = vec![("ZT_TEST", "given".to_owned())];
     Arc::new(Restorer::new(
         "/bin/sh".into(),
-        arguments.into(),
+        arguments,
         variables,
+        folder.to_owned(),
         limits,
     ))
 }
@@ -148,11 +154,28 @@ async fn a_command_that_takes_too_long_is_killed_and_so_is_one_that_nobody_asks_
 
 #[tokio::test]
 async fn a_command_that_cannot_be_started_says_why() {
-    let restorer = Restorer::new("/nowhere/agent".into(), Vec::new(), Vec::new(), Limits::default());
+    let (program, folder) = ("/nowhere/agent".into(), "/nowhere".into());
+    let restorer = Restorer::new(program, Vec::new(), Vec::new(), folder, Limits::default());
     let restorer = Arc::new(restorer);
     restorer.take(order("1")).unwrap();
     let failed = ends(&restorer, "1").await.failed.unwrap();
     assert!(failed.message.contains("cannot start the command"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn what_is_done_is_not_done_again_after_a_restart_and_what_failed_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!("case \"$*\" in *bad*) exit 1;; esac; {PLAN}; {DONE}");
+    let restorer = remembering(&script, dir.path(), Limits::default());
+    restorer.take(order("1")).unwrap();
+    let done = ends(&restorer, "1").await;
+    let mut bad = order("2");
+    bad.zones = vec!["bad.example".to_owned()];
+    restorer.take(bad).unwrap();
+    ends(&restorer, "2").await;
+    let again = remembering("exit 1", dir.path(), Limits::default());
+    assert_eq!(again.take(order("1")).unwrap(), done);
+    assert_eq!(again.account("2"), None);
 }
 
 #[tokio::test]

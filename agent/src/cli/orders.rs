@@ -20,6 +20,8 @@ pub(super) fn restorer(file: &Path, config: &Config) -> anyhow::Result<Arc<Resto
         config.instance.clone().into(),
     ];
     let variables = vec![(PARENT, std::process::id().to_string())];
-    let restorer = Restorer::new(program, arguments.into(), variables, Limits::default());
+    let database = config.lmdbs.values().next().and_then(|lmdb| lmdb.path.parent());
+    let folder = database.unwrap_or(Path::new("/nowhere")).to_owned();
+    let restorer = Restorer::new(program, arguments.into(), variables, folder, Limits::default());
     Ok(Arc::new(restorer))
 }

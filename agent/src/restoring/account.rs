@@ -1,7 +1,7 @@
 //! What came of a restore so far, of a size that is bounded.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::line::{Done, Failure, Line, Plan, Reason};
 
@@ -13,7 +13,7 @@ const NOTES: usize = 10;
 const LENGTH: usize = 300;
 
 /// How far it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// It is looked at what there was, and what differs.
@@ -25,7 +25,7 @@ pub enum State {
     Failed,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
     pub id: String,

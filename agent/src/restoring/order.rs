@@ -2,6 +2,7 @@
 
 use std::str::FromStr as _;
 
+use domain::base::Name;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -32,13 +33,12 @@ impl Order {
     pub fn checked(self) -> Option<Self> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let has_id = (1..=LONGEST_ID).contains(&self.id.len()) && self.id.bytes().all(is_plain);
-        let is_zone = |zone: &String| {
-            (1..=LONGEST_ZONE).contains(&zone.len()) && !zone.chars().any(|c| c.is_control() || c == ' ')
-        };
+        let is_zone = |zone: &String| zone.len() <= LONGEST_ZONE && Name::<Vec<u8>>::from_str(zone).is_ok();
         let has_scope = self.zones.is_empty() == self.all
             && self.zones.len() <= MOST_ZONES
             && self.zones.iter().all(is_zone);
-        let has_time = Timestamp::from_str(&self.at).is_ok();
+        let at = Timestamp::from_str(&self.at);
+        let has_time = at.is_ok_and(|at| at >= Timestamp::UNIX_EPOCH);
         (has_id && has_scope && has_time).then_some(self)
     }
 
@@ -102,7 +102,8 @@ mod tests {
             json!({"at": "--all"}),
             json!({"zones": []}),
             json!({"zones": [""]}),
-            json!({"zones": ["a b"]}),
+            json!({"zones": ["a..b"]}),
+            json!({"at": "1969-12-31T23:59:59Z"}),
             json!({"zones": vec!["a"; 101]}),
             json!({"zones": ["a".repeat(256)]}),
             json!({"all": true}),

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use super::account::{Account, State};
+use super::ledger;
 use super::line::Reason;
 use super::order::Order;
 
@@ -47,6 +48,8 @@ pub struct Restorer {
     arguments: Vec<OsString>,
     variables: Vec<(&'static str, String)>,
     limits: Limits,
+    /// Where it is written down what is done.
+    folder: PathBuf,
     known: Mutex<VecDeque<Known>>,
 }
 
@@ -62,19 +65,25 @@ impl Known {
 }
 
 impl Restorer {
-    /// Runs `program` with these arguments before those of the order, and these variables in its environment besides the own ones.
+    /// Runs `program` with these arguments before those of the order, and these variables in its environment besides the own ones. What
+    /// is done is known by a file in `folder`.
     pub fn new(
         program: PathBuf,
         arguments: Vec<OsString>,
         variables: Vec<(&'static str, String)>,
+        folder: PathBuf,
         limits: Limits,
     ) -> Self {
+        let asked = Instant::now();
+        let done = ledger::read(&folder).into_iter().take(KEPT);
+        let known = done.map(|account| Known { account, asked }).collect();
         Self {
             program,
             arguments,
             variables,
             limits,
-            known: Mutex::default(),
+            folder,
+            known: Mutex::new(known),
         }
     }
 
@@ -121,27 +130,43 @@ impl Restorer {
 
     async fn carry_out(self: Arc<Self>, order: Order) {
         let id = order.id.clone();
-        match self.start(&order) {
-            Ok(mut child) => {
-                if let Some((reason, why)) = self.listen(&id, &mut child).await {
-                    let _ = child.start_kill();
-                    self.note(&id, |account| account.fail(reason, why));
-                }
-                // Whoever has said everything ends by itself.
-                if tokio::time::timeout(ENDING, child.wait()).await.is_err() {
-                    let _ = child.kill().await;
-                }
-            }
-            Err(error) => {
-                let why = format!("cannot start the command: {error}");
-                self.note(&id, |account| account.fail(Reason::Other, &why));
-            }
+        if let Some((reason, why)) = self.run(&order).await {
+            self.note(&id, |account| account.fail(reason, &why));
         }
-        self.note(&id, |account| account.end(Timestamp::now()));
-        if let Some(known) = self.known().iter().find(|known| known.account.id == id) {
-            let Account { state, failed, .. } = &known.account;
-            tracing::info!(id, ?state, ?failed, "the restore has ended");
+        let now = Timestamp::now();
+        let mut accounts: Vec<_> = self.known().iter().map(|known| known.account.clone()).collect();
+        if let Some(ended) = accounts.iter_mut().find(|account| account.id == id) {
+            ended.end(now);
+            tracing::info!(id, state = ?ended.state, failed = ?ended.failed, "the restore has ended");
         }
+        // Before anybody is told, who would not ask again.
+        let folder = self.folder.clone();
+        let written = tokio::task::spawn_blocking(move || ledger::write(&folder, accounts.iter())).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(%error, "cannot write down which restores are done: after a restart they may be done again");
+        }
+        self.note(&id, |account| account.end(now));
+    }
+
+    /// To its end; why it was not heard to say that it is done.
+    async fn run(&self, order: &Order) -> Option<(Reason, String)> {
+        let mut child = match self.start(order) {
+            Ok(child) => child,
+            Err(error) => return Some((Reason::Other, format!("cannot start the command: {error}"))),
+        };
+        if let Some((reason, why)) = self.listen(&order.id, &mut child).await {
+            let _ = child.kill().await;
+            return Some((reason, why.to_owned()));
+        }
+        // Whoever has said everything ends by itself.
+        let Ok(Ok(status)) = tokio::time::timeout(ENDING, child.wait()).await else {
+            let _ = child.kill().await;
+            return None;
+        };
+        let has_result = self.look_at(&order.id, |account| account.result.is_some());
+        let why =
+            format!("the command ended ({status}) without saying why: the log of the agent may say more");
+        (!has_result).then_some((Reason::Ended, why))
     }
 
     fn start(&self, order: &Order) -> std::io::Result<Child> {
@@ -176,6 +201,12 @@ impl Restorer {
                 }
             }
         }
+    }
+
+    fn look_at(&self, id: &str, look: impl FnOnce(&Account) -> bool) -> bool {
+        let known = self.known();
+        let found = known.iter().find(|known| known.account.id == id);
+        found.is_some_and(|known| look(&known.account))
     }
 
     fn is_abandoned(&self, id: &str) -> bool {

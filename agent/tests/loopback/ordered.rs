@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use zonetide_testbed::agent::{PEERS_TOKEN, PREFIX};
 use zonetide_testbed::authority::{Authority, Files};
 use zonetide_testbed::dns::Type;
+use zonetide_testbed::fault_proxy::{Fault, FaultProxy};
 use zonetide_testbed::garage::Bucket;
 use zonetide_testbed::{Garage, eventually};
 
@@ -53,7 +54,10 @@ impl Fleet {
     async fn start() -> Self {
         let garage = Garage::start().await;
         let storage = storage(&garage.bucket("ordered").await);
-        let mut nodes = ["a", "b"].map(|name| Node::new(name, &storage));
+        Self::of(["a", "b"].map(|name| Node::new(name, &storage)), garage).await
+    }
+
+    async fn of(mut nodes: [Node; 2], garage: Garage) -> Self {
         let urls: Vec<_> = nodes.iter().map(|node| node.agent.peer_url()).collect();
         for node in &mut nodes {
             node.agent.tell(&urls);
@@ -195,15 +199,19 @@ async fn a_deleted_signed_zone_is_back_when_the_operator_orders_it_and_no_peer_c
     // Asked again it is not done again.
     assert_eq!(fleet.outcome(&order).await, done);
 
-    // After a restart of the agent it is not known, and to order it again changes nothing.
+    // Nor after a restart of the agent, when what was written since would be taken back.
     fleet.nodes[0].agent.stop();
     fleet.nodes[0].agent.start().await;
-    assert_eq!(fleet.look("1").await.unwrap(), None);
-    let again = fleet.outcome(&order).await;
-    assert_eq!(
-        (&again["state"], &again["plan"]["entries"]),
-        (&json!("done"), &json!(0))
-    );
+    fleet.nodes[1].write("www", "192.0.2.2").await;
+    fleet.nodes[0].comes_to_say("www", "192.0.2.2").await;
+    assert_eq!(fleet.outcome(&order).await, done);
+    fleet.nodes[0].says("www", "192.0.2.2").await.unwrap();
+    let again = json!({"id": "2", "at": at, "zones": ["zone.example"]});
+    let again = fleet.outcome(&again).await;
+    assert_eq!(again["plan"]["rrsets"], 2, "the record and the serial: {again}");
+    for node in &fleet.nodes {
+        node.comes_to_say("www", "192.0.2.1").await;
+    }
 
     for (zone, at, reason) in [
         ("none.example", at.as_str(), "UnknownZone"),
@@ -222,8 +230,71 @@ async fn a_deleted_signed_zone_is_back_when_the_operator_orders_it_and_no_peer_c
     assert!(begin < at);
 }
 
+/// The process of a command that this agent has started.
+fn command_of(node: &Node) -> Option<u32> {
+    let config = node.agent.config_path();
+    let all = std::fs::read_dir("/proc").unwrap();
+    let mut ids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.find(|id: &u32| {
+        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        line.contains(&*config.to_string_lossy()) && line.contains("restore")
+    })
+}
+
 #[tokio::test]
-async fn a_restore_ends_with_its_agent_and_where_there_is_no_history_it_says_so() {
+async fn a_restore_ends_with_its_agent_and_is_done_when_it_is_ordered_again() {
+    let garage = Garage::start().await;
+    let bucket = garage.bucket("ordered").await;
+    let proxy = FaultProxy::start(&bucket);
+    let storage = storage(&proxy.bucket(&bucket));
+    let mut fleet = Fleet::of([Node::new("a", &storage), Node::new("b", &storage)], garage).await;
+    let a = &fleet.nodes[0];
+    a.api().create_zone(ZONE).await.unwrap();
+    a.write("www", "192.0.2.1").await;
+    eventually(SOON, "the history has the record", async || {
+        let (is_there, shown) = a.agent.run(&["zone", "show", ZONE]);
+        (is_there && shown.contains("www.zone.example."))
+            .then_some(())
+            .ok_or(shown)
+    })
+    .await;
+    let at = now();
+    a.write("www", "192.0.2.2").await;
+
+    // The store does not answer, and the agent is killed.
+    proxy.always(&Fault::Hang);
+    let order = json!({"id": "1", "at": at, "zones": ["zone.example"]});
+    assert_eq!(fleet.order(&fleet.operator, &order).await, StatusCode::ACCEPTED);
+    let command = eventually(SOON, "the command runs", async || {
+        command_of(&fleet.nodes[0]).ok_or("there is none")
+    })
+    .await;
+    let account = fleet.look("1").await.unwrap().unwrap();
+    assert_eq!(account["state"], "planning");
+    let other = json!({"id": "2", "at": at, "all": true});
+    assert_eq!(
+        fleet.order(&fleet.operator, &other).await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    fleet.nodes[0].agent.kill();
+    eventually(SOON, "the command has ended", async || {
+        let runs = std::path::Path::new("/proc").join(command.to_string()).exists();
+        (!runs).then_some(()).ok_or("it runs")
+    })
+    .await;
+    proxy.heal();
+    fleet.nodes[0].agent.start().await;
+    assert_eq!(fleet.look("1").await.unwrap(), None);
+    let done = fleet.outcome(&order).await;
+    assert_eq!(done["state"], "done", "{done}");
+    for node in &fleet.nodes {
+        node.comes_to_say("www", "192.0.2.1").await;
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_history_a_restore_says_so() {
     let garage = Garage::start().await;
     let mut storage = storage(&garage.bucket("ordered").await);
     storage["cleanup"] = json!({"enabled": false});

@@ -28,7 +28,13 @@ fn operator(authority: &Authority) -> Client {
 /// Runs this text of a shell instead of the command.
 fn running(script: &str) -> Arc<Restorer> {
     let arguments = ["-c", script, "sh"].map(Into::into);
-    let restorer = Restorer::new("/bin/sh".into(), arguments.into(), Vec::new(), Limits::default());
+    let restorer = Restorer::new(
+        "/bin/sh".into(),
+        arguments.into(),
+        Vec::new(),
+        "/nowhere".into(),
+        Limits::default(),
+    );
     Arc::new(restorer)
 }
 
