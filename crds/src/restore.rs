@@ -83,7 +83,7 @@ pub const PLAN_LINES: usize = 50;
 )]
 pub struct DnsRestoreSpec {
     /// Name of the DnsCluster, in the same namespace.
-    #[schemars(length(min = 1, max = 40))]
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub cluster: String,
 
     /// As it was then, such as 2026-11-30T10:00:00Z: a time within the DnsCluster's `spec.history.keep`.
@@ -91,7 +91,13 @@ pub struct DnsRestoreSpec {
 
     /// The zones to restore, with their DNSSEC keys and metadata.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 1, max = 255)))]
+    #[schemars(
+        length(max = 100),
+        inner(
+            length(min = 1, max = 255),
+            regex(pattern = r"^([.]|([!-\-/-~]+[.])*[!-\-/-~]+[.]?)$")
+        )
+    )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub zones: Vec<String>,
 
