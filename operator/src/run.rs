@@ -3,14 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use kube::{Api, Client, api::ListParams, runtime::events::Reporter};
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Api, Client, Resource, api::ListParams, runtime::events::Reporter};
 use prometheus_client::registry::Registry;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 use tracing_subscriber::EnvFilter;
-use zonetide_crds::DnsCluster;
+use zonetide_crds::{DnsCluster, DnsRestore};
 
 use crate::{
     agents::{RealAgents, Silences},
@@ -58,6 +59,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         found = find_definition(&client, args.namespace.as_deref()) => found?,
         () = stopped(&mut stop) => return Ok(()),
     }
+    look_for_restores(&client, args.namespace.as_deref()).await;
     health.set_ready();
 
     let identity = args.identity.clone().unwrap_or_else(host_name);
@@ -131,10 +133,7 @@ fn knows_sleep(major: &str, minor: &str) -> bool {
 
 /// Without the definition every watch would fail, with messages that do not say why.
 async fn find_definition(client: &Client, namespace: Option<&str>) -> anyhow::Result<()> {
-    let clusters: Api<DnsCluster> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    };
+    let clusters: Api<DnsCluster> = api(client, namespace);
     let mut tries = 0;
     loop {
         let Err(error) = clusters.list_metadata(&ListParams::default().limit(1)).await else {
@@ -155,6 +154,24 @@ async fn find_definition(client: &Client, namespace: Option<&str>) -> anyhow::Re
         }
         tracing::warn!(%error, retry_in = ?DEFINITION_PAUSE, "{remedy}");
         tokio::time::sleep(DEFINITION_PAUSE).await;
+    }
+}
+
+/// Without their definition all else works.
+async fn look_for_restores(client: &Client, namespace: Option<&str>) {
+    let restores: Api<DnsRestore> = api(client, namespace);
+    if let Err(error) = restores.list_metadata(&ListParams::default().limit(1)).await {
+        tracing::warn!(%error, "no DnsRestore is done until they can be listed: apply crds/ and the chart of this version");
+    }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     }
 }
 

@@ -63,6 +63,8 @@ pub enum Denied {
     Busy,
     /// It does not answer, or refuses.
     Away(String),
+    /// It does not take the order for one.
+    Unfit(String),
 }
 
 /// Has agents restore. Tests put their own in its place.
@@ -126,10 +128,10 @@ async fn send(request: reqwest::RequestBuilder, door: &Door) -> Result<Response,
 }
 
 async fn refusal(answer: Response) -> Denied {
-    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+    let status = answer.status();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
         return Denied::Busy;
     }
-    let status = answer.status();
     let text = bytes(answer).await.unwrap_or_default();
     let text: String = String::from_utf8_lossy(&text)
         .trim()
@@ -137,7 +139,11 @@ async fn refusal(answer: Response) -> Denied {
         .filter(|c| !c.is_control())
         .take(MOST_WORDS)
         .collect();
-    Denied::Away(format!("it refuses with {}: {text}", status.as_u16()))
+    let text = format!("it refuses with {}: {text}", status.as_u16());
+    if status == StatusCode::BAD_REQUEST {
+        return Denied::Unfit(text);
+    }
+    Denied::Away(text)
 }
 
 async fn read(answer: Response) -> Result<Account, Denied> {

@@ -64,7 +64,7 @@ pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next 
             wait = if age < BRIEF { SOON } else { LATER };
             is_at_work = account.state == State::Running;
         }
-        Found::ClusterGoes => phase = RestorePhase::Failed,
+        Found::ClusterGoes | Found::Unfit { .. } => phase = RestorePhase::Failed,
         _ => {}
     }
     if let Some(trouble) = before

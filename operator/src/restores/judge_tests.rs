@@ -174,8 +174,15 @@ fn what_another_try_cannot_change_has_failed_for_good_with_a_remedy() {
         (RestorePhase::Failed, "ChangedMeanwhile")
     );
     assert_eq!(next.status.result.unwrap().left, 2);
-    let (goes, _) = after(&json!({}), vec![(Found::ClusterGoes, 0)]);
-    assert!(stalls(&goes) && goes.wait.is_none());
+    let unfit = Found::Unfit {
+        server: "tide-0".into(),
+        why: "it refuses with 400".into(),
+    };
+    for (found, reason) in [(Found::ClusterGoes, "ClusterMissing"), (unfit, "InvalidSpec")] {
+        let (next, _) = after(&json!({}), vec![(found, 0)]);
+        assert_eq!(ready(&next).2, reason);
+        assert!(stalls(&next) && next.wait.is_none());
+    }
 }
 
 #[test]

@@ -36,6 +36,11 @@ pub(super) enum Found {
         server: String,
         why: String,
     },
+    /// No agent would take it.
+    Unfit {
+        server: String,
+        why: String,
+    },
     Told {
         server: String,
         account: Account,
@@ -119,6 +124,7 @@ async fn ask(context: &Context, server: Server, shown: &Shown, order: &Order) ->
         Ok(account) => Found::Told { server, account },
         Err(Denied::Busy) => Found::Busy { server },
         Err(Denied::Away(why)) => Found::Away { server, why },
+        Err(Denied::Unfit(why)) => Found::Unfit { server, why },
     }
 }
 

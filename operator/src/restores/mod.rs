@@ -39,8 +39,12 @@ type Guarded = DeserializeGuard<DnsRestore>;
 
 /// The controller's entry.
 pub async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    if let Err(invalid) = &object.0 {
-        return Err(Error::Unreadable(invalid.error.clone()));
+    let restore = match &object.0 {
+        Ok(restore) => restore,
+        Err(invalid) => return Err(Error::Unreadable(invalid.error.clone())),
+    };
+    if is_over(restore) {
+        return Ok(Action::await_change());
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     Box::pin(run(&context, &namespace, &name, Timestamp::now())).await
@@ -67,11 +71,7 @@ async fn run(context: &Context, namespace: &str, name: &str, now: Timestamp) -> 
         name: name.to_owned(),
         source,
     })?;
-    let open = restore.filter(|restore| {
-        let phase = restore.status.as_ref().and_then(|status| status.phase);
-        restore.metadata.deletion_timestamp.is_none() && !phase.is_some_and(judge::is_final)
-    });
-    let Some(restore) = open else {
+    let Some(restore) = restore.filter(|restore| !is_over(restore)) else {
         context.restoring.worked(namespace, name);
         return Ok(Action::await_change());
     };
@@ -88,6 +88,12 @@ async fn run(context: &Context, namespace: &str, name: &str, now: Timestamp) -> 
         return Ok(Action::await_change());
     };
     Ok(Action::requeue(wait.max(Duration::from_millis(100))))
+}
+
+/// There is nothing to be done any more.
+fn is_over(restore: &DnsRestore) -> bool {
+    let phase = restore.status.as_ref().and_then(|status| status.phase);
+    restore.metadata.deletion_timestamp.is_some() || phase.is_some_and(judge::is_final)
 }
 
 /// Writes the status if it differs from what is there, and tells of it.

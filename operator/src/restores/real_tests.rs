@@ -67,7 +67,13 @@ async fn agent(certificates: &PeerCertificates, script: &str) -> Agent {
     let databases = ["main".to_owned()];
     let peers = Peers::start(settings, "moon.shore-tide-0", databases, Arc::new(SystemResolver)).unwrap();
     let arguments = ["-c", script, "sh"].map(Into::into);
-    let restorer = Restorer::new("/bin/sh".into(), arguments.into(), Vec::new(), Limits::default());
+    let restorer = Restorer::new(
+        "/bin/sh".into(),
+        arguments.into(),
+        Vec::new(),
+        "/nowhere".into(),
+        Limits::default(),
+    );
     peers.restore_by(Arc::new(restorer));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -200,6 +206,10 @@ async fn a_servers_certificate_orders_nothing_and_only_the_right_server_is_asked
     let others = self::certificates();
     let why = denied(&door(&agent, &others, operator(&certificates))).await;
     assert!(why.contains("certificate"), "{why}");
+    let mut wrong = order("1");
+    wrong.zones = vec!["a..example".to_owned()];
+    let unfit = RealRestorers.order(&right, &wrong).await;
+    assert!(matches!(unfit, Err(Denied::Unfit(_))), "{unfit:?}");
     let gone = Door { port: 1, ..right };
     assert!(denied(&gone).await.contains("refused"));
 }

@@ -62,6 +62,12 @@ pub(super) fn pending(spec: &DnsRestoreSpec, found: &Found) -> (Reason, String) 
                 "the agent of {server} cannot be asked ({why}): if it stays so, see that the pod runs, is of this release, and that the operator reaches its port 8502"
             ),
         ),
+        Found::Unfit { server, why } => (
+            Reason::InvalidSpec,
+            format!(
+                "the agent of {server} does not take this for a restore ({why}): a name in spec.zones is none, spec.at is before 1970, or the agent is of another release; make another DnsRestore with that put right"
+            ),
+        ),
         Found::Told { server, .. } => (Reason::Planning, planning(server)),
     }
 }
