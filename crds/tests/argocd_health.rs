@@ -8,7 +8,7 @@ mod tests {
     use zonetide_crds::NEVER_OBSERVED;
 
     const EXAMPLE: &str = include_str!("../../examples/argocd/argocd-cm.yaml");
-    const KEY: &str = "resource.customizations.health.zonetide.dev_DnsCluster";
+    const KEY: &str = "resource.customizations.health.zonetide.dev_";
 
     #[derive(Debug, PartialEq, Deserialize)]
     struct Health {
@@ -18,7 +18,9 @@ mod tests {
 
     fn health_of(object: &Value) -> Health {
         let config: Value = serde_saphyr::from_str(EXAMPLE).unwrap();
-        let script = config["data"][KEY].as_str().expect("the script");
+        let kind = object["kind"].as_str().unwrap();
+        let script = &config["data"][format!("{KEY}{kind}")];
+        let script = script.as_str().expect("the script");
         // As much of the library as Argo CD has without `useOpenLibs`.
         let lua = Lua::new_with(
             StdLib::TABLE | StdLib::STRING | StdLib::MATH,
@@ -66,6 +68,40 @@ mod tests {
             message: message.to_owned(),
         };
         assert_eq!(health_of(object), expected, "{object}");
+    }
+
+    #[test]
+    fn a_restore_is_healthy_when_it_is_done_and_degraded_when_it_has_failed() {
+        let ready = json!([{"type": "Ready", "status": "False", "reason": "R", "message": "Ready says"}]);
+        for (status, health, message) in [
+            (
+                json!({"observedGeneration": NEVER_OBSERVED}),
+                "Progressing",
+                "waiting for the operator",
+            ),
+            (
+                json!({"phase": "Planning", "conditions": ready}),
+                "Progressing",
+                "Ready says",
+            ),
+            (
+                json!({"phase": "Running", "conditions": ready}),
+                "Progressing",
+                "Ready says",
+            ),
+            (
+                json!({"phase": "Done", "conditions": ready}),
+                "Healthy",
+                "Ready says",
+            ),
+            (
+                json!({"phase": "Failed", "conditions": ready}),
+                "Degraded",
+                "Ready says",
+            ),
+        ] {
+            is(&json!({"kind": "DnsRestore", "status": status}), health, message);
+        }
     }
 
     const NOT_SEEN: &str = "waiting for the operator to look at this generation";
