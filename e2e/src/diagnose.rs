@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, PersistentVolumeClaim, Pod};
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Client, ResourceExt};
-use zonetide_crds::DnsCluster;
+use zonetide_crds::{DnsCluster, DnsRestore};
 
 use crate::names::OPERATOR_NAMESPACE;
 use crate::readiness;
@@ -12,6 +12,7 @@ use crate::readiness;
 pub(crate) async fn print(client: &Client, namespace: &str) {
     eprintln!("\n======== the test failed; namespace {namespace} ========");
     clusters(client, namespace).await;
+    restores(client, namespace).await;
     claims(client, namespace).await;
     events(client, namespace).await;
     pods(client, namespace, 40).await;
@@ -31,6 +32,14 @@ async fn clusters(client: &Client, namespace: &str) {
         if let Ok(text) = serde_json::to_string(&cluster.status) {
             eprintln!("{text}");
         }
+    }
+}
+
+async fn restores(client: &Client, namespace: &str) {
+    let api: Api<DnsRestore> = Api::namespaced(client.clone(), namespace);
+    for restore in api.list(&ListParams::default()).await.into_iter().flatten() {
+        let status = serde_json::to_string(&restore.status).unwrap_or_default();
+        eprintln!("-------- DnsRestore {}: {status}", restore.name_any());
     }
 }
 
