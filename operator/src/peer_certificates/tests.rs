@@ -96,6 +96,27 @@ fn a_certificate_names_its_instance_and_nothing_else_and_is_good_for_90_days() {
 }
 
 #[test]
+fn the_operators_certificate_is_good_for_a_day_to_clients_only_and_there_is_none_without_the_authority() {
+    let made = self::made();
+    let own = made.for_operator(NAME, now()).unwrap().unwrap();
+    with(&own.certificate, |of| {
+        let names = of.subject_alternative_name().unwrap().unwrap();
+        assert_eq!(
+            format!("{:?}", names.value.general_names),
+            r#"[URI("urn:zonetide:operator:zonetide-operator")]"#
+        );
+        let purposes = of.extended_key_usage().unwrap().unwrap().value;
+        assert!(purposes.client_auth && !purposes.server_auth && !purposes.any);
+        assert!(!of.is_ca());
+    });
+    assert_eq!(valid(&own.certificate), (now() - DAY, now() + DAY));
+    assert!(is_believed(&own, &made.believed, now()));
+    let none = PeerCertificates::read(None, None);
+    assert_eq!(none.for_operator(NAME, now()).unwrap(), None);
+    assert_eq!(made.for_operator("peers of shore/moon", now()).unwrap(), None);
+}
+
+#[test]
 fn the_authority_signs_no_other_authority_and_is_good_for_10_years() {
     let authority = made().authority;
     with(&authority.certificate, |of| {

@@ -25,6 +25,8 @@ const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 const SOON: Duration = Duration::from_millis(500);
 const LATER: Duration = Duration::from_secs(2);
 const BRIEF: SignedDuration = SignedDuration::from_secs(30);
+/// Until a server may have ended another restore, most of which take less.
+const BUSY: Duration = Duration::from_secs(1);
 /// For what no watch tells.
 const PENDING: Duration = Duration::from_secs(3);
 
@@ -64,6 +66,7 @@ pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next 
             wait = if age < BRIEF { SOON } else { LATER };
             is_at_work = account.state == State::Running;
         }
+        Found::Busy { .. } => wait = BUSY,
         Found::ClusterGoes | Found::Unfit { .. } => phase = RestorePhase::Failed,
         _ => {}
     }

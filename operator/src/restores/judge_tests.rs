@@ -137,8 +137,11 @@ fn a_dry_run_says_what_would_change_and_that_nothing_was() {
         total_lines: 0,
         ..account(State::Done)
     };
-    let (done, _) = after(&json!({}), vec![(told(nothing), 0)]);
-    assert!(ready(&done).3.ends_with("nothing had changed"));
+    for (dry_run, end) in [(true, "nothing would change"), (false, "nothing had changed")] {
+        let looks = vec![(told(nothing.clone()), 0)];
+        let (done, _) = after(&json!({"dryRun": dry_run}), looks);
+        assert!(ready(&done).3.ends_with(end), "{}", ready(&done).3);
+    }
 }
 
 #[test]

@@ -95,22 +95,25 @@ pub(super) fn done(
             ),
         );
     }
-    if spec.dry_run {
-        return (
+    let is_same = plan.is_none_or(|plan| plan.total_lines == 0);
+    match (spec.dry_run, is_same) {
+        (true, true) => (
+            Reason::Planned,
+            format!("all is as it was at {at}: nothing would change"),
+        ),
+        (true, false) => (
             Reason::Planned,
             format!("{amount} would change for all to be as it was at {at}; nothing was changed"),
-        );
-    }
-    if plan.is_none_or(|plan| plan.total_lines == 0) {
-        return (
+        ),
+        (false, true) => (
             Reason::Restored,
             format!("all is as it was at {at}: nothing had changed"),
-        );
+        ),
+        (false, false) => (
+            Reason::Restored,
+            format!("all is as it was at {at}: {server} changed {amount}"),
+        ),
     }
-    (
-        Reason::Restored,
-        format!("all is as it was at {at}: {server} changed {amount}"),
-    )
 }
 
 fn amount(plan: Option<&RestorePlan>) -> String {
