@@ -1,5 +1,6 @@
 //! Sending: what was written here goes to the store, as a delta, and now and then as a snapshot.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tempfile::SpooledTempFile;
@@ -10,7 +11,6 @@ use crate::lmdb::KeptReader;
 use crate::snapshot::{DeltaName, DeltaWriter, EncodeError, Had, Meta, SnapshotName, Vector};
 use crate::store::spool;
 use crate::sync::database::ahead::Ahead;
-use crate::sync::database::collect::Synced;
 use crate::sync::database::dump::{Dump, dump_by, dump_state};
 use crate::sync::error::SyncError;
 use crate::sync::state::log::Whom;
@@ -65,8 +65,6 @@ impl Replica {
             log.reasons()
         };
         self.learn_the_time().await;
-        // The store gets the states that peers know, so that both mean the same by a time.
-        self.tell().await?;
         let taken_in = self.state().departed.taken_in().clone();
         let anew = with_snapshot && !taken_in.is_empty();
         let whom = Whom::Store {
@@ -74,11 +72,14 @@ impl Replica {
             anew,
         };
         // Before the changes are collected: all of this is in the snapshot.
-        let vector = self.vector_of(&taken_in);
+        let (vector, in_all) = self.vectors_for(&taken_in).await;
+        let least = if with_snapshot { self.env.last_txn_id() } else { 0 };
+        // The store gets the states that peers know, so that both mean the same by a time.
+        self.tell_up_to(least).await?;
         let told = self.state().log.told().time;
         let changes = Box::pin(self.changes_for(whom, vector.clone())).await?;
         // What was collected may be of a PowerDNS that was upgraded meanwhile.
-        if self.is_held().await? {
+        if self.is_held().await? || changes.to.txn_id() < least {
             if anew {
                 self.state().log.take_back(changes.time, told);
             }
@@ -95,7 +96,10 @@ impl Replica {
             }
             stored?;
             if with_snapshot {
-                if !self.store_snapshot(&from, to, time, (reasons, &vector)).await? {
+                if !self
+                    .store_snapshot(from.time, to, time, (reasons, in_all))
+                    .await?
+                {
                     return Ok(false);
                 }
                 if let Some(peers) = self.peers.as_ref().filter(|_| anew) {
@@ -186,23 +190,28 @@ impl Replica {
         Ok(())
     }
 
-    /// Stores a snapshot that has all of the state `to`, or more. `reasons`: how many there were when the changes for it were
-    /// collected; `told`: what the delta with it tells that it has. Returns false where something came to forbid it.
+    /// Stores the state `to` as a snapshot, and no later one: what came after it is still to be stored, also by whoever restores this
+    /// database from its own snapshot. `from`: the time of the state that the store has; `reasons`: how many there were when the changes
+    /// for it were collected; `vector`: what it has of others. Returns false where something came to forbid it.
     async fn store_snapshot(
         &self,
-        from: &Synced,
+        from: u64,
         to: Arc<KeptReader>,
         time: u64,
-        (reasons, told): (u64, &Vector),
+        (reasons, mut vector): (u64, Vector),
     ) -> Result<bool, SyncError> {
         let started = std::time::Instant::now();
         let name = SnapshotName::new(self.database(), &self.own, time)?;
-        let (kept, vector) = self.state_for_others(told).await;
+        // What was found to be lost meanwhile may be missing in it.
+        let still = self.vector();
+        vector.retain(|instance, had| {
+            had.goes || still.get(instance).is_some_and(|still| still.time >= had.time)
+        });
         let meta = Meta {
             vector: vector.clone(),
             ..self.meta(0, 0, time)
         };
-        let dump = self.dump(kept, meta).await?;
+        let dump = self.dump(Some((to.clone(), self.ahead())), meta).await?;
         if self.is_held().await? {
             return Ok(false);
         }
@@ -215,8 +224,8 @@ impl Replica {
             state.known.merged(&name);
             state.vectors.learn(&name, vector);
         }
-        if from.time == 0 {
-            self.note_stored(time, to.clone());
+        if from == 0 {
+            self.note_stored(time, to);
             if let Some(peers) = &self.peers {
                 self.state().log.tell_on_from_the_store(time);
                 peers.announce(self.database(), time);
@@ -240,7 +249,11 @@ impl Replica {
             return Ok(None);
         }
         let (stored, is_empty) = (self.stored_time(), self.env.last_txn_id() == 0);
-        let (kept, mut vector) = self.state_for_others(&Vector::new()).await;
+        let (kept, mut vector) = {
+            let _turn = self.turn.lock().await;
+            let kept = Box::pin(self.keep_a_state()).await;
+            (kept, self.vector_with(&Vector::new()))
+        };
         if kept.is_none() || stored == 0 && !is_empty {
             return Ok(None);
         }
@@ -259,13 +272,13 @@ impl Replica {
         Ok(Some((self.dump(kept, meta).await?, time)))
     }
 
-    /// The present state, kept, so that it is seen if what others are to have is lost here; and what it has of other instances.
-    async fn state_for_others(&self, told: &Vector) -> (Option<(Arc<KeptReader>, Ahead)>, Vector) {
+    /// What a delta is to tell that the snapshot with it has of instances whose objects go, and all that this snapshot has of others: every
+    /// state from now on has that.
+    async fn vectors_for(&self, go: &BTreeSet<String>) -> (Vector, Vector) {
         let _turn = self.turn.lock().await;
-        let kept = Box::pin(self.keep_a_state()).await;
-        // What is not looked through may lack what others have written.
-        let vector = kept.as_ref().map(|_| self.vector_with(told)).unwrap_or_default();
-        (kept, vector)
+        let told = self.vector_of(go);
+        let all = self.vector_with(&told);
+        (told, all)
     }
 
     /// A state that is kept, or else the newest one, as a snapshot.

@@ -4,6 +4,7 @@ mod fleets_time;
 mod over_others;
 mod set_back;
 mod told_alone;
+mod wiped;
 
 use std::time::Duration;
 
