@@ -240,7 +240,8 @@ impl Fleet {
         self.drive(server, database, lane).await
     }
 
-    /// A server goes by the fleet's time, and does not know what it told by a clock that may be wrong.
+    /// A server goes by the fleet's time, and does not know what it told by a clock that may be wrong. Nor does one that was wiped:
+    /// what it stored may be in what PowerDNS has written since.
     fn has_forgotten(&self, server: usize, database: usize) -> bool {
         let of = &self.servers[server];
         let place = &of.databases[database];
@@ -248,7 +249,7 @@ impl Fleet {
         let most = i64::try_from(MAX_AHEAD.as_nanos()).unwrap();
         // One that runs too fast or too slow gets farther off than it is ever set.
         of.setup.knows_the_time
-            && !place.seen.is_empty()
+            && (!place.seen.is_empty() || self.bucket.has_readable(self.names[database], &of.name))
             && !remembers
             && self.clocks.most.max(of.clock.ahead().abs()) > most
     }
