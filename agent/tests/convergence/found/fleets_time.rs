@@ -279,3 +279,58 @@ fn what_is_put_over_an_entry_of_a_clock_that_was_wrong_is_later_than_what_that_w
         }
     }
 }
+
+#[test]
+fn what_is_written_once_more_by_a_clock_that_goes_wrong_is_later_than_what_came_in_between() {
+    for value in [Some(1), None] {
+        for whole in [vec![], vec![run(1, Op::ForcedSend)]] {
+            for again in [
+                vec![],
+                vec![run(1, Op::ReceiveNews)],
+                vec![run(1, Op::Receive), run(1, Op::Send)],
+            ] {
+                let mut steps = vec![write(1, value), Step::Calm];
+                steps.extend(whole.clone());
+                steps.extend([
+                    Step::Pass(SECOND),
+                    write(0, Some(2)),
+                    run(0, Op::Send),
+                    run(1, Op::Receive),
+                    Step::Pass(SECOND),
+                ]);
+                steps.extend(by_a_clock_that_goes_wrong_and_killed(value));
+                steps.extend(again);
+                ends_well(forgetful(steps));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_something_lost_against_is_not_taken_for_an_older_version_of_the_same_content() {
+    let of = |server, value| Step::Write {
+        server,
+        database: 0,
+        dbi: 0,
+        key: 0,
+        value,
+    };
+    let mut case = small(
+        vec![FORGETFUL; 4],
+        vec![
+            Step::Cut(0, true),
+            set(0, 3600 * SECONDS),
+            of(2, Some(0)),
+            Step::Bereave(2),
+            Step::Pass(SECOND),
+            Step::Wipe(0),
+            Step::Retire(3),
+            of(0, Some(0)),
+            of(1, None),
+            set(0, 0),
+            Step::Bereave(1),
+        ],
+    );
+    case.clocks.go_back = true;
+    ends_well(case);
+}

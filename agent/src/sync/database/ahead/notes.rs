@@ -85,6 +85,18 @@ impl Notes<'_> {
         })
     }
 
+    /// A time is above that of all that is known to have been there before an entry.
+    pub(in crate::sync) fn is_above_floor(
+        &self,
+        writer: &Writer<'_>,
+        (dbi, key): (&str, &[u8]),
+        timestamp: u64,
+        header: Header,
+    ) -> Result<bool, LmdbError> {
+        let noted = self.noted(writer, dbi, key)?;
+        Ok(Some(timestamp) > self.floor(noted, dbi, key, header))
+    }
+
     /// Notes that something of this time was there before an entry: it stays so whatever becomes known of the clocks.
     pub(in crate::sync) fn note_before(
         &mut self,
@@ -93,14 +105,19 @@ impl Notes<'_> {
         before: u64,
         header: Header,
     ) -> Result<(), LmdbError> {
-        let came = self.without_floor(self.noted(writer, dbi, key)?, header);
+        if !self.ahead.believes_time(before) {
+            return Ok(());
+        }
+        let noted = self.noted(writer, dbi, key)?;
+        let came = self.without_floor(noted, header);
+        let before = self.floor(noted, dbi, key, header).max(Some(before));
         let Some(key) = note_key(dbi, key) else {
             return Ok(());
         };
         let note = Note {
             header,
             came: Some(came),
-            before: Some(before),
+            before,
         };
         self.write(writer, &key, note)
     }

@@ -51,7 +51,11 @@ impl Merger<'_> {
                 Some((header, value)) => {
                     let old = to_entry(entry.key, header, value);
                     let (timestamp, was_there) = match header.timestamp {
-                        _ if is_recalled(ahead, &self.guard, &entry, &old, header) => (0, false),
+                        _ if is_recalled(ahead, &self.guard, &entry, &old, header)
+                            && notes.is_above_floor(&writer, place, entry.timestamp, header)? =>
+                        {
+                            (0, false)
+                        }
                         as_it_came if self.has_put(&writer, header) => (as_it_came, false),
                         _ => notes.time_against(&writer, place, entry.timestamp, header)?,
                     };
@@ -84,7 +88,7 @@ impl Merger<'_> {
             {
                 self.counted.note(dbi, entry.key, (header, old.timestamp));
             } else if let Some(header) = header
-                && was_there
+                && (was_there || ahead.is_beyond(header) && !self.has_put(&writer, header))
             {
                 notes.note_before(&mut writer, place, entry.timestamp, header)?;
             }
