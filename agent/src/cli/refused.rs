@@ -11,6 +11,14 @@ pub(super) enum Refused {
         "there is no zone {zone} and was none at {at}: `zonetide-agent history --zone {zone}` shows when there was"
     )]
     UnknownZone { zone: String, at: String },
+    #[error("there was no zone {zone} at {at}: `zonetide-agent history --zone {zone}` shows when there was")]
+    NoZoneThen { zone: String, at: String },
+    #[error("--as needs exactly one --zone")]
+    NotOneZone,
+    #[error(
+        "there is a zone {0}, and a copy never replaces one: choose another name, or delete that zone first"
+    )]
+    Exists(String),
     #[error("the history of {database} begins at {from}: choose that time or a later one")]
     BeforeHistory { database: String, from: String },
     #[error(
@@ -29,10 +37,10 @@ pub(super) fn reason(error: &anyhow::Error) -> Reason {
     if let Some(refused) = error.downcast_ref() {
         return match refused {
             Refused::NotPast => Reason::NotPast,
-            Refused::UnknownZone { .. } => Reason::UnknownZone,
+            Refused::UnknownZone { .. } | Refused::NoZoneThen { .. } => Reason::UnknownZone,
             Refused::BeforeHistory { .. } => Reason::BeforeHistory,
             Refused::Gaps => Reason::Gaps,
-            Refused::Left(_) => Reason::Other,
+            Refused::Left(_) | Refused::NotOneZone | Refused::Exists(_) => Reason::Other,
         };
     }
     match error.downcast_ref() {

@@ -9,6 +9,7 @@ use super::output::{ignore_closed_pipe, time};
 use super::past::{Pasts, When, ZoneName};
 use super::sync::now;
 use crate::config::Config;
+use crate::content::zone_id;
 use crate::history::{Scope, Timeline};
 use crate::lmdb::LmdbError;
 use crate::show;
@@ -35,7 +36,7 @@ impl Command {
         pasts.tell_notes();
         let id = timelines
             .values()
-            .find_map(|timeline| id_of(timeline, &zone.0).transpose())
+            .find_map(|timeline| zone_id(timeline.env(), &zone.0).transpose())
             .transpose()?;
         let id = id.with_context(|| format!("there was no zone {} at {}", zone.0, time(at)))?;
         let mut lines = Vec::new();
@@ -48,27 +49,6 @@ impl Command {
             .and_then(|()| out.flush());
         ignore_closed_pipe(written)
     }
-}
-
-/// The ID of the zone that has this name, if there is one.
-fn id_of(timeline: &Timeline, zone: &str) -> Result<Option<u32>, LmdbError> {
-    timeline.env().read(|reader| {
-        let mut found = None;
-        for dbi in reader.dbis()? {
-            if dbi.name.starts_with("domains_v") && dbi.name.ends_with("_0") {
-                reader.for_each(&dbi, |key, header, _| {
-                    if let Some((name, id)) = show::zone_of_index(key)
-                        && !header.deleted
-                        && name == zone
-                    {
-                        found = Some(id);
-                    }
-                    Ok::<(), LmdbError>(())
-                })?;
-            }
-        }
-        Ok(found)
-    })
 }
 
 /// The records, in the order in which PowerDNS keeps them; the SOA record first.

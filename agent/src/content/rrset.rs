@@ -2,7 +2,7 @@
 //! may be compressed against the record's own, then its TTL (4 bytes, little endian), whether it is authoritative, disabled, and in the order of names.
 
 /// What follows a record's content, bytes.
-const REST: usize = 7;
+pub(super) const REST: usize = 7;
 /// The numbers at the end of a SOA record; the serial is the first of five (RFC 1035, section 3.3.13).
 const NUMBERS: usize = 20;
 

@@ -5,16 +5,18 @@ use super::keys::object_id;
 use super::rrset::records;
 
 /// What the values of zones, keys and metadata begin with: whose they are.
-struct Zone<'v> {
-    name: &'v [u8],
+pub(super) struct Zone<'v> {
+    pub(super) name: &'v [u8],
+    /// Where the name ends.
+    pub(super) end_of_name: usize,
     /// Of PowerDNS 5, where who asks decides which of several zones of one name is shown; empty for the usual one.
-    variant: &'v [u8],
+    pub(super) variant: &'v [u8],
     /// Where the rest begins.
-    end: usize,
+    pub(super) end: usize,
 }
 
 impl<'v> Zone<'v> {
-    fn of(value: &'v [u8]) -> Option<Self> {
+    pub(super) fn of(value: &'v [u8]) -> Option<Self> {
         // Of each class that begins here the archive has a version, in five bytes: of the whole and, in PowerDNS 4.9, of a name;
         // in 5 of a zone, which is a name and a variant, and then of its name.
         let (at, variants) = match value.get(5..10)? {
@@ -23,10 +25,19 @@ impl<'v> Zone<'v> {
             _ => return None,
         };
         let name = string_at(value, at)?;
-        let end = at + 8 + name.len();
-        let variant = if variants { string_at(value, end)? } else { b"" };
-        let end = end + if variants { 8 + variant.len() } else { 0 };
-        Some(Self { name, variant, end })
+        let end_of_name = at + 8 + name.len();
+        let variant = if variants {
+            string_at(value, end_of_name)?
+        } else {
+            b""
+        };
+        let end = end_of_name + if variants { 8 + variant.len() } else { 0 };
+        Some(Self {
+            name,
+            end_of_name,
+            variant,
+            end,
+        })
     }
 }
 
@@ -136,7 +147,7 @@ pub fn without_order(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The string that stands at `at`, behind its length.
-fn string_at(value: &[u8], at: usize) -> Option<&[u8]> {
+pub(super) fn string_at(value: &[u8], at: usize) -> Option<&[u8]> {
     let (len, rest) = value.get(at..)?.split_first_chunk::<8>()?;
     rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?)
 }

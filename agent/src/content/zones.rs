@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::keys::presented;
+use super::keys::{IndexKey, presented};
 use super::touched::{Plan, Touched, Zone};
 use super::values::names_below;
 use crate::lmdb::{Environment, LmdbError, Reader};
@@ -67,6 +67,28 @@ pub fn zone_name(main: &Environment, id: u32) -> Option<String> {
         Ok(Zone::Named(names)) => names.into_iter().next(),
         Ok(Zone::Unknown) | Err(_) => None,
     }
+}
+
+/// The ID of the zone that has this name, in the form that [`presented`] gives, if there is one in a main database.
+///
+/// # Errors
+/// Those of LMDB.
+pub fn zone_id(main: &Environment, zone: &str) -> Result<Option<u32>, LmdbError> {
+    main.read(|reader| {
+        let Some(index) = reader.dbi("domains_v5_0")? else {
+            return Ok(None);
+        };
+        let mut found = None;
+        reader.for_each(&index, |key, header, _| {
+            if let Some(key) = IndexKey::parse(key).filter(|key| !header.deleted && key.variant.is_empty())
+                && presented(key.labels()) == zone
+            {
+                found = Some(key.id);
+            }
+            Ok::<(), LmdbError>(())
+        })?;
+        Ok(found)
+    })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,5 +1,6 @@
 //! `restore`: zones as they were, written as new changes. What is said of it is in `tell`.
 
+mod renamed;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,7 +24,27 @@ use crate::history::{Scope, Timeline};
 use crate::lmdb::{Environment, LmdbError};
 use crate::show;
 
+/// What `--help` says at its end.
+const EXAMPLES: &str = "\
+Examples:
+  See what would change, then take it back:
+    zonetide-agent restore --zone example.org --at 2h --dry-run
+    zonetide-agent restore --zone example.org --at 2h
+
+  Bring a zone back that was deleted, as it was at a time in UTC:
+    zonetide-agent restore --zone example.org --at '2026-11-30 10:20'
+
+  Look at the zone of then beside that of now; delete the copy when you have seen it:
+    zonetide-agent restore --zone example.org --at 2h --as old.example.net
+
+  Everything as it was; zones that were made since go:
+    zonetide-agent restore --all --at 2026-11-30T10:20:00Z --dry-run
+
+`zonetide-agent history --zone example.org` shows what changed when. What a restore writes is a change as any other: every
+server gets it, and it can be taken back itself.";
+
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Flags {
     /// As it was then: a time such as 2026-11-30T10:00:00Z, or 90m for so long ago.
     #[arg(long, value_name = "TIME")]
@@ -39,6 +60,14 @@ pub(super) struct Flags {
     /// Restore everything: zones that were made since are removed.
     #[arg(long)]
     all: bool,
+    /// Write the zone under this name, which no zone may have, and leave the zone itself alone.
+    ///
+    /// The copy has the records that the zone had at TIME, with the serial of then, and is of kind Native. Names in the zone move
+    /// with it: its own, and those that records such as CNAME, MX, NS, SRV and SOA lead to, so that the copy does not lead to the
+    /// zone of now. Names elsewhere and in texts (TXT, LUA) stay. DNSSEC keys, what signing made, and metadata are left out: the
+    /// copy is not signed, announced, handed out or updated as the zone is. Needs exactly one --zone.
+    #[arg(long = "as", value_name = "OTHER", conflicts_with = "all")]
+    renamed: Option<ZoneName>,
     /// Only show what would change.
     #[arg(long)]
     dry_run: bool,
@@ -52,7 +81,10 @@ pub(super) struct Flags {
 
 pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()> {
     let teller = Teller::new(flags.output, flags.at.0);
-    let restored = carry_out(config, &flags, &teller).await;
+    let restored = match &flags.renamed {
+        Some(other) => renamed::carry_out(config, &flags, other, &teller).await,
+        None => carry_out(config, &flags, &teller).await,
+    };
     if let Err(error) = &restored {
         teller.failed(error)?;
     }
@@ -66,10 +98,7 @@ async fn carry_out(config: &Config, flags: &Flags, teller: &Teller) -> anyhow::R
     if !flags.all {
         scope = Scope::of_zones(flags.zones.iter().map(|zone| zone.0.clone()));
     }
-    let mut envs = BTreeMap::new();
-    for (name, lmdb) in &config.lmdbs {
-        envs.insert(name.clone(), databases::open(name, lmdb)?);
-    }
+    let envs = open(config)?;
     let mut zones = HashMap::new();
     for env in envs.values() {
         learn(env, &mut scope, &mut zones)?;
@@ -143,6 +172,13 @@ async fn carry_out(config: &Config, flags: &Flags, teller: &Teller) -> anyhow::R
     let left = restored.left;
     anyhow::ensure!(left == 0, Refused::Left(left));
     Ok(())
+}
+
+fn open(config: &Config) -> anyhow::Result<BTreeMap<String, Environment>> {
+    let lmdbs = config.lmdbs.iter();
+    lmdbs
+        .map(|(name, lmdb)| Ok((name.clone(), databases::open(name, lmdb)?)))
+        .collect()
 }
 
 /// Writes step by step.

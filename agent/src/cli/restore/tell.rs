@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::super::output::{Output, say, time};
 use super::super::past::Pasts;
 use super::super::refused::{Refused, reason};
-use crate::history::restore::{Restored, Write};
+use crate::history::restore::{LeftOut, Restored, Write};
 use crate::restoring::{Done, Failure, Line, Plan};
 use crate::show;
 
@@ -35,6 +35,16 @@ impl Teller {
                 Ok(())
             }
         }
+    }
+
+    /// What a copy is and what it lacks.
+    pub(super) fn copy(&self, (zone, other): (&str, &str), left_out: &LeftOut) -> anyhow::Result<()> {
+        about_copy((zone, other), left_out)
+            .into_iter()
+            .try_for_each(|text| match self.output {
+                Output::Json => line(&Line::Note(text)),
+                Output::Text => say(&format!("# {text}")),
+            })
     }
 
     /// What is to be written.
@@ -97,6 +107,33 @@ impl Teller {
     }
 }
 
+fn about_copy((zone, other): (&str, &str), left_out: &LeftOut) -> Vec<String> {
+    let mut about = vec![format!(
+        "{other} is to be {zone} as it was then, of kind Native. Names in {zone} move with it, those in texts stay."
+    )];
+    let mut lacks = Vec::new();
+    if left_out.keys > 0 {
+        lacks.push(format!("{} DNSSEC keys", left_out.keys));
+    }
+    if left_out.signing > 0 {
+        lacks.push(format!("{} RRsets that signing made", left_out.signing));
+    }
+    if !left_out.metadata.is_empty() {
+        let kinds: Vec<&str> = left_out.metadata.iter().map(String::as_str).collect();
+        lacks.push(format!("metadata {}", kinds.join(", ")));
+    }
+    if !lacks.is_empty() {
+        about.push(format!("Left out: {}.", lacks.join("; ")));
+    }
+    if left_out.unread > 0 {
+        about.push(format!(
+            "The content of {} RRsets cannot be read and stays as it was.",
+            left_out.unread
+        ));
+    }
+    about
+}
+
 fn line(line: &Line) -> anyhow::Result<()> {
     say(&serde_json::to_string(line)?)
 }
@@ -137,4 +174,33 @@ fn lines(zones: &HashMap<u32, String>, write: &Write) -> Vec<String> {
     gone.map(|line| format!("- {line}"))
         .chain(new.map(|line| format!("+ {line}")))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_copy_is_said_what_is_left_out() {
+        let names = ("zone.example.", "old.test.");
+        let [is] = about_copy(names, &LeftOut::default()).try_into().unwrap();
+        assert!(
+            is.starts_with("old.test. is to be zone.example. as it was then"),
+            "{is}"
+        );
+        let left_out = LeftOut {
+            keys: 2,
+            metadata: ["ALSO-NOTIFY", "SOA-EDIT"].map(str::to_owned).into(),
+            signing: 3,
+            unread: 1,
+        };
+        let about = about_copy(names, &left_out);
+        assert_eq!(
+            about[1..],
+            [
+                "Left out: 2 DNSSEC keys; 3 RRsets that signing made; metadata ALSO-NOTIFY, SOA-EDIT.",
+                "The content of 1 RRsets cannot be read and stays as it was."
+            ]
+        );
+    }
 }

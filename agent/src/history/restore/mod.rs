@@ -1,11 +1,13 @@
 //! Taking changes back: what must be written for a database to be as it was. Which serials zones get for it is in `serials`, in which
-//! order it is written in `steps`.
+//! order it is written in `steps`, and what a zone is under another name in `copy`.
 
+mod copy;
 mod serials;
 mod steps;
 
 use std::collections::BTreeSet;
 
+pub use copy::{Copy, CopyError, LeftOut, copy, copy_id};
 pub use serials::{Serials, Zone};
 pub use steps::{Restored, Step, steps, write};
 
