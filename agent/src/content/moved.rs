@@ -337,7 +337,12 @@ mod tests {
         let a = record(&[192, 0, 2, 1], 60, FLAGS);
         let rrset = |label: &'static [u8]| to.rrset([label].into_iter(), 1, &a);
         assert!(rrset(b"12345").is_ok());
-        assert!(rrset(b"123456").unwrap_err().to_string().starts_with("123456.lll"));
+        assert!(
+            rrset(b"123456")
+                .unwrap_err()
+                .to_string()
+                .starts_with("123456.lll")
+        );
         let target = record(b"\x06123456\x04zone\x07example\0", 60, FLAGS);
         assert!(to.rrset([&b"a"[..]].into_iter(), 5, &target).is_err());
     }

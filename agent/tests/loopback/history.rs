@@ -1,5 +1,8 @@
 //! What was done to zones is seen, and taken back, with the commands that a person has.
 
+mod renamed;
+mod whole;
+
 use serde_json::{Value, json};
 use zonetide_testbed::dns::Type;
 use zonetide_testbed::{Version, eventually};

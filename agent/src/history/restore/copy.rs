@@ -1,4 +1,4 @@
-//! A zone as it was, under another name and ID: its records and comments. What is bound to the name, or acts beyond the copy, is left out.
+//! A zone as it was, under another name and ID: its records. What is bound to the name, or acts beyond the copy, is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,7 +105,7 @@ impl Copy<'_> {
     ) -> Result<Option<Entry>, CopyError> {
         let is_index = dbi.ends_with("_0");
         match dbi.split("_v").next().unwrap_or_default() {
-            "records" | "comments" => return self.record(dbi, key, value, left_out),
+            "records" => return self.record(key, value, left_out),
             "domains" if is_index && self.scope.has(dbi, key) && key.ends_with(&self.from.to_be_bytes()) => {
                 return Ok(Some((self.index(), value.to_vec())));
             }
@@ -124,25 +124,15 @@ impl Copy<'_> {
         Ok(None)
     }
 
-    fn record(
-        &self,
-        dbi: &str,
-        key: &[u8],
-        value: &[u8],
-        left_out: &mut LeftOut,
-    ) -> Result<Option<Entry>, CopyError> {
+    fn record(&self, key: &[u8], value: &[u8], left_out: &mut LeftOut) -> Result<Option<Entry>, CopyError> {
         let Some(parsed) = RecordKey::parse(key).filter(|key| key.zone == self.from) else {
             return Ok(None);
         };
-        let is_record = dbi.starts_with("records");
         if SIGNING.contains(&parsed.kind) {
-            left_out.signing += usize::from(is_record);
+            left_out.signing += 1;
             return Ok(None);
         }
         let key = [&self.to.to_be_bytes()[..], &key[4..]].concat();
-        if !is_record {
-            return Ok(Some((key, value.to_vec())));
-        }
         let moved = self.names.rrset(parsed.labels(), parsed.kind, value)?;
         left_out.unread += usize::from(!moved.is_read);
         Ok(Some((key, moved.value)))
@@ -161,7 +151,7 @@ impl Copy<'_> {
             let there = dbi.as_ref().map(|dbi| now.get(dbi, key)).transpose()?;
             writes.extend(change((name, key), there.flatten(), Some(value), false));
         }
-        let Some(dbi) = dbi.filter(|_| name.starts_with("records") || name.starts_with("comments")) else {
+        let Some(dbi) = dbi.filter(|_| name.starts_with("records")) else {
             return Ok(());
         };
         now.for_each(&dbi, |key, header, value| {
