@@ -73,13 +73,13 @@ impl Replica {
         };
         // Before the changes are collected: all of this is in the snapshot.
         let (vector, in_all) = self.vectors_for(&taken_in).await;
-        let least = if with_snapshot { self.env.last_txn_id() } else { 0 };
+        let newest = if with_snapshot { self.env.last_txn_id() } else { 0 };
         // The store gets the states that peers know, so that both mean the same by a time.
-        self.tell_up_to(least).await?;
+        self.tell_up_to(newest).await?;
         let told = self.state().log.told().time;
         let changes = Box::pin(self.changes_for(whom, vector.clone())).await?;
         // What was collected may be of a PowerDNS that was upgraded meanwhile.
-        if self.is_held().await? || changes.to.txn_id() < least {
+        if self.is_held().await? || changes.to.txn_id() < newest {
             if anew {
                 self.state().log.take_back(changes.time, told);
             }

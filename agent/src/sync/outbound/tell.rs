@@ -25,10 +25,10 @@ impl Replica {
     }
 
     /// The same; what they are told of is then no state before this transaction, though none of theirs came since.
-    pub(in crate::sync) async fn tell_up_to(&self, least: u64) -> Result<(), SyncError> {
+    pub(in crate::sync) async fn tell_up_to(&self, newest: u64) -> Result<(), SyncError> {
         let _order = self.telling.lock().await;
         let last = self.env.last_txn_id();
-        let told = self.tell_what_is_new(least).await;
+        let told = self.tell_what_is_new(newest).await;
         if self.schemas.main {
             // Also where it failed: nothing says when it will not.
             self.order.has_told(last);
@@ -36,16 +36,16 @@ impl Replica {
         told
     }
 
-    async fn tell_what_is_new(&self, least: u64) -> Result<(), SyncError> {
+    async fn tell_what_is_new(&self, newest: u64) -> Result<(), SyncError> {
         // Whoever only receives has no other occasion to.
         Box::pin(self.let_go_of_old_states(self.env.last_txn_id())).await;
         let Some(peers) = &self.peers else { return Ok(()) };
-        if self.awaits_the_time() || !self.has_to_tell(least) {
+        if self.awaits_the_time() || !self.has_to_tell(newest) {
             return Ok(());
         }
         // Perhaps only a merge is under way, and what it writes is known as not ours once it gives up its turn.
         drop(self.turn.lock().await);
-        if !self.has_to_tell(least) || self.must_be_silent().await? {
+        if !self.has_to_tell(newest) || self.must_be_silent().await? {
             return Ok(());
         }
         let changes = Box::pin(self.changes_for(Whom::Peers, Vector::new())).await?;
@@ -129,10 +129,10 @@ impl Replica {
         Ok(self.hold_by_others().is_some())
     }
 
-    fn has_to_tell(&self, least: u64) -> bool {
+    fn has_to_tell(&self, newest: u64) -> bool {
         let last = self.env.last_txn_id();
         let log = &self.state().log;
-        log.is_telling() && (log.told().txn < least || log.has_changes_after(log.told().txn, last))
+        log.is_telling() && (log.told().txn < newest || log.has_changes_after(log.told().txn, last))
     }
 }
 
