@@ -10,7 +10,7 @@ use hickory_proto::dnssec::DigestType;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData};
 use hickory_proto::rr::{Name, RData};
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use zonetide_crds::{ConditionType, DnsRestore, DnsRestoreStatus, RestorePhase};
 use zonetide_e2e::answers::{self, REPLICATED};
@@ -37,8 +37,7 @@ async fn a_deleted_signed_zone_is_back_on_every_server_soon_after_a_restore_is_a
             cluster: bench.managed("dns", 3).await,
             restores: Api::namespaced(bench.client.clone(), &bench.namespace),
         };
-        let ds = scene.signed_zone().await;
-        let at = jiff::Timestamp::now().to_string();
+        let (ds, at) = scene.signed_zone().await;
         scene.delete_zone().await;
 
         let plan = scene.plan(&at).await;
@@ -77,8 +76,8 @@ async fn a_deleted_signed_zone_is_back_on_every_server_soon_after_a_restore_is_a
 }
 
 impl Scene {
-    /// Makes it, and gives the digests of its DS records.
-    async fn signed_zone(&self) -> Vec<String> {
+    /// Makes it, and gives the digests of its DS records, and a time at which the history has it.
+    async fn signed_zone(&self) -> (Vec<String>, String) {
         answers::make_zone(&self.cluster, "dns-0", ZONE, 3).await.unwrap();
         let api = self.cluster.powerdns("dns-0").await.unwrap();
         api.enable_dnssec(ZONE).await.unwrap();
@@ -90,8 +89,10 @@ impl Scene {
             })
             .await;
         }
+        let mut at = String::new();
         eventually(REPLICATED, "the history has the zone", async || {
-            let show = ["zonetide-agent", "zone", "show", ZONE];
+            at = jiff::Timestamp::now().to_string();
+            let show = ["zonetide-agent", "zone", "show", ZONE, "--at", &at];
             let shown = exec::run_in(&self.cluster, "dns-0", AGENT_CONTAINER, &show).await;
             let shown = shown.map_err(|error| format!("{error:#}"))?;
             let (name, address) = (format!("r1.{ZONE} "), format!(" A {}", answers::address(1)));
@@ -99,7 +100,7 @@ impl Scene {
             shown.lines().any(is_it).then_some(()).ok_or(shown)
         })
         .await;
-        ds
+        (ds, at)
     }
 
     async fn delete_zone(&self) {
@@ -168,14 +169,18 @@ impl Scene {
     }
 
     async fn apply(&self, name: &str, spec: &Value) {
-        let object: DnsRestore = serde_json::from_value(json!({
+        // As people write it: the type would cut the time to seconds.
+        let object: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "zonetide.dev/v1alpha1", "kind": "DnsRestore", "metadata": {"name": name}, "spec": spec,
         }))
         .unwrap();
-        self.restores
-            .create(&PostParams::default(), &object)
-            .await
-            .unwrap();
+        let resource = ApiResource::erase::<DnsRestore>(&());
+        let api = Api::namespaced_with(
+            self.restores.clone().into_client(),
+            &self.cluster.namespace,
+            &resource,
+        );
+        api.create(&PostParams::default(), &object).await.unwrap();
     }
 
     async fn status(&self, name: &str) -> Result<DnsRestoreStatus, String> {
