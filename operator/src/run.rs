@@ -59,7 +59,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         found = find_definition(&client, args.namespace.as_deref()) => found?,
         () = stopped(&mut stop) => return Ok(()),
     }
-    look_for_restores(&client, args.namespace.as_deref()).await;
+    tokio::select! {
+        () = look_for_restores(&client, args.namespace.as_deref()) => {}
+        () = stopped(&mut stop) => return Ok(()),
+    }
     health.set_ready();
 
     let identity = args.identity.clone().unwrap_or_else(host_name);

@@ -49,6 +49,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// Only whether it is done, and what that came to, is of use later.
+    pub(super) fn forget_lines(&mut self) {
+        self.lines = Vec::new();
+        self.notes = Vec::new();
+    }
+
     pub(super) fn new(id: &str, is_shown_only: bool, now: Timestamp) -> Self {
         Self {
             id: id.to_owned(),

@@ -17,8 +17,10 @@ use super::ledger;
 use super::line::Reason;
 use super::order::Order;
 
-/// Accounts that are kept, the running one's among them.
+/// Accounts that are kept as a whole, the running one's among them.
 const KEPT: usize = 8;
+/// Of more that are done it is known that they are: none of them may be done again.
+const DONE: usize = 512;
 
 /// From its last word to the end of the command.
 const ENDING: Duration = Duration::from_secs(5);
@@ -39,6 +41,20 @@ impl Default for Limits {
             interest: Duration::from_secs(60),
         }
     }
+}
+
+/// Makes room for one more: what is done is the last to be forgotten.
+fn forget_some(known: &mut VecDeque<Known>) {
+    for old in known.iter_mut().skip(KEPT - 1) {
+        old.account.forget_lines();
+    }
+    let mut others = 0;
+    known.retain(|old| {
+        let is_done = old.account.state == State::Done;
+        others += usize::from(!is_done);
+        is_done || others < KEPT
+    });
+    known.truncate(DONE - 1);
 }
 
 /// Carries out one order at a time.
@@ -75,7 +91,7 @@ impl Restorer {
         limits: Limits,
     ) -> Self {
         let asked = Instant::now();
-        let done = ledger::read(&folder).into_iter().take(KEPT);
+        let done = ledger::read(&folder).into_iter().take(DONE);
         let known = done.map(|account| Known { account, asked }).collect();
         Self {
             program,
@@ -103,7 +119,7 @@ impl Restorer {
                 return None;
             }
             known.retain(|other| other.account.id != order.id);
-            known.truncate(KEPT - 1);
+            forget_some(&mut known);
             known.push_front(Known {
                 account: account.clone(),
                 asked: Instant::now(),
@@ -227,5 +243,35 @@ impl Restorer {
     /// A poisoned lock has its content as it was: nothing here is left half done.
     fn known(&self) -> MutexGuard<'_, VecDeque<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_is_known_longer_than_what_failed_though_not_line_by_line() {
+        let known = |number: usize| {
+            let mut account = Account::new(&number.to_string(), false, Timestamp::UNIX_EPOCH);
+            account.state = if number % 2 == 0 {
+                State::Done
+            } else {
+                State::Failed
+            };
+            account.lines = vec!["+ zone".to_owned()];
+            let asked = Instant::now();
+            Known { account, asked }
+        };
+        let mut all: VecDeque<_> = (0..100).map(known).collect();
+        forget_some(&mut all);
+        let count = |is: fn(&Known) -> bool| all.iter().filter(|known| is(known)).count();
+        assert_eq!(count(|known| known.account.state == State::Done), 50);
+        assert_eq!(count(|known| known.account.state == State::Failed), KEPT - 1);
+        assert_eq!(count(|known| !known.account.lines.is_empty()), KEPT - 1);
+        let mut all: VecDeque<_> = (0..2000).map(known).collect();
+        forget_some(&mut all);
+        assert_eq!(all.len(), DONE - 1);
+        assert_eq!(all[0].account.id, "0", "the last one is the first to be found");
     }
 }

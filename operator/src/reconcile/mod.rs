@@ -313,7 +313,7 @@ fn until_renewal(obtained: &Obtained) -> Duration {
     Duration::try_from(left).unwrap_or_default() + Duration::from_secs(1)
 }
 
-fn is_paused(cluster: &DnsCluster) -> bool {
+pub(crate) fn is_paused(cluster: &DnsCluster) -> bool {
     cluster
         .annotations()
         .get(PAUSED_ANNOTATION)

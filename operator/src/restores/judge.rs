@@ -45,10 +45,26 @@ pub(super) fn is_final(phase: RestorePhase) -> bool {
     matches!(phase, RestorePhase::Done | RestorePhase::Failed)
 }
 
+/// For so long somebody has waited for it.
+fn age(restore: &DnsRestore, now: Timestamp) -> SignedDuration {
+    let status = restore.status.iter().flat_map(|status| &status.conditions);
+    let looked = status
+        .filter(|condition| condition.type_ == ConditionType::Ready.as_str())
+        .map(|ready| ready.last_transition_time.0);
+    let made = restore.metadata.creation_timestamp.iter().map(|made| made.0);
+    let first = looked.chain(made).min().unwrap_or(now);
+    now.duration_since(first)
+}
+
+/// It is not begun any more: it would take back what was written since.
+pub(super) fn is_late(restore: &DnsRestore, now: Timestamp) -> bool {
+    age(restore, now) >= PATIENCE
+}
+
 pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next {
     let old = restore.status.clone().unwrap_or_default();
     let before = find(&old.conditions, ConditionType::Ready);
-    let age = now.duration_since(before.map_or(now, |ready| ready.last_transition_time.0));
+    let age = age(restore, now);
     let mut status = old.clone();
     let mut phase = old.phase.unwrap_or_default();
     let (mut reason, mut message) = words::pending(&restore.spec, found);
@@ -64,8 +80,14 @@ pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next 
             }
             phase = phase_of(account, phase);
             wait = if age < BRIEF { SOON } else { LATER };
-            is_at_work = account.state == State::Running;
+            is_at_work = matches!(account.state, State::Planning | State::Running);
         }
+        Found::Away {
+            server,
+            ordered: true,
+            ..
+        } => status.server = Some(server.clone()),
+        Found::Late => message = before.map_or(message, |ready| ready.message.clone()),
         Found::Busy { .. } => wait = BUSY,
         Found::ClusterGoes | Found::Unfit { .. } => phase = RestorePhase::Failed,
         _ => {}
@@ -76,8 +98,10 @@ pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next 
     {
         (reason, message) = trouble;
     }
+    let may_have_written =
+        phase == RestorePhase::Running || matches!(found, Found::Away { ordered: true, .. });
     if !is_final(phase) && !is_at_work && age >= PATIENCE {
-        message = words::given_up(&message, phase == RestorePhase::Running);
+        message = words::given_up(&message, may_have_written);
         (phase, reason) = (RestorePhase::Failed, Reason::GivenUp);
     }
     status.phase = Some(phase);

@@ -193,6 +193,7 @@ fn what_may_pass_is_waited_for_and_given_up_after_an_hour() {
     let away = || Found::Away {
         server: "tide-0".into(),
         why: "connection refused".into(),
+        ordered: false,
     };
     let busy = || Found::Busy {
         server: "tide-0".into(),
@@ -204,7 +205,8 @@ fn what_may_pass_is_waited_for_and_given_up_after_an_hour() {
         (away(), "ServerUnreachable", "(connection refused)"),
         (busy(), "AnotherRuns", "tide-0 is busy"),
         (failed(Why::Store), "ObjectStoreNotReady", "the agent's words"),
-        (failed(Why::Other), "Interrupted", "begun again"),
+        (failed(Why::Other), "Interrupted", "did not come to its end"),
+        (Found::Paused, "PausedByAnnotation", "is paused"),
     ] {
         let looks = vec![(found.clone(), 0), (found.clone(), 3599)];
         let (waits, _) = after(&json!({}), looks.clone());
@@ -221,11 +223,29 @@ fn what_may_pass_is_waited_for_and_given_up_after_an_hour() {
         );
         let message = ready(&over).3;
         assert!(
-            message.contains(part) && message.contains("Nothing was written"),
+            message.contains(part) && message.contains("Nothing is known to have been written"),
             "{message}"
         );
         assert!(stalls(&over) && over.wait.is_none());
     }
+}
+
+#[test]
+fn what_nobody_began_within_an_hour_of_its_making_is_not_begun_and_says_what_stood_in_the_way() {
+    let mut old = restore(&json!({}));
+    old.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+    assert!(!is_late(&old, at(3599)) && is_late(&old, at(3600)));
+    let over = next(&old, &Found::Late, at(3600));
+    assert_eq!(
+        (ready(&over).0, ready(&over).2),
+        (RestorePhase::Failed, "GivenUp")
+    );
+    let (over, _) = after(&json!({}), vec![(Found::NoServer, 0), (Found::Late, 3600)]);
+    assert!(ready(&over).3.contains("no server of DnsCluster tide is ready"));
+    // One that plans comes to its end in any case.
+    let planning = || told(account(State::Planning));
+    let (late, _) = after(&json!({}), vec![(planning(), 0), (planning(), 4000)]);
+    assert_eq!(ready(&late).0, RestorePhase::Planning);
 }
 
 #[test]
@@ -254,6 +274,7 @@ fn one_that_writes_is_not_given_up_and_one_that_was_begun_again_keeps_its_first_
     let away = Found::Away {
         server: "tide-0".into(),
         why: "gone".into(),
+        ordered: true,
     };
     let (over, _) = after(&json!({}), vec![(running(), 0), (away, 3600)]);
     assert!(ready(&over).3.contains("Some of it may have been written"));

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{Api, Resource, ResourceExt, api::ListParams};
-use zonetide_crds::{DnsCluster, DnsRestore, RestorePhase};
+use zonetide_crds::{DnsCluster, DnsRestore};
 
 use super::{
     client::{Denied, Door},
+    judge,
     message::{Account, Order, State},
     servers::{Server, servers},
 };
@@ -15,7 +16,7 @@ use crate::{
     error::Error,
     names::{Names, PEERS_TOKEN, Part},
     peer_certificates::{Pair, PeerCertificates},
-    reconcile::{fetch::FetchError, ownership::claim},
+    reconcile::{fetch::FetchError, is_paused, ownership::claim},
     secret::SecretText,
 };
 
@@ -32,10 +33,15 @@ pub(super) enum Found {
     Busy {
         server: String,
     },
+    /// `ordered`: it may have heard what it was ordered.
     Away {
         server: String,
         why: String,
+        ordered: bool,
     },
+    /// Nobody has begun it, and it is too old to be begun.
+    Late,
+    Paused,
     /// No agent would take it.
     Unfit {
         server: String,
@@ -68,7 +74,11 @@ pub(super) async fn look(context: &Context, restore: &DnsRestore, now: Timestamp
     if cluster.metadata.deletion_timestamp.is_some() {
         return Ok(Found::ClusterGoes);
     }
+    let is_late = judge::is_late(restore, now);
     let old = restore.status.clone().unwrap_or_default();
+    if is_paused(&cluster) && old.server.is_none() {
+        return Ok(if is_late { Found::Late } else { Found::Paused });
+    }
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
     let selector = names.selector_text(Part::Dns);
     let pods = api.list(&ListParams::default().labels(&selector)).await;
@@ -76,7 +86,21 @@ pub(super) async fn look(context: &Context, restore: &DnsRestore, now: Timestamp
         .map_err(|source| failed("the pods", &selector, source))?
         .items;
     let status = cluster.status.clone().unwrap_or_default();
-    let servers = servers(&pods, &status, old.server.as_deref());
+    let mut servers = servers(&pods, &status, old.server.as_deref());
+    // Another one would do it once more. Its database says whether it is done, also after a restart.
+    if let Some(begun) = old
+        .server
+        .filter(|begun| pods.iter().any(|pod| pod.name_any() == *begun))
+    {
+        servers.retain(|server| server.pod == begun);
+        if servers.is_empty() {
+            return Ok(Found::Away {
+                server: begun,
+                why: "its pod is not ready".to_owned(),
+                ordered: true,
+            });
+        }
+    }
     if servers.is_empty() {
         return Ok(Found::NoServer);
     }
@@ -84,20 +108,19 @@ pub(super) async fn look(context: &Context, restore: &DnsRestore, now: Timestamp
         return Ok(Found::NoCertificates);
     };
     let order = Order::new(&restore.uid().unwrap_or_default(), &restore.spec);
-    // One that writes is waited for.
-    let stays = old.phase == Some(RestorePhase::Running);
     let mut found = Found::NoServer;
     for server in servers {
-        found = ask(context, server, &shown, &order).await;
-        if stays || !matches!(found, Found::Away { .. }) {
+        found = ask(context, server, &shown, (&order, is_late)).await;
+        if !matches!(found, Found::Away { ordered: false, .. }) {
             break;
         }
     }
     Ok(found)
 }
 
-/// Asks a server, and orders it where that is not known or has to be done again. What failed is told all the same.
-async fn ask(context: &Context, server: Server, shown: &Shown, order: &Order) -> Found {
+/// Asks a server, and orders it where that is not known or has to be done again, unless it is late for that. What failed is told all the
+/// same.
+async fn ask(context: &Context, server: Server, shown: &Shown, (order, is_late): (&Order, bool)) -> Found {
     let Shown { believed, own, token } = shown;
     let Server {
         pod: server,
@@ -105,14 +128,19 @@ async fn ask(context: &Context, server: Server, shown: &Shown, order: &Order) ->
         instance,
     } = server;
     let door = Door::new(address, instance, believed.clone(), own.clone(), token.clone());
+    let mut ordered = false;
     let told = match context.restorers.account(&door, &order.id).await {
-        Ok(None) => context.restorers.order(&door, order).await,
+        Ok(None) if is_late => return Found::Late,
+        Ok(None) => {
+            ordered = true;
+            context.restorers.order(&door, order).await
+        }
         Ok(Some(account)) => {
             let is_over = account
                 .failed
                 .as_ref()
                 .is_none_or(|failed| failed.reason.is_final());
-            if account.state == State::Failed && !is_over {
+            if account.state == State::Failed && !is_over && !is_late {
                 // Whether that can be done now is seen by the next look.
                 let _ = context.restorers.order(&door, order).await;
             }
@@ -123,7 +151,7 @@ async fn ask(context: &Context, server: Server, shown: &Shown, order: &Order) ->
     match told {
         Ok(account) => Found::Told { server, account },
         Err(Denied::Busy) => Found::Busy { server },
-        Err(Denied::Away(why)) => Found::Away { server, why },
+        Err(Denied::Away(why)) => Found::Away { server, why, ordered },
         Err(Denied::Unfit(why)) => Found::Unfit { server, why },
     }
 }

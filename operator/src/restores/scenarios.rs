@@ -218,9 +218,12 @@ async fn a_restore_is_ordered_once_watched_to_its_end_and_then_left_alone() {
 }
 
 #[tokio::test]
-async fn it_is_ordered_again_where_the_agent_was_restarted_and_of_another_where_the_first_is_away() {
+async fn it_is_ordered_of_one_server_alone_and_again_where_that_was_restarted() {
     let scene = Scene::new().with_servers();
+    // The first does not answer at all.
+    scene.agents.0.lock().unwrap().away = vec!["moon-shore-tide-0".into()];
     scene.run().await;
+    scene.agents.0.lock().unwrap().away = Vec::new();
     scene.agents.0.lock().unwrap().account = None;
     scene.run().await;
     let instances = |scene: &Scene| -> Vec<String> {
@@ -231,26 +234,30 @@ async fn it_is_ordered_again_where_the_agent_was_restarted_and_of_another_where_
             .map(|(instance, _)| instance.clone())
             .collect()
     };
-    assert_eq!(instances(&scene), ["moon-shore-tide-0"; 2]);
-    {
-        let mut agents = scene.agents.0.lock().unwrap();
-        agents.account = None;
-        agents.away = vec!["moon-shore-tide-0".into()];
-    }
-    scene.run().await;
-    assert_eq!(instances(&scene)[2], "moon-shore-tide-1");
+    assert_eq!(instances(&scene), ["moon-shore-tide-1"; 2]);
     assert_eq!(scene.status()["server"], "tide-1");
-    // What writes is waited for.
-    scene.say(State::Running);
-    scene.run().await;
-    {
-        let mut agents = scene.agents.0.lock().unwrap();
-        agents.away = vec!["moon-shore-tide-1".into()];
+    // Whether it is done is known there alone.
+    for state in [State::Planning, State::Running] {
+        scene.agents.0.lock().unwrap().away = Vec::new();
+        scene.say(state);
+        scene.run().await;
+        scene.agents.0.lock().unwrap().away = vec!["moon-shore-tide-1".into()];
+        scene.run().await;
+        assert_eq!(instances(&scene).len(), 2);
+        assert_eq!(scene.status()["conditions"][0]["reason"], "ServerUnreachable");
     }
+}
+
+#[tokio::test]
+async fn what_is_late_is_asked_for_and_ordered_of_nobody() {
+    let scene = Scene::new().with_servers();
+    let mut late = scene.api.get(RESTORE);
+    late["metadata"]["creationTimestamp"] = json!("2026-11-01T10:00:00Z");
+    scene.api.put(RESTORE, late);
     scene.run().await;
-    assert_eq!(instances(&scene).len(), 3);
-    assert_eq!(scene.status()["phase"], "Running");
-    assert_eq!(scene.status()["conditions"][0]["reason"], "ServerUnreachable");
+    assert_eq!(scene.agents.0.lock().unwrap().ordered.len(), 0);
+    assert_eq!(scene.agents.0.lock().unwrap().asked.len(), 1);
+    assert_eq!(scene.status()["conditions"][0]["reason"], "GivenUp");
 }
 
 #[tokio::test]

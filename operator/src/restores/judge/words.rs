@@ -5,6 +5,8 @@ use zonetide_crds::{DnsRestoreSpec, Reason, RestorePlan};
 use super::Found;
 use crate::restores::message::Why;
 
+/// Of what may pass.
+const AGAIN: &str = "; it is tried again until the DnsRestore is an hour old";
 /// Zones that are named in the column.
 const NAMED: usize = 3;
 /// Of a line, characters.
@@ -33,7 +35,7 @@ pub(super) fn pending(spec: &DnsRestoreSpec, found: &Found) -> (Reason, String) 
         Found::NoCluster => (
             Reason::ClusterMissing,
             format!(
-                "there is no DnsCluster {cluster} in this namespace: make it, or make a DnsRestore that names the right one"
+                "there is no DnsCluster {cluster} in this namespace: make it, or delete this DnsRestore and make one that names the right one"
             ),
         ),
         Found::ClusterGoes => (
@@ -56,11 +58,16 @@ pub(super) fn pending(spec: &DnsRestoreSpec, found: &Found) -> (Reason, String) 
             Reason::AnotherRuns,
             format!("{server} is busy with another restore: this one comes after it"),
         ),
-        Found::Away { server, why } => (
+        Found::Away { server, why, .. } => (
             Reason::ServerUnreachable,
             format!(
                 "the agent of {server} cannot be asked ({why}): if it stays so, see that the pod runs, is of this release, and that the operator reaches its port 8502"
             ),
+        ),
+        Found::Late => (Reason::GivenUp, "no server has begun it".to_owned()),
+        Found::Paused => (
+            Reason::PausedByAnnotation,
+            format!("DnsCluster {cluster} is paused: this begins when it goes on"),
         ),
         Found::Unfit { server, why } => (
             Reason::InvalidSpec,
@@ -147,20 +154,23 @@ pub(super) fn failed(spec: &DnsRestoreSpec, why: Why, message: &str) -> (Reason,
         ),
         Why::Store => (
             Reason::ObjectStoreNotReady,
-            format!("the object store does not give the history ({message}): it is tried again for an hour"),
+            format!("the object store does not give the history ({message}){AGAIN}"),
         ),
         Why::Other => (
             Reason::Interrupted,
-            format!("it did not come to its end ({message}): it is begun again, for an hour"),
+            format!("it did not come to its end ({message}){AGAIN}"),
         ),
     }
 }
 
-pub(super) fn given_up(message: &str, written: bool) -> String {
-    let written = if written {
+pub(super) fn given_up(message: &str, may_have_written: bool) -> String {
+    let message = message.strip_suffix(AGAIN).unwrap_or(message);
+    let written = if may_have_written {
         "Some of it may have been written"
     } else {
-        "Nothing was written"
+        "Nothing is known to have been written"
     };
-    format!("given up after an hour: {message}. {written}: when that is put right, make another DnsRestore")
+    format!(
+        "given up an hour after it was made: {message}. {written}: when that is put right, make another DnsRestore"
+    )
 }
