@@ -254,7 +254,7 @@ mod tests {
     fn what_is_done_is_known_longer_than_what_failed_though_not_line_by_line() {
         let known = |number: usize| {
             let mut account = Account::new(&number.to_string(), false, Timestamp::UNIX_EPOCH);
-            account.state = if number % 2 == 0 {
+            account.state = if number.is_multiple_of(2) {
                 State::Done
             } else {
                 State::Failed
