@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tempfile::SpooledTempFile;
 use tokio::sync::{Notify, Semaphore};
-use zonetide_agent::snapshot::{Snapshot, SnapshotName};
+use zonetide_agent::snapshot::{DeltaName, Snapshot, SnapshotName};
 use zonetide_agent::store::{Listed, Skew, Store, StoreError, StoreErrorReason};
 
 use super::clock::Clock;
@@ -100,6 +100,17 @@ impl Bucket {
 
     pub(crate) fn names(&self) -> Vec<String> {
         self.with(|state| state.objects.keys().cloned().collect())
+    }
+
+    /// True if an instance has deltas of a database, and no snapshot.
+    pub(crate) fn has_deltas_alone(&self, database: &str, instance: &str) -> bool {
+        let has_delta = self.with(|state| {
+            let of = |name: &String| {
+                DeltaName::parse(database, name).is_ok_and(|name| name.instance() == instance)
+            };
+            state.objects.keys().any(of)
+        });
+        has_delta && !self.has_readable(database, instance)
     }
 
     /// True if an instance has a sound snapshot of a database.
