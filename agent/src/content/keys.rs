@@ -16,6 +16,9 @@ pub struct RecordKey<'k> {
     pub kind: u16,
 }
 
+/// The end of a comment's key, bytes: a hash of the comment, of which an RRset may have several.
+const COMMENT_HASH: usize = 32;
+
 impl<'k> RecordKey<'k> {
     /// Takes a key apart; `None` for something else.
     pub fn parse(key: &'k [u8]) -> Option<Self> {
@@ -26,6 +29,12 @@ impl<'k> RecordKey<'k> {
             name: name.strip_suffix(b"\0")?,
             kind: u16::from_be_bytes(*kind),
         })
+    }
+
+    /// Takes the key of a comment apart, which begins with the key of its RRset; `None` for something else.
+    pub fn parse_of_comment(key: &'k [u8]) -> Option<Self> {
+        let (of, _) = key.split_last_chunk::<COMMENT_HASH>()?;
+        Self::parse(of)
     }
 
     /// The labels below the zone, the leftmost first; none for the zone itself.
@@ -99,18 +108,21 @@ impl Subject {
     pub fn of(dbi: &str, key: &[u8]) -> Self {
         let table = dbi.split("_v").next().unwrap_or_default();
         let subject = match table {
-            "records" | "comments" => RecordKey::parse(key).map(|key| Self::Record {
-                zone: key.zone,
-                below: key
-                    .labels()
-                    .next()
-                    .map_or_else(String::new, |_| presented(key.labels())),
-            }),
+            "records" => RecordKey::parse(key).map(Self::of_record),
+            "comments" => RecordKey::parse_of_comment(key).map(Self::of_record),
             "domains" | "domains_extra" if !dbi.ends_with("_0") => object_id(key).map(Self::Zone),
             _ if dbi.ends_with("_0") => IndexKey::parse(key).map(|key| Self::Named(presented(key.labels()))),
             _ => None,
         };
         subject.unwrap_or(Self::Other)
+    }
+
+    fn of_record(key: RecordKey<'_>) -> Self {
+        let below = key.labels().next();
+        Self::Record {
+            zone: key.zone,
+            below: below.map_or_else(String::new, |_| presented(key.labels())),
+        }
     }
 
     /// The zone and the name, where the zone of the ID has this name.
@@ -204,6 +216,9 @@ mod tests {
             named("records_v5", &apex),
             (text("zone.example."), text("zone.example."))
         );
+        let comment = [&www[..], &[0xd7; 32]].concat();
+        assert_eq!(named("comments_v7", &comment), named("records_v5", &www));
+        assert_eq!(named("comments_v7", &www), (None, None));
         assert_eq!(named("domains_v5", &[0, 0, 0, 7]), (text("zone.example."), None));
         let index = [&[0, 8][..], b"example\0", &[0, 0, 0, 7]].concat();
         assert_eq!(named("domains_v5_0", &index), (None, text("example.")));

@@ -53,9 +53,8 @@ impl Scope {
             id.is_some_and(|id| ids(table).is_some_and(|ids| ids.contains(&id)))
         };
         match table_of(dbi) {
-            Some(("records" | "comments", false)) => {
-                has("domains", RecordKey::parse(key).map(|key| key.zone))
-            }
+            Some(("records", false)) => has("domains", RecordKey::parse(key).map(|key| key.zone)),
+            Some(("comments", false)) => has("domains", RecordKey::parse_of_comment(key).map(|key| key.zone)),
             Some(("domains_extra", false)) => has("domains", object_id(key)),
             Some((table, false)) => has(table, object_id(key)),
             Some((table, true)) => {
@@ -109,7 +108,9 @@ mod tests {
         assert_eq!(scope.zone_ids().collect::<Vec<_>>(), [7, 8]);
         let record = |id: u32| [&id.to_be_bytes()[..], b"www\0", &[0, 0, 1]].concat();
         assert!(scope.has("records_v5", &record(7)));
-        assert!(scope.has("comments_v7", &record(8)));
+        let comment = |id: u32| [&record(id)[..], &[0xd7; 32]].concat();
+        assert!(scope.has("comments_v7", &comment(8)));
+        assert!(!scope.has("comments_v7", &comment(9)));
         assert!(!scope.has("records_v5", &record(9)));
         assert!(scope.has("domains_v5", &8_u32.to_be_bytes()));
         assert!(scope.has("domains_extra_v6", &8_u32.to_be_bytes()));

@@ -16,7 +16,8 @@ use crate::content::zone_labels;
 /// A key in words.
 pub fn key(dbi: &str, key: &[u8]) -> String {
     let words = match dbi {
-        "records_v5" | "comments_v7" => record_key(key),
+        "records_v5" => RecordKey::parse(key).and_then(record_key),
+        "comments_v7" => RecordKey::parse_of_comment(key).and_then(record_key),
         _ if dbi.ends_with("_0") => index_key(key),
         "pdns" => std::str::from_utf8(key).ok().map(str::to_owned),
         _ => object_id(key).map(|id| format!("id {id}")),
@@ -51,8 +52,7 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn record_key(key: &[u8]) -> Option<String> {
-    let key = RecordKey::parse(key)?;
+fn record_key(key: RecordKey<'_>) -> Option<String> {
     let name = match printable(key.labels())?.as_str() {
         "" => "@".to_owned(),
         name => name.to_owned(),

@@ -2,7 +2,7 @@
 
 mod catalogs;
 mod checks;
-mod comments;
+pub(crate) mod comments;
 mod metadata;
 mod search;
 mod updates;

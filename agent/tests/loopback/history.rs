@@ -1,5 +1,6 @@
 //! What was done to zones is seen, and taken back, with the commands that a person has.
 
+mod comments;
 mod renamed;
 mod whole;
 

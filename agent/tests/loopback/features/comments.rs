@@ -8,7 +8,7 @@ use super::{A_MOMENT, Servers, text};
 use crate::node::{Node, ZONE};
 
 /// The comments of the A record `www`, as the API tells them.
-async fn comments(node: &Node) -> Result<Vec<String>, String> {
+pub(crate) async fn comments(node: &Node) -> Result<Vec<String>, String> {
     let zone = node.api().zone(ZONE).await.map_err(text)?;
     let sets = zone["rrsets"].as_array().cloned().unwrap_or_default();
     let www = format!("www.{ZONE}");
