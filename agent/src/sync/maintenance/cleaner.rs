@@ -234,7 +234,9 @@ impl Cleaner {
             } else {
                 let turn = TURN * self.place_of(replica, &state, now_ns);
                 let rests = seen.asked.is_some_and(|asked| now.duration_since(asked) < REST);
-                let asks = is_retired && !rests && now.duration_since(seen.since) >= turn;
+                // What it told and never stored is stored first: by a later state, if it was lost and came back, nobody would look for that.
+                let is_told_alone = state.heard.states().contains_key(instance);
+                let asks = is_retired && !rests && !is_told_alone && now.duration_since(seen.since) >= turn;
                 if asks {
                     replica.take_in(&mut state, instance);
                 }

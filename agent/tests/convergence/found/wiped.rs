@@ -31,3 +31,44 @@ fn what_is_written_while_a_snapshot_is_stored_reaches_all_though_its_server_is_w
         }
     }
 }
+
+#[test]
+fn what_a_server_told_alone_before_it_was_wiped_and_retired_reaches_all_when_it_comes_back() {
+    let teller = Setup {
+        knows_the_time: false,
+        tells: true,
+        ..FORGETFUL
+    };
+    let edge = Setup {
+        receive_only: true,
+        tells: false,
+        ..teller
+    };
+    let cleaner = Setup {
+        retires: true,
+        ..teller
+    };
+    let write = |server, value| Step::Write {
+        server,
+        database: 0,
+        dbi: 0,
+        key: 0,
+        value,
+    };
+    for value in [Some(1), None] {
+        ends_well(small(
+            vec![teller, edge, cleaner],
+            vec![
+                write(2, Some(0)),
+                Step::Calm,
+                write(0, value),
+                Step::Begin(0, 0, Op::Send),
+                Step::HearAll,
+                Step::Wipe(0),
+                run(0, Op::Receive),
+                Step::Begin(2, 0, Op::Clean),
+                Step::Kill(0),
+            ],
+        ));
+    }
+}
