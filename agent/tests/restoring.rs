@@ -179,13 +179,19 @@ async fn what_is_done_is_not_done_again_after_a_restart_and_what_failed_is() {
 }
 
 #[tokio::test]
-async fn the_last_eight_are_remembered() {
-    let restorer = running(DONE, Limits::default());
-    for number in 0..10 {
+async fn what_is_done_is_remembered_and_of_what_failed_the_last_eight() {
+    let script = format!("case \"$*\" in *bad*) exit 1;; esac; {PLAN}; {DONE}");
+    let restorer = running(&script, Limits::default());
+    for number in 0..20 {
         let id = number.to_string();
-        restorer.take(order(&id)).unwrap();
+        let mut order = order(&id);
+        if number % 2 == 1 {
+            order.zones = vec!["bad.example".to_owned()];
+        }
+        restorer.take(order).unwrap();
         ends(&restorer, &id).await;
     }
-    let known = (0..10).filter(|number| restorer.account(&number.to_string()).is_some());
-    assert_eq!(known.count(), 8);
+    let known = (0..20).filter(|number| restorer.account(&number.to_string()).is_some());
+    let (failed, done): (Vec<_>, Vec<_>) = known.partition(|number| number % 2 == 1);
+    assert_eq!((done.len(), failed.len()), (10, 8));
 }
