@@ -27,3 +27,4 @@ mod server;
 mod vectors;
 mod vouching;
 mod way;
+mod witness;

@@ -6,16 +6,13 @@ use zonetide_testbed::agent::Storage;
 use zonetide_testbed::dns::Type;
 use zonetide_testbed::http::HttpError;
 use zonetide_testbed::poll::within;
-use zonetide_testbed::{DnsClient, PowerDnsApi, Version, eventually};
+use zonetide_testbed::{DnsClient, PowerDnsApi, Version};
 
-use crate::node::{Node, SOON, ZONE};
+use crate::node::{Node, ZONE};
 
 /// From the questions that fill the caches until everything must be answered rightly: shorter than any cache keeps an answer
 /// (20 s), so that waiting does not help.
 const FRESH: Duration = Duration::from_secs(15);
-
-/// Longer than a second flush is waited for.
-const RESTLESS: Duration = Duration::from_millis(600);
 
 /// A writes, with its caches off: what it answers is the truth. B is asked, with its caches on.
 pub(crate) struct Pair {
@@ -56,25 +53,6 @@ impl Pair {
     /// How often B's agent has emptied all caches.
     pub(crate) fn emptied(&self) -> usize {
         self.b.agent.log().matches("command=PurgeAll").count()
-    }
-
-    /// Waits until B's agent has nothing more to flush of what was changed before: a zone is flushed a second time after a quarter of a
-    /// second.
-    pub(crate) async fn rests(&self) {
-        let flushed = || self.b.dns.log().matches("Cache clear request").count();
-        let (mut before, mut since) = (flushed(), Instant::now());
-        eventually(SOON, "no cache is emptied any more", async || {
-            let now = flushed();
-            if now != before {
-                (before, since) = (now, Instant::now());
-            }
-            if since.elapsed() > RESTLESS {
-                Ok(())
-            } else {
-                Err(format!("{now} times until now"))
-            }
-        })
-        .await;
     }
 
     /// Fills B's caches with the answers to some questions, has A make a change and waits until B answers all of them as A

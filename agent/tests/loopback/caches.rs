@@ -295,7 +295,7 @@ async fn changes_that_came_while_powerdns_took_no_commands_are_answered_once_it_
     pair.b.comes_to_say("www", "192.0.2.1").await;
 
     // What is in the caches must stay there.
-    pair.rests().await;
+    pair.b.rests().await;
     let socket = pair.b.dns.control_socket();
     let aside = socket.with_extension("aside");
     let questions = [("www", Type::A), ("www.other.example.", Type::A)];

@@ -1,7 +1,7 @@
 //! One instance as in a pod: a database, the PowerDNS that serves it and the agent that replicates it.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use zonetide_agent::lmdb::{Environment, LmdbError, OpenOptions};
@@ -14,6 +14,9 @@ use zonetide_testbed::{Agent, Clock, PowerDns, PowerDnsApi, Version, eventually}
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) const ZONE: &str = "zone.example.";
+
+/// Longer than a second flush is waited for.
+const RESTLESS: Duration = Duration::from_millis(600);
 
 pub(crate) struct Node {
     pub(crate) name: String,
@@ -125,6 +128,25 @@ impl Node {
     pub(crate) async fn comes_to_say_code(&self, name: &str, code: Code) {
         let what = format!("{} answers {name} with {code}", self.name);
         eventually(SOON, &what, || self.says_code(name, code)).await;
+    }
+
+    /// Waits until its agent has nothing more to flush of what was changed before: a zone is flushed a second time after a quarter of a
+    /// second.
+    pub(crate) async fn rests(&self) {
+        let flushed = || self.dns.log().matches("Cache clear request").count();
+        let (mut before, mut since) = (flushed(), Instant::now());
+        eventually(SOON, "no cache is emptied any more", async || {
+            let now = flushed();
+            if now != before {
+                (before, since) = (now, Instant::now());
+            }
+            if since.elapsed() > RESTLESS {
+                Ok(())
+            } else {
+                Err(format!("{now} times until now"))
+            }
+        })
+        .await;
     }
 
     /// Waits until the agent says on its page that something fails for this reason.

@@ -9,6 +9,16 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+/// Lines of a log in a failure message.
+const LAST_LINES: usize = 60;
+
+/// What an HTTP client says of its connections: it would be all that is left at the end of a log.
+fn is_chatter(line: &str) -> bool {
+    ["pooling idle connection", "reuse idle connection"]
+        .iter()
+        .any(|words| line.contains(words))
+}
+
 pub(crate) struct Process {
     name: String,
     child: Child,
@@ -79,8 +89,8 @@ impl Process {
     /// The end of the log, for a failure message.
     pub(crate) fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(60)..].join("\n")
+        let lines: Vec<&str> = text.lines().filter(|line| !is_chatter(line)).collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
     }
 
     /// Asks until `ready` is `Ok`; a process that ends meanwhile is not waited for.

@@ -14,9 +14,6 @@ use crate::snapshot::is_private_dbi;
 use crate::sync::error::SyncError;
 use crate::sync::state::replica::Replica;
 
-/// Transactions of merges alone after which a later state is kept, so that the file does not grow.
-const BEHIND: u64 = 100;
-
 impl Replica {
     /// Tells the witness what was written here since the last time, merges excepted.
     ///
@@ -34,19 +31,14 @@ impl Replica {
         let (to, foreign, only_merges) = {
             // What a merge writes is known as such once it gives up its turn.
             let _turn = self.turn.lock().await;
-            let last = self.env.last_txn_id();
-            let merged_up_to =
-                |last| from.is_some_and(|from| !self.state().log.has_changes_after(from, last));
-            if merged_up_to(last) && from.is_some_and(|from| last.saturating_sub(from) < BEHIND) {
-                return Ok(());
-            }
             let env = self.env.clone();
             let to = spawn_blocking(move || env.keep_newest()).await;
             let to = to.map_err(|_| SyncError::Crashed("keeping a state"))?;
             let to = Arc::new(to.map_err(|error| SyncError::Dump(error.into()))?);
-            let only_merges = merged_up_to(to.txn_id());
-            let before = from.unwrap_or(0).saturating_sub(1);
-            let foreign = self.state().log.foreign_after(before);
+            let log = &self.state().log;
+            // What only merged is kept as well: a merge may undo what is written here, and then it is written again.
+            let only_merges = from.is_some_and(|from| !log.has_changes_after(from, to.txn_id()));
+            let foreign = log.foreign_after(from.unwrap_or(0));
             (to, foreign, only_merges)
         };
         if let Some(from) = seen.clone().filter(|_| !only_merges) {
@@ -58,18 +50,19 @@ impl Replica {
         } else if from.is_none() {
             (self.witness)(Touched::everything());
         }
+        self.state().log.is_witnessed(to.txn_id());
         *seen = Some(to);
         Ok(())
     }
 }
 
-/// What was written between two states, less what the transactions in `foreign` wrote.
+/// What was written between two states, less what the transactions in `foreign` wrote, which are between them.
 fn touched(from: &KeptReader, to: &KeptReader, foreign: &BTreeSet<u64>) -> Touched {
     let mut touched = Touched::default();
     let walked = to.changes_since::<Stop>(from, |change| {
         let is_foreign = change.new.is_some_and(|new| foreign.contains(&new.header.txn_id));
         if !is_foreign && !is_private_dbi(change.dbi) {
-            touched.note_here(&told(&change));
+            touched.note_here(&told(&change, !foreign.is_empty()));
         }
         if touched.is_everything() {
             return Err(Stop);
@@ -93,12 +86,15 @@ impl From<LmdbError> for Stop {
     }
 }
 
-fn told<'c>(change: &lmdb::Change<'c>) -> Change<'c> {
+/// What PowerDNS may have in its caches is not the old version when this is the same again: a merge may have changed it between
+/// the two, and was told of.
+fn told<'c>(change: &lmdb::Change<'c>, has_merged: bool) -> Change<'c> {
     let live = |version: lmdb::Version<'c>| (!version.header.deleted).then_some(version.value);
+    let (old, new) = (change.old.and_then(live), change.new.and_then(live));
     Change {
         dbi: change.dbi,
         key: change.key,
-        old: change.old.and_then(live),
-        new: change.new.and_then(live),
+        old: old.filter(|_| !(has_merged && old == new)),
+        new,
     }
 }

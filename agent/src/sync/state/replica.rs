@@ -139,6 +139,9 @@ impl Replica {
         let seen = self.env.keep_reader();
         let seen =
             seen.inspect_err(|error| tracing::warn!(%error, "cannot keep a state of the database yet"));
+        if let Ok(seen) = &seen {
+            self.state().log.is_witnessed(seen.txn_id());
+        }
         *self.seen.get_mut() = seen.ok().map(Arc::new);
     }
 

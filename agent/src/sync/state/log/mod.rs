@@ -59,6 +59,8 @@ pub(in crate::sync) struct Log {
     told_since: Option<u64>,
     /// A state like these where neither is kept: what was put over its entries is seen.
     watched: Option<Arc<KeptReader>>,
+    /// The transaction up to which the witness knows what was written here; `None`: there is none.
+    witnessed: Option<u64>,
     /// Keeping one has failed, and is not tried before.
     keeping_rests_until: Option<Instant>,
     /// Transactions of ours that wrote what the store has from others, or that removed old marks.
@@ -356,6 +358,12 @@ impl Log {
         self.advance(0);
     }
 
+    /// The witness knows all that was written here up to this transaction, and those before are not asked for by it any more.
+    pub(in crate::sync) fn is_witnessed(&mut self, txn: u64) {
+        self.witnessed = Some(txn);
+        self.advance(0);
+    }
+
     /// They gave what PowerDNS wrote other times.
     pub(in crate::sync) fn settle(&mut self, txn_ids: impl IntoIterator<Item = u64>) {
         self.settled.extend(txn_ids);
@@ -374,7 +382,7 @@ impl Log {
             _ => self.stored.txn.min(self.told.txn),
         };
         let watched = self.watched.as_ref().map_or(u64::MAX, |watched| watched.txn_id());
-        let basis = basis.min(watched);
+        let basis = basis.min(watched).min(self.witnessed.unwrap_or(u64::MAX));
         self.foreign = self.foreign.split_off(&(basis + 1));
         self.settled = self.settled.split_off(&(basis + 1));
         while self.foreign.len() > self.limits.foreign {
