@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zonetide_agent::restoring::{Account, Limits, Order, Reason, Restorer, State};
 
@@ -149,6 +149,35 @@ async fn a_command_that_takes_too_long_is_killed_and_so_is_one_that_nobody_asks_
             let pid = std::fs::read_to_string(pid).unwrap();
             assert!(!Path::new("/proc").join(pid.trim()).exists(), "it is gone");
         }
+    }
+}
+
+#[tokio::test]
+async fn one_that_has_said_that_it_writes_is_not_stopped_though_nobody_had_time_to_hear_it() {
+    let limits = Limits {
+        // Longer than a start of the command takes.
+        interest: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    // Which of two that are ready comes first is a matter of chance unless it is said.
+    for _ in 0..6 {
+        let dir = tempfile::tempdir().unwrap();
+        let said = dir.path().join("said");
+        let script = format!("{PLAN}; {DONE}; echo x > {}", said.display());
+        let restorer = running(&script, limits);
+        restorer.take(order("1")).unwrap();
+        let since = Instant::now();
+        // It is started, and then this thread is busy with something else, as on a machine that is.
+        tokio::task::yield_now().await;
+        while lines(&said) == 0 || since.elapsed() <= limits.interest {
+            assert!(since.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // To look is to ask: first it hears what there is.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ends(&restorer, "1").await.failed, None);
     }
 }
 

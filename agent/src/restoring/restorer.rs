@@ -204,14 +204,16 @@ impl Restorer {
         let mut look = tokio::time::interval(self.limits.interest / 4);
         loop {
             tokio::select! {
+                // The end first, however much the command says; and what it has said before anybody misses it: it may write by now.
+                biased;
+                () = tokio::time::sleep_until(end) => {
+                    return Some((Reason::Slow, "it took too long and was stopped: what was written stays"));
+                }
                 line = lines.next_line() => match line {
                     Ok(Some(line)) => self.note(id, |account| account.hear(&line)),
                     Ok(None) => return None,
                     Err(_) => return Some((Reason::Other, "what the command says cannot be read")),
                 },
-                () = tokio::time::sleep_until(end) => {
-                    return Some((Reason::Slow, "it took too long and was stopped: what was written stays"));
-                }
                 _ = look.tick() => if self.is_abandoned(id) {
                     return Some((Reason::Abandoned, "nobody asked for it any more before anything was written"));
                 }
