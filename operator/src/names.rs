@@ -84,6 +84,12 @@ pub enum Part {
     Minio,
 }
 
+/// An instance as agents write it into names of objects and certificates.
+pub fn stored(instance: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    instance.replace(|c| !plain(c), "-")
+}
+
 /// The names of one cluster's objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {

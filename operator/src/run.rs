@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use k8s_openapi::NamespaceResourceScope;
-use kube::{Api, Client, Resource, api::ListParams, runtime::events::Reporter};
+use kube::{Api, Client, api::ListParams, runtime::events::Reporter};
 use prometheus_client::registry::Registry;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -17,7 +16,7 @@ use crate::{
     agents::{RealAgents, Silences},
     args::{Args, LogFormat},
     context::{Backoff, Context},
-    controller,
+    controller::{self, api},
     events::Events,
     http,
     leader::Leadership,
@@ -165,16 +164,6 @@ async fn look_for_restores(client: &Client, namespace: Option<&str>) {
     let restores: Api<DnsRestore> = api(client, namespace);
     if let Err(error) = restores.list_metadata(&ListParams::default().limit(1)).await {
         tracing::warn!(%error, "no DnsRestore is done until they can be listed: apply crds/ and the chart of this version");
-    }
-}
-
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
     }
 }
 

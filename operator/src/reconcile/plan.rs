@@ -255,8 +255,7 @@ impl Plan {
 
     /// The same as agents write it into the names of objects.
     pub fn stored_instance(&self, pod: &str) -> String {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        self.instance(pod).replace(|c| !plain(c), "-")
+        names::stored(&self.instance(pod))
     }
 }
 

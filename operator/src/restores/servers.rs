@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use zonetide_crds::DnsClusterStatus;
 
-use crate::reconcile::api_pod::{self, is_ready};
+use crate::{
+    names,
+    reconcile::api_pod::{self, is_ready},
+};
 
 /// Servers that are asked one after the other, if the first do not answer.
 const MOST: usize = 3;
@@ -35,7 +38,7 @@ pub(super) fn servers(pods: &[Pod], status: &DnsClusterStatus, last: Option<&str
         .filter_map(|pod| {
             let name = pod.name_any();
             let address = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
-            let instance = stored(instances.get(name.as_str())?);
+            let instance = names::stored(instances.get(name.as_str())?);
             Some(Server {
                 pod: name,
                 address,
@@ -54,11 +57,6 @@ pub(super) fn servers(pods: &[Pod], status: &DnsClusterStatus, last: Option<&str
     });
     found.truncate(MOST);
     found
-}
-
-/// As agents write it into names of objects and certificates.
-fn stored(instance: &str) -> String {
-    instance.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-")
 }
 
 #[cfg(test)]
