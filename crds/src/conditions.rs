@@ -120,11 +120,11 @@ pub enum Reason {
     ClusterMissing,
     /// No server of the DnsCluster can be asked.
     NoServer,
-    /// Another restore runs on that server.
+    /// Another restore of the DnsCluster comes first.
     AnotherRuns,
     /// The server does not answer, or refuses.
     ServerUnreachable,
-    /// It was interrupted, and is begun again.
+    /// It was interrupted, and is begun again a few times.
     Interrupted,
     /// The time is yet to come.
     NotPast,

@@ -148,6 +148,10 @@ pub struct DnsRestoreStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
 
+    /// How often it was begun: again where the agent was restarted or the command was killed, three times at most.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub begun: i64,
+
     /// `Ready` once it is done, and `Stalled` once it has failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]

@@ -14,7 +14,7 @@ use crate::{
     events::Events,
     metrics::Metrics,
     objectstore::Sources,
-    restores::Restorers,
+    restores::{Restorers, Turns},
     settings::Settings,
 };
 
@@ -38,6 +38,8 @@ pub struct Context {
     pub restorers: Arc<dyn Restorers>,
     /// Of attempts to restore.
     pub restoring: Backoff,
+    /// Which restores are about to begin.
+    pub turns: Turns,
 }
 
 /// How long to wait before the next try, per object: longer each time it fails, and short again once it has worked.

@@ -177,6 +177,7 @@ fn read(state: &State, path: &str, query: &str) -> (StatusCode, Value) {
         "/configmaps",
         "/endpointslices",
         "/events",
+        "/dnsrestores",
     ];
     if state.hidden.iter().any(|kind| path.ends_with(kind.as_str())) {
         return refusal(StatusCode::FORBIDDEN, "Forbidden");

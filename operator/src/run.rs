@@ -23,7 +23,7 @@ use crate::{
     metrics::Metrics,
     names::MANAGER,
     objectstore::RealSources,
-    restores::RealRestorers,
+    restores::{RealRestorers, Turns},
     settings::Settings,
 };
 
@@ -100,6 +100,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         choosing: Backoff::default(),
         restorers: Arc::new(RealRestorers),
         restoring: Backoff::default(),
+        turns: Turns::default(),
         silences: Silences::default(),
     });
     let mut stop_controller = stop.clone();

@@ -12,7 +12,7 @@ use zonetide_crds::{
 
 use super::{
     look::Found,
-    message::{Account, State},
+    message::{Account, Failure, State, Why},
 };
 use crate::reconcile::{
     conditions::{self, Status, Verdict, find},
@@ -25,10 +25,10 @@ const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 const SOON: Duration = Duration::from_millis(500);
 const LATER: Duration = Duration::from_secs(2);
 const BRIEF: SignedDuration = SignedDuration::from_secs(30);
-/// Until a server may have ended another restore, most of which take less.
-const BUSY: Duration = Duration::from_secs(1);
-/// For what no watch tells.
-const PENDING: Duration = Duration::from_secs(3);
+/// Between two looks while nobody is at work, for what no watch tells: a tenth of its age, and no less and no more than these.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// What is killed so often is killed the next time, too.
+const MOST_RUNS: i64 = 3;
 
 /// Of what is missing, so much is told.
 const MOST_MISSING: usize = 10;
@@ -61,6 +61,22 @@ pub(super) fn is_late(restore: &DnsRestore, now: Timestamp) -> bool {
     age(restore, now) >= PATIENCE
 }
 
+/// It is not begun again where it was killed, or where nothing is known of it any more.
+pub(super) fn is_spent(restore: &DnsRestore) -> bool {
+    let begun = restore.status.as_ref().map_or(0, |status| status.begun);
+    begun >= MOST_RUNS
+}
+
+/// It is not begun again.
+pub(super) fn is_for_good(restore: &DnsRestore, failure: &Failure) -> bool {
+    failure.reason.is_final() || failure.reason == Why::Ended && is_spent(restore)
+}
+
+fn pause(age: SignedDuration) -> Duration {
+    let age = Duration::try_from(age).unwrap_or_default();
+    (age / 10).clamp(PAUSES.0, PAUSES.1)
+}
+
 pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next {
     let old = restore.status.clone().unwrap_or_default();
     let before = find(&old.conditions, ConditionType::Ready);
@@ -68,17 +84,26 @@ pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next 
     let mut status = old.clone();
     let mut phase = old.phase.unwrap_or_default();
     let (mut reason, mut message) = words::pending(&restore.spec, found);
-    let (mut wait, mut is_at_work) = (PENDING, false);
+    let (mut wait, mut is_at_work) = (pause(age), false);
     match found {
-        Found::Told { server, account } => {
+        Found::Told {
+            server,
+            account,
+            begins,
+        } => {
             status.server = Some(server.clone());
+            // What is known was begun, whether or not the answer to the order arrived.
+            status.begun = (old.begun + i64::from(*begins)).max(1);
             status.plan = plan(old.plan.filter(|_| phase == RestorePhase::Running), account);
             (reason, message) = told(restore, server, account, status.plan.as_ref());
+            if *begins && old.begun > 0 && account.state == State::Planning {
+                (reason, message) = (Reason::Interrupted, words::begun_again(server));
+            }
             if account.state == State::Done {
                 let plan = status.plan.as_ref();
                 status.result = Some(result(restore.spec.dry_run, plan, account, server));
             }
-            phase = phase_of(account, phase);
+            phase = phase_of(restore, account, phase);
             wait = if age < BRIEF { SOON } else { LATER };
             is_at_work = matches!(account.state, State::Planning | State::Running);
         }
@@ -88,8 +113,7 @@ pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next 
             ..
         } => status.server = Some(server.clone()),
         Found::Late => message = before.map_or(message, |ready| ready.message.clone()),
-        Found::Busy { .. } => wait = BUSY,
-        Found::ClusterGoes | Found::Unfit { .. } => phase = RestorePhase::Failed,
+        Found::ClusterGoes | Found::Unfit { .. } | Found::Forgotten { .. } => phase = RestorePhase::Failed,
         _ => {}
     }
     if let Some(trouble) = before
@@ -115,7 +139,7 @@ pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next 
     }
 }
 
-fn phase_of(account: &Account, before: RestorePhase) -> RestorePhase {
+fn phase_of(restore: &DnsRestore, account: &Account, before: RestorePhase) -> RestorePhase {
     let has_left = account.result.is_some_and(|result| result.left > 0);
     let failed = account.failed.as_ref();
     match account.state {
@@ -125,7 +149,7 @@ fn phase_of(account: &Account, before: RestorePhase) -> RestorePhase {
         State::Running => RestorePhase::Running,
         State::Done if has_left => RestorePhase::Failed,
         State::Done => RestorePhase::Done,
-        State::Failed if failed.is_some_and(|failed| failed.reason.is_final()) => RestorePhase::Failed,
+        State::Failed if failed.is_some_and(|failed| is_for_good(restore, failed)) => RestorePhase::Failed,
         // It is begun again.
         State::Failed => before,
     }
@@ -169,16 +193,14 @@ fn told(
     match (account.state, &account.failed) {
         (State::Failed, failed) => {
             let failed = failed.clone().unwrap_or_default();
+            if failed.reason == Why::Ended && is_spent(restore) {
+                return words::spent(&restore.spec, server);
+            }
             words::failed(&restore.spec, failed.reason, &words::cut(&failed.message))
         }
         (State::Planning, _) => (Reason::Planning, words::planning(server)),
         (State::Running, _) => (Reason::Restoring, words::running(server, plan)),
-        (State::Done, _) => words::done(
-            &restore.spec,
-            server,
-            plan,
-            account.result.unwrap_or_default().left,
-        ),
+        (State::Done, _) => words::done(&restore.spec, server, plan, account.result.unwrap_or_default().left),
     }
 }
 

@@ -24,6 +24,16 @@ fn told(account: Account) -> Found {
     Found::Told {
         server: "tide-0".into(),
         account,
+        begins: false,
+    }
+}
+
+/// It was ordered by this look.
+fn begun() -> Found {
+    Found::Told {
+        server: "tide-0".into(),
+        account: account(State::Planning),
+        begins: true,
     }
 }
 
@@ -198,12 +208,16 @@ fn what_may_pass_is_waited_for_and_given_up_after_an_hour() {
     let busy = || Found::Busy {
         server: "tide-0".into(),
     };
+    let waits = || Found::Waits {
+        other: "first".into(),
+    };
     for (found, reason, part) in [
         (Found::NoCluster, "ClusterMissing", "there is no DnsCluster tide"),
         (Found::NoServer, "NoServer", "kubectl describe dnscluster tide"),
         (Found::NoCertificates, "ServerUnreachable", "certificates"),
         (away(), "ServerUnreachable", "(connection refused)"),
         (busy(), "AnotherRuns", "tide-0 is busy"),
+        (waits(), "AnotherRuns", "DnsRestore first"),
         (failed(Why::Store), "ObjectStoreNotReady", "the agent's words"),
         (failed(Why::Other), "Interrupted", "did not come to its end"),
         (Found::Paused, "PausedByAnnotation", "is paused"),
@@ -278,6 +292,66 @@ fn one_that_writes_is_not_given_up_and_one_that_was_begun_again_keeps_its_first_
     };
     let (over, _) = after(&json!({}), vec![(running(), 0), (away, 3600)]);
     assert!(ready(&over).3.contains("Some of it may have been written"));
+}
+
+#[test]
+fn what_is_waited_for_is_looked_at_ever_more_seldom() {
+    let pause = |second| {
+        let (waits, _) = after(&json!({}), vec![(Found::NoServer, 0), (Found::NoServer, second)]);
+        waits.wait.unwrap().as_secs()
+    };
+    assert_eq!(
+        [0, 5, 30, 120, 299, 300, 3599].map(pause),
+        [1, 1, 3, 12, 29, 30, 30]
+    );
+}
+
+#[test]
+fn what_is_forgotten_or_killed_three_times_is_not_begun_again_and_says_where_to_look() {
+    let gone = || Found::Forgotten {
+        server: "tide-0".into(),
+    };
+    let killed = |begins| match failed(Why::Ended) {
+        Found::Told { server, account, .. } => Found::Told {
+            server,
+            account,
+            begins,
+        },
+        other => other,
+    };
+    let (once, object) = after(&json!({}), vec![(begun(), 0)]);
+    assert_eq!((ready(&once).2, once.status.begun), ("Planning", 1));
+    assert!(!is_spent(&object));
+    let (again, _) = after(
+        &json!({}),
+        vec![(begun(), 0), (begun(), 1), (told(account(State::Planning)), 2)],
+    );
+    assert_eq!((ready(&again).2, again.status.begun), ("Interrupted", 2));
+    let (store, _) = after(&json!({}), vec![(begun(), 0), (failed(Why::Store), 1)]);
+    assert_eq!(store.status.begun, 1, "that is tried for an hour");
+    for looks in [
+        vec![(begun(), 0), (begun(), 1), (begun(), 2), (gone(), 3)],
+        vec![
+            (begun(), 0),
+            (killed(true), 1),
+            (killed(true), 2),
+            (killed(false), 3),
+        ],
+    ] {
+        let (before, object) = after(&json!({}), looks[..3].to_vec());
+        assert!(before.wait.is_some() && !stalls(&before) && is_spent(&object));
+        let (next, _) = after(&json!({}), looks);
+        let (phase, _, reason, message) = ready(&next);
+        assert_eq!((phase, reason), (RestorePhase::Failed, "Interrupted"));
+        for part in [
+            "kubectl describe pod tide-0",
+            "limits.memory of DnsCluster tide",
+            "another DnsRestore of the same time",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(stalls(&next) && next.wait.is_none());
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use zonetide_crds::{DnsCluster, DnsRestore};
 use super::{
     client::{Denied, Door},
     judge,
-    message::{Account, Order, State},
+    message::{Account, Order, State, Why},
     servers::{Server, servers},
 };
 use crate::{
@@ -29,6 +29,10 @@ pub(super) enum Found {
     /// The operator has made none for the agents yet.
     NoCertificates,
     NoServer,
+    /// Another `DnsRestore` of the `DnsCluster` comes first.
+    Waits {
+        other: String,
+    },
     /// The server restores something else.
     Busy {
         server: String,
@@ -38,6 +42,10 @@ pub(super) enum Found {
         server: String,
         why: String,
         ordered: bool,
+    },
+    /// It was begun as often as it may be, and the agent knows nothing of it any more.
+    Forgotten {
+        server: String,
     },
     /// Nobody has begun it, and it is too old to be begun.
     Late,
@@ -50,6 +58,8 @@ pub(super) enum Found {
     Told {
         server: String,
         account: Account,
+        /// By this look, whether for the first time or again: what it was begun for before is not known any more, or was killed.
+        begins: bool,
     },
 }
 
@@ -107,10 +117,9 @@ pub(super) async fn look(context: &Context, restore: &DnsRestore, now: Timestamp
     let Some(shown) = shown(context, &cluster, &names, now).await? else {
         return Ok(Found::NoCertificates);
     };
-    let order = Order::new(&restore.uid().unwrap_or_default(), &restore.spec);
     let mut found = Found::NoServer;
     for server in servers {
-        found = ask(context, server, &shown, (&order, is_late)).await;
+        found = ask(context, server, &shown, (restore, is_late)).await;
         if !matches!(found, Found::Away { ordered: false, .. }) {
             break;
         }
@@ -120,7 +129,13 @@ pub(super) async fn look(context: &Context, restore: &DnsRestore, now: Timestamp
 
 /// Asks a server, and orders it where that is not known or has to be done again, unless it is late for that. What failed is told all the
 /// same.
-async fn ask(context: &Context, server: Server, shown: &Shown, (order, is_late): (&Order, bool)) -> Found {
+async fn ask(
+    context: &Context,
+    server: Server,
+    shown: &Shown,
+    (restore, is_late): (&DnsRestore, bool),
+) -> Found {
+    let order = &Order::new(&restore.uid().unwrap_or_default(), &restore.spec);
     let Shown { believed, own, token } = shown;
     let Server {
         pod: server,
@@ -130,26 +145,31 @@ async fn ask(context: &Context, server: Server, shown: &Shown, (order, is_late):
     let door = Door::new(address, instance, believed.clone(), own.clone(), token.clone());
     let mut ordered = false;
     let told = match context.restorers.account(&door, &order.id).await {
+        Ok(None) if judge::is_spent(restore) => return Found::Forgotten { server },
         Ok(None) if is_late => return Found::Late,
         Ok(None) => {
             ordered = true;
-            context.restorers.order(&door, order).await
+            let begun = context.restorers.order(&door, order).await;
+            begun.map(|account| (account, true))
         }
         Ok(Some(account)) => {
-            let is_over = account
-                .failed
-                .as_ref()
-                .is_none_or(|failed| failed.reason.is_final());
-            if account.state == State::Failed && !is_over && !is_late {
+            let failed = account.failed.as_ref().filter(|_| account.state == State::Failed);
+            let mut begins = false;
+            if let Some(failed) = failed.filter(|failed| !judge::is_for_good(restore, failed) && !is_late) {
                 // Whether that can be done now is seen by the next look.
-                let _ = context.restorers.order(&door, order).await;
+                let begun = context.restorers.order(&door, order).await;
+                begins = begun.is_ok() && failed.reason == Why::Ended;
             }
-            Ok(account)
+            Ok((account, begins))
         }
         Err(denied) => Err(denied),
     };
     match told {
-        Ok(account) => Found::Told { server, account },
+        Ok((account, begins)) => Found::Told {
+            server,
+            account,
+            begins,
+        },
         Err(Denied::Busy) => Found::Busy { server },
         Err(Denied::Away(why)) => Found::Away { server, why, ordered },
         Err(Denied::Unfit(why)) => Found::Unfit { server, why },

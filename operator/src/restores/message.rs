@@ -88,6 +88,8 @@ pub enum Why {
     NoHistory,
     Gaps,
     Store,
+    /// The command ended without saying why: it was killed.
+    Ended,
     #[default]
     #[serde(other)]
     Other,
@@ -96,7 +98,7 @@ pub enum Why {
 impl Why {
     /// Another try would come to the same.
     pub fn is_final(self) -> bool {
-        !matches!(self, Self::Store | Self::Other)
+        !matches!(self, Self::Store | Self::Ended | Self::Other)
     }
 }
 
@@ -118,7 +120,7 @@ mod tests {
         assert_eq!(account.plan, Some(Amount { zones: 1, rrsets: 2 }));
         assert_eq!(account.result, Some(Written { left: 4 }));
         assert_eq!(account.failed.unwrap().reason, Why::Other);
-        assert!(Why::Gaps.is_final() && !Why::Other.is_final());
+        assert!(Why::Gaps.is_final() && !Why::Ended.is_final() && !Why::Other.is_final());
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Has an agent do what a `DnsRestore` asks for, once. `look` reads what there is and asks an agent; `judge` makes a status of what came
-//! of it and is pure; `client` and `message` are what goes over the wire. A `DnsRestore` that is done or has failed is left alone for
-//! ever: its status says so, whoever looks at it.
+//! Has an agent do what a `DnsRestore` asks for, once. `turn` says which of several is done now; `look` reads what there is and asks an
+//! agent; `judge` makes a status of what came of it and is pure; `client` and `message` are what goes over the wire. A `DnsRestore`
+//! that is done or has failed is left alone for ever: its status says so, whoever looks at it.
 //!
 //! The UID is the ID of the run at the agent. So an operator that was restarted finds the run that it began, and begins it again where
 //! the agent was restarted, too: what is as it was is not written again.
@@ -10,6 +10,7 @@ mod judge;
 mod look;
 mod message;
 mod servers;
+mod turn;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,8 +24,11 @@ use kube::{
 use serde_json::json;
 use zonetide_crds::{DnsRestore, DnsRestoreStatus};
 
-pub use self::client::{Door, RealRestorers, Restorers};
-use self::{judge::Next, look::Found};
+pub use self::{
+    client::{Door, RealRestorers, Restorers},
+    turn::Turns,
+};
+use self::{judge::Next, look::Found, turn::Turn};
 use crate::{
     context::Context,
     error::Error,
@@ -75,7 +79,11 @@ async fn run(context: &Context, namespace: &str, name: &str, now: Timestamp) -> 
         context.restoring.worked(namespace, name);
         return Ok(Action::await_change());
     };
-    let found = look::look(context, &restore, now).await?;
+    // Held until what has begun is in the status.
+    let (found, _held) = match turn::turn(context, &restore).await? {
+        Turn::Own(held) => (look::look(context, &restore, now).await?, held),
+        Turn::Other(other) => (Found::Waits { other }, None),
+    };
     let fails = matches!(&found, Found::Told { account, .. } if account.failed.is_some());
     let Next { status, wait } = judge::next(&restore, &found, now);
     report(context, &restore, &status).await?;

@@ -105,6 +105,7 @@ impl Scene {
             choosing: Backoff::default(),
             restorers: Arc::new(agents.clone()),
             restoring: Backoff::default(),
+            turns: Turns::default(),
             silences: Silences::default(),
         };
         let scene = Self { api, agents, context };
@@ -246,6 +247,83 @@ async fn it_is_ordered_of_one_server_alone_and_again_where_that_was_restarted() 
         assert_eq!(instances(&scene).len(), 2);
         assert_eq!(scene.status()["conditions"][0]["reason"], "ServerUnreachable");
     }
+}
+
+#[tokio::test]
+async fn what_its_agent_forgets_three_times_is_not_ordered_a_fourth_time() {
+    let scene = Scene::new().with_servers();
+    for run in 1..=3 {
+        scene.agents.0.lock().unwrap().account = None;
+        scene.run().await;
+        assert_eq!(scene.status()["begun"], run);
+        scene.say(State::Running);
+        scene.run().await;
+    }
+    scene.agents.0.lock().unwrap().account = None;
+    let (action, changes) = scene.run().await;
+    assert_eq!(action, Action::await_change());
+    assert_eq!(scene.agents.0.lock().unwrap().ordered.len(), 3);
+    assert_eq!(scene.status()["phase"], "Failed");
+    assert_eq!(changes[1].body["reason"], "Interrupted");
+    assert_eq!(changes[1].body["type"], "Warning");
+}
+
+#[tokio::test]
+async fn what_is_killed_three_times_is_not_ordered_a_fourth_time_and_what_the_store_does_not_give_is() {
+    for (reason, phase) in [("Ended", "Failed"), ("Store", "Planning")] {
+        let scene = Scene::new().with_servers();
+        scene.run().await;
+        scene.agents.0.lock().unwrap().account = Some(
+            serde_json::from_value(json!({"state": "failed", "failed": {"reason": reason, "message": "m"}}))
+                .unwrap(),
+        );
+        for _ in 0..3 {
+            scene.run().await;
+        }
+        let ordered = scene.agents.0.lock().unwrap().ordered.len();
+        assert_eq!(ordered, if reason == "Ended" { 3 } else { 4 });
+        assert_eq!(scene.status()["phase"], phase);
+    }
+}
+
+#[tokio::test]
+async fn of_several_of_a_cluster_one_is_done_at_a_time_whichever_server_does_it() {
+    let scene = Scene::new().with_servers();
+    let mut older = scene.api.get(RESTORE);
+    older["metadata"]["name"] = json!("first");
+    older["metadata"]["uid"] = json!("another-uid");
+    older["metadata"]["creationTimestamp"] = json!("2026-11-30T10:00:00Z");
+    older["status"] = json!({"server": "tide-1", "phase": "Running"});
+    let path = RESTORE.replace("back", "first");
+    scene.api.put(&path, older.clone());
+    let (action, changes) = scene.run().await;
+    assert_ne!(action, Action::await_change());
+    assert_eq!(scene.agents.0.lock().unwrap().asked, Vec::<String>::new());
+    assert_eq!(scene.status()["conditions"][0]["reason"], "AnotherRuns");
+    let message = scene.status()["conditions"][0]["message"].to_string();
+    assert!(message.contains("DnsRestore first"), "{message}");
+    assert_eq!(changes[1].body["type"], "Normal");
+    older["status"]["phase"] = json!("Failed");
+    scene.api.put(&path, older);
+    scene.run().await;
+    assert_eq!(scene.agents.0.lock().unwrap().ordered.len(), 1);
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_read_waits_for_a_change_and_keeps_no_other_waiting() {
+    let scene = Scene::new().with_servers();
+    let mut unreadable = scene.api.get(RESTORE);
+    unreadable["metadata"]["name"] = json!("a-newer-one");
+    unreadable["spec"]["at"] = json!({"serial": 7});
+    scene
+        .api
+        .put(&RESTORE.replace("back", "a-newer-one"), unreadable.clone());
+    scene.run().await;
+    assert_eq!(scene.agents.0.lock().unwrap().ordered.len(), 1);
+    let object: Arc<Guarded> = Arc::new(serde_json::from_value(unreadable).unwrap());
+    let context = Arc::new(scene.context);
+    let error = reconcile(object.clone(), context.clone()).await.unwrap_err();
+    assert_eq!(error_policy(object, &error, context), Action::await_change());
 }
 
 #[tokio::test]

@@ -285,6 +285,7 @@ impl Scene {
             choosing: Backoff::default(),
             restorers: Arc::new(crate::restores::RealRestorers),
             restoring: Backoff::default(),
+            turns: crate::restores::Turns::default(),
             silences: Silences::default(),
         };
         Self {

@@ -2,7 +2,7 @@
 
 use zonetide_crds::{DnsRestoreSpec, Reason, RestorePlan};
 
-use super::Found;
+use super::{Found, MOST_RUNS};
 use crate::restores::message::Why;
 
 /// Of what may pass.
@@ -54,6 +54,12 @@ pub(super) fn pending(spec: &DnsRestoreSpec, found: &Found) -> (Reason, String) 
                 "no server of DnsCluster {cluster} is ready: `kubectl describe dnscluster {cluster}` says why"
             ),
         ),
+        Found::Waits { other } => (
+            Reason::AnotherRuns,
+            format!(
+                "DnsRestore {other} of DnsCluster {cluster} comes first: this one begins when that one is done or has failed"
+            ),
+        ),
         Found::Busy { server } => (
             Reason::AnotherRuns,
             format!("{server} is busy with another restore: this one comes after it"),
@@ -64,6 +70,7 @@ pub(super) fn pending(spec: &DnsRestoreSpec, found: &Found) -> (Reason, String) 
                 "the agent of {server} cannot be asked ({why}): if it stays so, see that the pod runs, is of this release, and that the operator reaches its port 8502"
             ),
         ),
+        Found::Forgotten { server } => spent(spec, server),
         Found::Late => (Reason::GivenUp, "no server has begun it".to_owned()),
         Found::Paused => (
             Reason::PausedByAnnotation,
@@ -81,6 +88,25 @@ pub(super) fn pending(spec: &DnsRestoreSpec, found: &Found) -> (Reason, String) 
 
 pub(super) fn planning(server: &str) -> String {
     format!("{server} looks at what there was")
+}
+
+/// Its agent knows nothing of it any more.
+pub(super) fn begun_again(server: &str) -> String {
+    format!(
+        "the agent of {server} was restarted before it was done: it is begun again, {MOST_RUNS} times at most"
+    )
+}
+
+/// It was begun as often as it may be.
+pub(super) fn spent(spec: &DnsRestoreSpec, server: &str) -> (Reason, String) {
+    let cluster = &spec.cluster;
+    let mut message = format!(
+        "it was begun {MOST_RUNS} times, and each time the agent of {server} was restarted or the command was killed before it was done: `kubectl describe pod {server}` shows the last state of the container agent; if that is OOMKilled, raise spec.replication.resources.limits.memory of DnsCluster {cluster}"
+    );
+    if !spec.dry_run {
+        message += ". What was written stays: another DnsRestore of the same time completes it";
+    }
+    (Reason::Interrupted, message)
 }
 
 pub(super) fn running(server: &str, plan: Option<&RestorePlan>) -> String {
@@ -155,6 +181,10 @@ pub(super) fn failed(spec: &DnsRestoreSpec, why: Why, message: &str) -> (Reason,
         Why::Store => (
             Reason::ObjectStoreNotReady,
             format!("the object store does not give the history ({message}){AGAIN}"),
+        ),
+        Why::Ended => (
+            Reason::Interrupted,
+            format!("it did not come to its end ({message}); it is begun again, {MOST_RUNS} times at most"),
         ),
         Why::Other => (
             Reason::Interrupted,
