@@ -188,10 +188,13 @@ pub struct RestorePlan {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreResult {
-    /// Zones of which something changed; 0 after a dry run.
+    /// Zones of which something changed; 0 after a dry run. If something was left, at most so many.
     pub zones: i64,
-    /// RRsets that changed, came or went; 0 after a dry run.
+    /// RRsets that changed, came or went; 0 after a dry run. If something was left, at most so many.
     pub rrsets: i64,
+    /// Entries of the databases that were written, with keys, metadata and indexes: by the last run, if it was begun more than once.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub written: i64,
     /// Entries that somebody else wrote meanwhile, and that stayed as they were.
     #[serde(default, skip_serializing_if = "is_default")]
     pub left: i64,

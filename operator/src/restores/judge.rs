@@ -12,7 +12,7 @@ use zonetide_crds::{
 
 use super::{
     look::Found,
-    message::{Account, Failure, State, Why},
+    message::{Account, Failure, State, Why, Written},
 };
 use crate::reconcile::{
     conditions::{self, Status, Verdict, find},
@@ -100,8 +100,7 @@ pub(super) fn next(restore: &DnsRestore, found: &Found, now: Timestamp) -> Next 
                 (reason, message) = (Reason::Interrupted, words::begun_again(server));
             }
             if account.state == State::Done {
-                let plan = status.plan.as_ref();
-                status.result = Some(result(restore.spec.dry_run, plan, account, server));
+                status.result = Some(result(restore.spec.dry_run, &status, account, server));
             }
             phase = phase_of(restore, account, phase);
             wait = if age < BRIEF { SOON } else { LATER };
@@ -200,7 +199,7 @@ fn told(
         }
         (State::Planning, _) => (Reason::Planning, words::planning(server)),
         (State::Running, _) => (Reason::Restoring, words::running(server, plan)),
-        (State::Done, _) => words::done(&restore.spec, server, plan, account.result.unwrap_or_default().left),
+        (State::Done, _) => words::done(&restore.spec, server, plan, account.result.unwrap_or_default()),
     }
 }
 
@@ -230,12 +229,16 @@ fn plan(first: Option<RestorePlan>, account: &Account) -> Option<RestorePlan> {
     })
 }
 
-fn result(dry_run: bool, plan: Option<&RestorePlan>, account: &Account, server: &str) -> RestoreResult {
-    let changed = plan.filter(|_| !dry_run);
+fn result(dry_run: bool, status: &DnsRestoreStatus, account: &Account, server: &str) -> RestoreResult {
+    let Written { written, left } = account.result.unwrap_or_default();
+    // A run before this one may have written something.
+    let wrote_nothing = written == 0 && left > 0 && status.begun == 1;
+    let changed = status.plan.as_ref().filter(|_| !dry_run && !wrote_nothing);
     RestoreResult {
         zones: changed.map_or(0, |plan| plan.zones),
         rrsets: changed.map_or(0, |plan| plan.rrsets),
-        left: account.result.unwrap_or_default().left,
+        written,
+        left,
         server: server.to_owned(),
         started_at: account.started_at.clone(),
         finished_at: account.finished_at.clone(),

@@ -178,15 +178,18 @@ fn what_another_try_cannot_change_has_failed_for_good_with_a_remedy() {
         assert!(stalls(&next) && next.wait.is_none());
     }
     let left = Account {
-        result: Some(Written { left: 2 }),
+        result: Some(Written { written: 1, left: 2 }),
         ..account(State::Done)
     };
     let (next, _) = after(&json!({}), vec![(told(left), 0)]);
-    assert_eq!(
-        (ready(&next).0, ready(&next).2),
-        (RestorePhase::Failed, "ChangedMeanwhile")
+    let (phase, _, reason, message) = ready(&next);
+    assert_eq!((phase, reason), (RestorePhase::Failed, "ChangedMeanwhile"));
+    assert!(
+        message.contains("wrote 1 entry of") && message.contains("left 2 entries"),
+        "{message}"
     );
-    assert_eq!(next.status.result.unwrap().left, 2);
+    let result = next.status.result.unwrap();
+    assert_eq!((result.written, result.left, result.rrsets), (1, 2, 4));
     let unfit = Found::Unfit {
         server: "tide-0".into(),
         why: "it refuses with 400".into(),

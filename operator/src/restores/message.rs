@@ -68,6 +68,8 @@ pub struct Amount {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Written {
+    /// Entries of the databases.
+    pub written: i64,
     /// What somebody else wrote meanwhile.
     pub left: i64,
 }
@@ -118,7 +120,7 @@ mod tests {
         .unwrap();
         assert_eq!(account.state, State::Failed);
         assert_eq!(account.plan, Some(Amount { zones: 1, rrsets: 2 }));
-        assert_eq!(account.result, Some(Written { left: 4 }));
+        assert_eq!(account.result, Some(Written { written: 3, left: 4 }));
         assert_eq!(account.failed.unwrap().reason, Why::Other);
         assert!(Why::Gaps.is_final() && !Why::Ended.is_final() && !Why::Other.is_final());
     }

@@ -3,7 +3,7 @@
 use zonetide_crds::{DnsRestoreSpec, Reason, RestorePlan};
 
 use super::{Found, MOST_RUNS};
-use crate::restores::message::Why;
+use crate::restores::message::{Why, Written};
 
 /// Of what may pass.
 const AGAIN: &str = "; it is tried again until the DnsRestore is an hour old";
@@ -117,14 +117,15 @@ pub(super) fn done(
     spec: &DnsRestoreSpec,
     server: &str,
     plan: Option<&RestorePlan>,
-    left: i64,
+    Written { written, left }: Written,
 ) -> (Reason, String) {
     let (amount, at) = (amount(plan), spec.at.0);
     if left > 0 {
+        let (written, left) = (entries(written), entries(left));
         return (
             Reason::ChangedMeanwhile,
             format!(
-                "{server} wrote {amount}, but {left} entries were written by somebody else meanwhile and stayed as they are: make another DnsRestore if they are to be as they were, too"
+                "{server} wrote {written} of the databases, and left {left} that somebody else wrote meanwhile as they are (the plan was {amount}): make another DnsRestore if these are to be as they were, too"
             ),
         );
     }
@@ -149,8 +150,16 @@ pub(super) fn done(
     }
 }
 
+fn count(number: i64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
+fn entries(number: i64) -> String {
+    let noun = if number == 1 { "entry" } else { "entries" };
+    format!("{number} {noun}")
+}
+
 fn amount(plan: Option<&RestorePlan>) -> String {
-    let count = |number: i64, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
     let (zones, rrsets) = plan.map_or((0, 0), |plan| (plan.zones, plan.rrsets));
     format!("{} of {}", count(rrsets, "RRset"), count(zones, "zone"))
 }
