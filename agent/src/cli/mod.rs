@@ -15,6 +15,7 @@ mod pid;
 mod refused;
 mod restore;
 mod serving;
+mod shards;
 mod snapshots;
 mod store;
 mod supervise;

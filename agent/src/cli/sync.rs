@@ -1,7 +1,7 @@
 //! `sync` and `receive`: how a configuration becomes running replicas.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,7 @@ use super::hostname;
 use super::open::open_when_possible;
 use super::peers::{Line, connect, door, let_peers_in, start_peers};
 use super::serving::{answer_for, serving};
+use super::shards::{orders_of, schemas};
 use super::store::open_store;
 use crate::config::{Config, Lmdb};
 use crate::lmdb::Environment;
@@ -120,7 +121,7 @@ pub(super) async fn replicate(
         name: flags.wait_for_marker_file,
         poll: config.storage_poll_interval.0,
     };
-    let (schemas, orders) = (schemas(&config.lmdbs), orders(&config.lmdbs));
+    let (schemas, orders) = (schemas(&config.lmdbs), orders_of(&config.lmdbs));
     let flushing = Flushing::start(&config, &schemas, &statuses, powerdns, &shutdown);
     let samples = directory_of_samples(&config);
     let stats_interval = config.lmdb_log_stats_interval.0;
@@ -362,41 +363,4 @@ fn pace(config: &Config, receive_only: bool) -> Pace {
         sweep: sweeper.enabled.then_some(sweep),
         shutdown: SHUTDOWN,
     }
-}
-
-/// PowerDNS names its shards after the main database: `pdns.lmdb-0` beside `pdns.lmdb`.
-fn main_of<'l>(lmdbs: &'l BTreeMap<String, Lmdb>, path: &Path) -> Option<&'l String> {
-    let (main, number) = path.to_str()?.rsplit_once('-')?;
-    number.parse::<u32>().ok()?;
-    let mut others = lmdbs.iter();
-    others
-        .find(|(_, other)| other.path == Path::new(main))
-        .map(|(name, _)| name)
-}
-
-/// Shards share with their main database what is known of schemas.
-fn schemas(lmdbs: &BTreeMap<String, Lmdb>) -> BTreeMap<String, Schemas> {
-    let mut schemas: BTreeMap<_, _> = lmdbs
-        .keys()
-        .map(|name| (name.clone(), Schemas::default()))
-        .collect();
-    for (name, lmdb) in lmdbs {
-        if let Some(main) = main_of(lmdbs, &lmdb.path) {
-            let guard = schemas[main].guard.clone();
-            schemas.insert(name.clone(), Schemas { guard, main: false });
-        }
-    }
-    schemas
-}
-
-/// And the order in which they go.
-fn orders(lmdbs: &BTreeMap<String, Lmdb>) -> BTreeMap<String, Arc<Order>> {
-    let new = |name: &String| (name.clone(), Arc::new(Order::new(name)));
-    let mut orders: BTreeMap<_, _> = lmdbs.keys().map(new).collect();
-    for (name, lmdb) in lmdbs {
-        if let Some(main) = main_of(lmdbs, &lmdb.path) {
-            orders.insert(name.clone(), orders[main].clone());
-        }
-    }
-    orders
 }

@@ -6,6 +6,7 @@ mod bucket_contents;
 mod ca;
 mod cloudflare_api;
 mod error;
+mod error_kinds;
 mod exposure;
 mod garage;
 mod garage_api;
