@@ -30,7 +30,7 @@ async fn bereaved(store: &std::sync::Arc<Watched>, joins: bool) -> (Server, Serv
 #[tokio::test]
 async fn a_change_that_does_not_join_on_survives_the_loss_of_its_server_too() {
     let store = Watched::new();
-    let (mut b, c) = bereaved(&store, false).await;
+    let (mut b, c) = Box::pin(bereaved(&store, false)).await;
     // The agent may be started anew meanwhile.
     b.receive().await;
     b.replica.remember(PLACE);
@@ -47,7 +47,7 @@ async fn a_change_that_does_not_join_on_survives_the_loss_of_its_server_too() {
 #[tokio::test]
 async fn a_restart_before_the_snapshot_for_a_lost_server_does_not_forget_it() {
     let store = Watched::new();
-    let (mut b, c) = bereaved(&store, true).await;
+    let (mut b, c) = Box::pin(bereaved(&store, true)).await;
     b.receive().await;
     b.replica.remember(PLACE);
     b.pass(61 * SECOND);
@@ -66,7 +66,7 @@ async fn a_restart_before_the_snapshot_for_a_lost_server_does_not_forget_it() {
 #[tokio::test]
 async fn a_snapshot_under_way_is_not_the_one_that_a_reason_seen_meanwhile_calls_for() {
     let store = Watched::new();
-    let (b, c) = bereaved(&store, true).await;
+    let (b, c) = Box::pin(bereaved(&store, true)).await;
     b.receive().await;
     b.pass(61 * SECOND);
     store.holds.store(true, Ordering::Relaxed);
