@@ -16,7 +16,7 @@ pub struct Limits {
     pub least: u64,
     /// The same as a number of deltas: a reader without any state lists them all.
     pub deltas: u64,
-    /// Transactions of foreign changes that are remembered; an older one is only stored once more.
+    /// Transactions of foreign changes that are remembered; what an older one wrote is only stored once more, as it is.
     pub foreign: usize,
     /// Longest object that peers are told of, bytes.
     pub told: u64,

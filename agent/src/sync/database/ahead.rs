@@ -29,6 +29,8 @@ pub struct Ahead {
     /// The state that was collected last, and the transactions since then that are none of PowerDNS'.
     pub(in crate::sync) kept: Option<Arc<KeptReader>>,
     foreign: BTreeSet<u64>,
+    /// Of transactions up to this one nobody knows any more which were PowerDNS'.
+    forgotten: u64,
     /// How far the clock is from the fleet's time, the latest time that is believed, and the transactions that have given times
     /// by that already.
     fleet: FleetTime,
@@ -72,6 +74,7 @@ impl Ahead {
             clock,
             kept: None,
             foreign: BTreeSet::new(),
+            forgotten: 0,
             fleet: FleetTime::UNKNOWN,
             believed: Believed::all(),
             settled: BTreeSet::new(),
@@ -91,6 +94,11 @@ impl Ahead {
             foreign,
             ..self
         }
+    }
+
+    /// The same where it is not known of transactions up to this one whose they are: what a merge wrote must not get another time.
+    pub(in crate::sync) fn forgotten(self, forgotten: u64) -> Self {
+        Self { forgotten, ..self }
     }
 
     /// The same where the fleet's time is known. `settled` are the transactions that have given times by it.
@@ -139,8 +147,8 @@ impl Ahead {
     }
 
     fn is_new(&self, header: Header) -> bool {
-        let kept = self.kept.as_ref();
-        !self.is_ours(header) && kept.is_some_and(|kept| header.txn_id > kept.txn_id())
+        let is_later = |kept: &Arc<KeptReader>| header.txn_id > kept.txn_id().max(self.forgotten);
+        !self.is_ours(header) && self.kept.as_ref().is_some_and(is_later)
     }
 
     /// The time that an entry should have by the fleet's, when the own clock says `now`: another one if PowerDNS wrote it by a

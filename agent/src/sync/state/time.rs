@@ -99,6 +99,7 @@ impl Replica {
         let since = newest.as_ref().map_or(u64::MAX, |reader| reader.txn_id());
         Ahead::new(self.clock.clone())
             .since(newest, log.foreign_after(since))
+            .forgotten(log.forgotten())
             .by(fleet, believed, log.settled().clone())
     }
 

@@ -1,5 +1,7 @@
 //! Servers that go by the fleet's time.
 
+use std::time::Duration;
+
 use super::{FORGETFUL, SECONDS, ends_well, run, set, small, write};
 use crate::clock::Turn;
 use crate::server::{Op, SECOND, Setup};
@@ -332,5 +334,37 @@ fn what_something_lost_against_is_not_taken_for_an_older_version_of_the_same_con
         ],
     );
     case.clocks.go_back = true;
+    ends_well(case);
+}
+
+/// The limits remember two transactions of merges: of the first of three nobody knows that it was one.
+#[test]
+fn what_a_merge_wrote_that_is_not_remembered_gets_no_other_time_where_the_clock_is_wrong() {
+    let tables = |server, dbi, key, value| Step::Write {
+        server,
+        database: 0,
+        dbi,
+        key,
+        value,
+    };
+    let mut case = small(
+        vec![FORGETFUL; 3],
+        vec![
+            Step::Retire(1),
+            tables(2, 0, 0, Some(0)),
+            set(0, 3600 * SECONDS),
+            Step::Bereave(1),
+            Step::Kill(3),
+            Step::Clock(1, Turn::Stand),
+            Step::Pass(60 * SECOND),
+            tables(0, 1, 0, Some(0)),
+            tables(0, 0, 1, None),
+            Step::Revive(1),
+        ],
+    );
+    case.introduced = true;
+    case.limits.kept = 1000;
+    case.limits.turn = Duration::from_millis(20);
+    case.clocks.go_back = false;
     ends_well(case);
 }

@@ -65,6 +65,8 @@ pub(in crate::sync) struct Log {
     keeping_rests_until: Option<Instant>,
     /// Transactions of ours that wrote what the store has from others, or that removed old marks.
     foreign: BTreeSet<u64>,
+    /// Up to this one nobody knows any more which transactions those were.
+    forgotten: u64,
     /// Transactions of ours that gave what PowerDNS wrote other times.
     settled: BTreeSet<u64>,
 }
@@ -116,6 +118,11 @@ impl Log {
     pub(in crate::sync) fn foreign_after(&self, txn: u64) -> BTreeSet<u64> {
         let after = self.foreign.range((Bound::Excluded(txn), Bound::Unbounded));
         after.copied().collect()
+    }
+
+    /// Up to this transaction nobody knows any more which were ours.
+    pub(in crate::sync) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     pub(in crate::sync) fn foreign(&self) -> &BTreeSet<u64> {
@@ -386,7 +393,7 @@ impl Log {
         self.foreign = self.foreign.split_off(&(basis + 1));
         self.settled = self.settled.split_off(&(basis + 1));
         while self.foreign.len() > self.limits.foreign {
-            self.foreign.pop_first();
+            self.forgotten = self.foreign.pop_first().unwrap_or(self.forgotten);
         }
     }
 }
