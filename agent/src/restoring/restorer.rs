@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::account::{Account, State};
 use super::ledger;
@@ -202,6 +202,9 @@ impl Restorer {
         let mut lines = BufReader::new(child.stdout.take()?).lines();
         let end = Instant::now() + self.limits.run;
         let mut look = tokio::time::interval(self.limits.interest / 4);
+        // After a while in which nothing here ran, what the command said meanwhile is heard between two looks.
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut was_abandoned = false;
         loop {
             tokio::select! {
                 // The end first, however much the command says; and what it has said before anybody misses it: it may write by now.
@@ -214,8 +217,12 @@ impl Restorer {
                     Ok(None) => return None,
                     Err(_) => return Some((Reason::Other, "what the command says cannot be read")),
                 },
-                _ = look.tick() => if self.is_abandoned(id) {
-                    return Some((Reason::Abandoned, "nobody asked for it any more before anything was written"));
+                _ = look.tick() => {
+                    let is_abandoned = self.is_abandoned(id);
+                    if is_abandoned && was_abandoned {
+                        return Some((Reason::Abandoned, "nobody asked for it any more before anything was written"));
+                    }
+                    was_abandoned = is_abandoned;
                 }
             }
         }
