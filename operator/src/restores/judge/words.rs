@@ -57,7 +57,7 @@ pub(super) fn pending(spec: &DnsRestoreSpec, found: &Found) -> (Reason, String) 
         Found::Waits { other } => (
             Reason::AnotherRuns,
             format!(
-                "DnsRestore {other} of DnsCluster {cluster} comes first: this one begins when that one is done or has failed"
+                "DnsRestore {other} of DnsCluster {cluster} comes first: this one begins when that one is done or has failed, or is deleted"
             ),
         ),
         Found::Busy { server } => (
