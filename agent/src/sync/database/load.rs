@@ -24,6 +24,7 @@ use crate::snapshot::{Entry, Snapshot};
 use crate::sync::known::schema::lowers;
 pub(in crate::sync) use foresee::foresee;
 pub(in crate::sync) use merger::{Done, Pause};
+pub(in crate::sync) use new_zone::has_new_zone;
 
 /// What a merge did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,16 +1,15 @@
 //! Taking what peers tell. What has queued up meanwhile is committed together, so that the disk's pace limits nobody.
 
 use std::convert::Infallible;
-use std::io::{Seek as _, Write as _};
-use std::path::Path;
 
-use tempfile::SpooledTempFile;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::early::Early;
+use super::told::spooled;
 use crate::report::Way;
-use crate::snapshot::{DecodeError, DeltaName, Snapshot};
-use crate::store::{StoreError, StoreErrorReason, spool};
+use crate::snapshot::{DecodeError, Snapshot};
+use crate::store::{StoreError, StoreErrorReason};
 use crate::sync::database::load::{Interrupted, Merged, merge_together};
 use crate::sync::error::SyncError;
 use crate::sync::known::heard::HeardState;
@@ -24,6 +23,7 @@ const MOST_BYTES: usize = 1 << 20;
 
 /// Merges what peers tell.
 pub(in crate::sync) async fn taking(replica: &Replica, told: Option<mpsc::Receiver<Told>>) -> Infallible {
+    let mut early = Early::default();
     if let Some(mut told) = told {
         while let Some(first) = told.recv().await {
             let mut bytes = first.object.len();
@@ -36,6 +36,7 @@ pub(in crate::sync) async fn taking(replica: &Replica, told: Option<mpsc::Receiv
                 all.push(next);
             }
             replica.let_the_main_database_go_first().await;
+            early.let_what_comes_before_go_first(replica, &all).await;
             let deltas = all.len();
             replica.take_all(all).await;
             if replica.schemas.main {
@@ -73,15 +74,6 @@ impl Replica {
                 failed(&name, error);
             }
         }
-    }
-
-    /// The delta that a peer told of, if it may be merged.
-    fn is_welcome(&self, told: &Told) -> Result<Option<DeltaName>, SyncError> {
-        let name = DeltaName::parse(self.database(), &told.name)?;
-        let is_welcome = name.instance() == told.from
-            && name.instance() != self.own
-            && !matches!(self.schemas.guard.verdict(name.instance()), Verdict::Refuse(_));
-        Ok(is_welcome.then_some(name))
     }
 
     /// Merges what a peer told of. Returns whether all that came before it is merged, too; if not, the store has it.
@@ -205,11 +197,4 @@ impl Replica {
         );
         Ok(true)
     }
-}
-
-fn spooled(object: &[u8], folder: &Path) -> std::io::Result<SpooledTempFile> {
-    let mut file = spool(folder);
-    file.write_all(object)?;
-    file.rewind()?;
-    Ok(file)
 }

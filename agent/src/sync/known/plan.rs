@@ -45,6 +45,11 @@ pub struct Knowledge {
     forgotten: u64,
 }
 
+/// A delta leads on from the state of its instance up to which everything is merged, ns since the epoch; 0: nothing.
+pub fn joins(name: &DeltaName, have: u64) -> bool {
+    have > 0 && name.since() <= have
+}
+
 /// What is to be loaded next of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Next {
@@ -123,8 +128,7 @@ impl Knowledge {
 
     /// A delta was merged. Returns whether all that came before it is merged, too.
     pub fn merged_delta(&mut self, name: &DeltaName) -> bool {
-        let have = self.have(name.instance());
-        let joins = have > 0 && name.since() <= have;
+        let joins = joins(name, self.have(name.instance()));
         if joins {
             self.reached(name.instance(), name.time());
         }

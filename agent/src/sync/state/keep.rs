@@ -58,6 +58,7 @@ impl Replica {
         if txn_ids.last().copied() > kept {
             drop(self.keep_a_state().await);
         }
+        self.has_merged.notify_waiters();
     }
 
     /// Keeps the present state, by which it is seen what PowerDNS puts over its entries, once what it put over those of the one kept

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::State;
 use super::followed::Followed;
 use crate::content::Touched;
@@ -76,6 +78,8 @@ pub struct Replica {
     pub(in crate::sync) telling: tokio::sync::Mutex<()>,
     /// Who writes to the database, or compares states of it, has the turn until what it did is known in `state`.
     pub(in crate::sync) turn: tokio::sync::Mutex<()>,
+    /// Something was merged.
+    pub(in crate::sync) has_merged: Notify,
     state: Mutex<State>,
     /// How far ahead of the fleet's time an entry may be that is merged, ns; `None`: the own clock counts, whatever others say.
     pub(in crate::sync) max_ahead: Option<u64>,
@@ -120,6 +124,7 @@ impl Replica {
             peers: None,
             telling: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            has_merged: Notify::new(),
             state: Mutex::default(),
             max_ahead: None,
             waits: Mutex::default(),

@@ -2,8 +2,10 @@
 //! does not exist. It may be more than one transaction holds.
 
 use crate::content::keys::{zone_of_record, zone_of_soa};
-use crate::snapshot::Entry;
+use crate::lmdb::Environment;
+use crate::snapshot::{Entry, Snapshot};
 use crate::sync::database::collect::Written;
+use crate::sync::database::dump::TransferError;
 
 /// The SOA record of the zone whose records come at the moment, if there is none here.
 #[derive(Default)]
@@ -34,12 +36,42 @@ impl NewZone {
     }
 }
 
+/// An object has the SOA record of a zone that has none here.
+///
+/// # Errors
+/// Those of LMDB, and of an object that does not decode.
+pub(in crate::sync) fn has_new_zone(env: &Environment, object: &mut Snapshot) -> Result<bool, TransferError> {
+    let mut records = Vec::new();
+    object.for_each_entry(|outline, entry| {
+        let dbi = &outline.header.name;
+        if !entry.deleted && zone_of_soa(dbi, entry.key).is_some() {
+            records.push((dbi.clone(), entry.key.to_vec()));
+        }
+        Ok::<_, TransferError>(())
+    })?;
+    if records.is_empty() {
+        return Ok(false);
+    }
+    env.read(|reader| {
+        for (dbi, key) in &records {
+            let here = match reader.dbi(dbi)? {
+                Some(handle) => reader.get(&handle, key)?,
+                None => None,
+            };
+            if here.is_none_or(|(header, _)| header.deleted) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::merge;
     use super::*;
-    use crate::lmdb::{Environment, LmdbError, OpenOptions};
-    use crate::snapshot::{Meta, Snapshot};
+    use crate::lmdb::{LmdbError, OpenOptions};
+    use crate::snapshot::Meta;
     use crate::sync::database::dump::dump;
 
     const DBI: &str = "records_v5";
