@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
@@ -138,6 +139,38 @@ async fn what_was_deleted_while_a_volume_was_away_for_longer_than_marks_are_kept
         assert_eq!(content["of-b"], "1", "{}: what it wrote meanwhile", server.name);
     }
     assert_eq!(a.content(), b.content());
+}
+
+#[tokio::test]
+async fn a_torn_snapshot_that_was_there_before_holds_up_no_volume_that_was_away() {
+    let store = Watched::new();
+    let c = Server::new("c", &store);
+    c.begin().await;
+    store.tears.store(true, Ordering::Relaxed);
+    c.write("of-c", "1");
+    assert!(c.replica.send(true).await.is_err());
+    let (a, mut b) = apart(&store).await;
+    // Cleaners remove what they can read of an instance that is gone.
+    let listed = store.snapshots().await;
+    let of_c: Vec<_> = listed
+        .iter()
+        .filter(|listed| listed.name.contains("__c__"))
+        .collect();
+    assert_eq!(of_c.len(), 2);
+    store.delete(&of_c[0].name).await.unwrap();
+    for listed in store.deltas().await {
+        if listed.name.contains("__c__") {
+            store.delete(&listed.name).await.unwrap();
+        }
+    }
+    later(&a, &b, 12).await;
+    start_again(&mut b);
+    assert_eq!(b.replica.hold(), Some(Hold::OwnNotMerged));
+    b.receive().await;
+    assert_eq!(b.replica.hold(), None);
+    exchange([&b, &a]).await;
+    assert_eq!(a.content(), b.content());
+    assert_eq!(a.content()["of-b"], "1");
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ pub(in crate::sync) struct Refill {
     pub(in crate::sync) checkpoint: u64,
     /// The last transaction when it came back.
     pub(in crate::sync) newest: u64,
+    /// When it was last in sync, ns since the epoch; 0: a version that did not write it down.
+    #[serde(default)]
+    pub(in crate::sync) in_sync: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -97,6 +97,7 @@ impl Replica {
         let refill = Some(Refill {
             checkpoint,
             newest: self.env.last_txn_id(),
+            in_sync: time,
         });
         self.state().refill = refill;
         refill_note::write(&self.env, refill);
@@ -147,13 +148,16 @@ impl Replica {
     }
 
     /// All that the first look showed is merged, or gone; and whether that was nothing at all. A snapshot that cannot be read does not
-    /// count as merged: what only that has would go.
+    /// count as merged: what only that has would go. One that could not be read either when this database was in sync has nothing to
+    /// do with it.
     fn is_compared(&self) -> Option<(Refill, bool)> {
         let state = self.state();
         let refill = state.refill?;
         let awaited = state.awaited.as_ref()?;
         let merged = |(instance, time): (&String, &u64)| {
-            !state.listing.contains_key(instance) || state.known.have(instance) >= *time
+            let is_from_before =
+                || state.last_sign(instance) <= refill.in_sync && state.has_all_readable_of(instance);
+            !state.listing.contains_key(instance) || state.known.have(instance) >= *time || is_from_before()
         };
         let alone = state.known.have.is_empty();
         awaited.iter().all(merged).then_some((refill, alone))
