@@ -245,7 +245,8 @@ impl Fleet {
     fn has_forgotten(&self, server: usize, database: usize) -> bool {
         let of = &self.servers[server];
         let place = &of.databases[database];
-        let remembers = of.setup.remembers && place.has_memory();
+        let is_of_the_bucket = |time| self.bucket.has_state(self.names[database], &of.name, time);
+        let remembers = of.setup.remembers && place.memory_is_of().is_some_and(is_of_the_bucket);
         let most = i64::try_from(MAX_AHEAD.as_nanos()).unwrap();
         // One that runs too fast or too slow gets farther off than it is ever set.
         of.setup.knows_the_time

@@ -156,14 +156,15 @@ impl Database {
         matches!(&self.process, Process::Running(_, jobs) if jobs[lane].is_some())
     }
 
-    /// Its agents wrote down what they know of this database, and not of one that was in its place.
-    pub(crate) fn has_memory(&self) -> bool {
-        let Ok(text) = std::fs::read(self.memory()) else {
-            return false;
-        };
+    /// The state that its agents wrote down to be in the store, ns since the epoch, if it is of this database and not of one that was
+    /// in its place.
+    pub(crate) fn memory_is_of(&self) -> Option<u64> {
+        let text = std::fs::read(self.memory()).ok()?;
         let memory: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let file = std::fs::metadata(self.env.path()).unwrap();
-        memory["file"]["inode"] == file.ino()
+        memory["time"]
+            .as_u64()
+            .filter(|_| memory["file"]["inode"] == file.ino())
     }
 
     fn memory(&self) -> PathBuf {

@@ -113,6 +113,18 @@ impl Bucket {
         has_delta && !self.has_readable(database, instance)
     }
 
+    /// A state of an instance is in the bucket, as a snapshot or by a delta: an agent that remembers another one compares everything.
+    pub(crate) fn has_state(&self, database: &str, instance: &str, time: u64) -> bool {
+        self.names().iter().any(|name| {
+            let snapshot = SnapshotName::parse(name).ok();
+            let snapshot = snapshot.filter(|name| name.database() == database && name.instance() == instance);
+            let delta = DeltaName::parse(database, name).ok();
+            let delta = delta.filter(|name| name.instance() == instance);
+            snapshot.is_some_and(|name| name.timestamp() == time)
+                || delta.is_some_and(|name| name.time() == time)
+        })
+    }
+
     /// True if an instance has a sound snapshot of a database.
     pub(crate) fn has_readable(&self, database: &str, instance: &str) -> bool {
         self.with(|state| {

@@ -141,6 +141,8 @@ impl Fleet {
         for (server, database) in self.places() {
             let (name, of) = (self.names[database], self.servers[server].name.clone());
             if self.bucket.has_deltas_alone(name, &of) {
+                // What fails is tried again, within seconds as well.
+                self.bucket.set_fault(None);
                 for op in [Op::Receive, Op::Send] {
                     self.run(server, database, op).await?;
                 }

@@ -179,7 +179,7 @@ impl Replica {
 
     fn memory(&self, state: &State, store: &str) -> Option<Memory> {
         // The reason for a snapshot is seen again by what was known before.
-        if !state.log.has_stored() || state.resumed || state.log.wants_snapshot() {
+        if !state.log.has_stored() || state.resumed || state.log.wants_snapshot() || state.given {
             return None;
         }
         let file = FileId::of(&self.env).ok()?;

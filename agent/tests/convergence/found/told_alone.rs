@@ -71,3 +71,27 @@ fn a_server_that_is_lost_and_comes_back_empty_at_once_gives_no_state_the_time_of
     (case.clocks.most, case.clocks.go_back) = (0, true);
     ends_well(case);
 }
+
+#[test]
+fn what_a_lost_server_handed_over_is_stored_also_by_an_agent_that_was_killed_before_it_could() {
+    let first = Setup {
+        tells: false,
+        ..TELLS
+    };
+    let remembers = Setup {
+        remembers: true,
+        ..first
+    };
+    let mut case = small(
+        vec![first, remembers, first],
+        vec![
+            write(2, Some(0)),
+            Step::HandOver(2, 1, 0),
+            Step::Wipe(2),
+            Step::Remember(1),
+            Step::Kill(1),
+        ],
+    );
+    case.introduced = true;
+    ends_well(case);
+}
