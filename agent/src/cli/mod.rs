@@ -1,6 +1,7 @@
 //! The command line.
 
 mod databases;
+mod deletions;
 mod differences;
 mod flush;
 mod gate;
@@ -124,6 +125,9 @@ enum Command {
     Zone(zone::Command),
     /// Take changes back: write zones as they were as new changes, which replicate like all others.
     Restore(restore::Flags),
+    /// Decide about zones whose deletion is held back because they were so many.
+    #[command(subcommand)]
+    Deletions(deletions::Command),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -231,6 +235,7 @@ impl Cli {
             Command::History(flags) => runtime.block_on(history::history(&config, flags)),
             Command::Zone(command) => runtime.block_on(command.run(&config)),
             Command::Restore(flags) => runtime.block_on(restore::restore(&config, flags)),
+            Command::Deletions(command) => runtime.block_on(command.run(&config)),
             Command::Config(ConfigCommand::Check) => output::say(&format!(
                 "# {} is usable.\n{}",
                 self.config.display(),

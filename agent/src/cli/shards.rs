@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Lmdb;
-use crate::sync::{Order, Schemas};
+use crate::sync::{Deletions, Order, Replica, Schemas};
 
 /// PowerDNS names its shards after the main database: `pdns.lmdb-0` beside `pdns.lmdb`.
 fn main_of<'l>(lmdbs: &'l BTreeMap<String, Lmdb>, path: &Path) -> Option<&'l String> {
@@ -32,14 +32,40 @@ pub(super) fn schemas(lmdbs: &BTreeMap<String, Lmdb>) -> BTreeMap<String, Schema
     schemas
 }
 
-/// And the order in which they go.
-pub(super) fn orders_of(lmdbs: &BTreeMap<String, Lmdb>) -> BTreeMap<String, Arc<Order>> {
-    let new = |name: &String| (name.clone(), Arc::new(Order::new(name)));
-    let mut orders: BTreeMap<_, _> = lmdbs.keys().map(new).collect();
-    for (name, lmdb) in lmdbs {
-        if let Some(main) = main_of(lmdbs, &lmdb.path) {
-            orders.insert(name.clone(), orders[main].clone());
+/// The rest of what they share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    /// In which they go.
+    order: Arc<Order>,
+    /// How many zones were deleted.
+    deletions: Arc<Deletions>,
+}
+
+impl Shared {
+    /// By the databases' names. `most`: so many deleted zones others are told of within a minute.
+    pub(super) fn of(lmdbs: &BTreeMap<String, Lmdb>, most: Option<u32>) -> BTreeMap<String, Self> {
+        let new = |name: &String| Self {
+            order: Arc::new(Order::new(name)),
+            deletions: Arc::new(Deletions::at_most(most)),
+        };
+        let mut shared: BTreeMap<_, _> = lmdbs.keys().map(|name| (name.clone(), new(name))).collect();
+        for (name, lmdb) in lmdbs {
+            if let Some(main) = main_of(lmdbs, &lmdb.path) {
+                shared.insert(name.clone(), shared[main].clone());
+            }
         }
+        shared
     }
-    orders
+
+    pub(super) fn give_to(self, replica: &mut Replica) {
+        replica.set_order(self.order);
+        replica.set_deletions(self.deletions);
+    }
+}
+
+/// The main databases.
+pub(super) fn mains(lmdbs: &BTreeMap<String, Lmdb>) -> impl Iterator<Item = (&String, &Lmdb)> {
+    lmdbs
+        .iter()
+        .filter(|(_, lmdb)| main_of(lmdbs, &lmdb.path).is_none())
 }

@@ -17,7 +17,7 @@ use super::hostname;
 use super::open::open_when_possible;
 use super::peers::{Line, connect, door, let_peers_in, start_peers};
 use super::serving::{answer_for, serving};
-use super::shards::{orders_of, schemas};
+use super::shards::{Shared, schemas};
 use super::store::open_store;
 use crate::config::{Config, Lmdb};
 use crate::lmdb::Environment;
@@ -30,7 +30,7 @@ use crate::status::{
 };
 use crate::store::Store;
 use crate::sync::serving::Serving;
-use crate::sync::{Cleanup, Order, Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, Ways, run};
+use crate::sync::{Cleanup, Origin, Pace, Replica, Retention, Schemas, Sweep, SweepPace, Ways, run};
 
 /// Time that the last change may take to reach the store at the end; Kubernetes gives the pod a minute.
 const SHUTDOWN: Duration = Duration::from_secs(40);
@@ -121,14 +121,15 @@ pub(super) async fn replicate(
         name: flags.wait_for_marker_file,
         poll: config.storage_poll_interval.0,
     };
-    let (schemas, orders) = (schemas(&config.lmdbs), orders_of(&config.lmdbs));
+    let schemas = schemas(&config.lmdbs);
+    let shared = Shared::of(&config.lmdbs, config.protection.most_deleted_zones());
     let flushing = Flushing::start(&config, &schemas, &statuses, powerdns, &shutdown);
     let samples = directory_of_samples(&config);
     let stats_interval = config.lmdb_log_stats_interval.0;
     let pace = pace(&config, receive_only);
     let location = config.storage.location();
     for (name, lmdb) in config.lmdbs {
-        let (schemas, order) = (schemas[&name].clone(), orders[&name].clone());
+        let (schemas, shared) = (schemas[&name].clone(), shared[&name].clone());
         let origin = Origin {
             database: name.clone(),
             instance: config.instance.clone(),
@@ -146,7 +147,7 @@ pub(super) async fn replicate(
             lmdb,
             origin,
             schemas,
-            order,
+            shared,
             store,
             status,
             flusher,
@@ -203,7 +204,7 @@ struct Served {
     lmdb: Lmdb,
     origin: Origin,
     schemas: Schemas,
-    order: Arc<Order>,
+    shared: Shared,
     store: Arc<dyn Store>,
     status: Arc<DatabaseStatus>,
     flusher: Option<Flusher>,
@@ -244,7 +245,7 @@ impl Served {
         let mut replica = Replica::new(env.clone(), self.store, self.status, self.origin, Arc::new(now));
         flush_for(self.flusher, &mut replica, self.schemas.main.then_some(&env));
         replica.set_schemas(self.schemas);
-        replica.set_order(self.order);
+        self.shared.give_to(&mut replica);
         if let Some(max_ahead) = self.max_ahead {
             replica.go_by_the_fleets_time(max_ahead);
         }

@@ -10,6 +10,7 @@ mod log;
 mod options;
 mod peers;
 mod powerdns;
+mod protection;
 mod read;
 mod secret;
 mod serving;
@@ -37,6 +38,7 @@ pub use log::{Log, LogFormat, LogTimestamp, filter_of};
 pub use options::StorageOptions;
 pub use peers::{Peers, PeersTls};
 pub use powerdns::PowerDns;
+pub use protection::Protection;
 pub use secret::Secret;
 pub use serving::Serving;
 pub use storage::{Cleanup, Storage, StorageType};
@@ -144,6 +146,9 @@ pub struct Config {
     /// Ours: not in Lightning Stream.
     #[serde(default)]
     pub history: History,
+    /// Ours: not in Lightning Stream.
+    #[serde(default)]
+    pub protection: Protection,
     #[serde(default)]
     pub health: Health,
     #[serde(default)]

@@ -59,6 +59,17 @@ pub fn zone_of_record(dbi: &str, key: &[u8]) -> Option<u32> {
         .map(|key| key.zone)
 }
 
+/// The index of zones by their names.
+pub const ZONES: &str = "domains_v5_0";
+
+/// The zone that is not there without the entry under this key of a table: its SOA record, or its name.
+pub fn zone_made_by(dbi: &str, key: &[u8]) -> Option<u32> {
+    match dbi {
+        ZONES => IndexKey::parse(key).map(|key| key.id),
+        _ => zone_of_soa(dbi, key),
+    }
+}
+
 /// A key of an index such as `domains_v5_0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexKey<'k> {

@@ -25,4 +25,4 @@ pub(crate) use values::tests as samples;
 pub(crate) use values::{comes_from_a_primary, is_same_zone, metadata_kind};
 pub use values::{without_order, zone_labels};
 pub(crate) use zones::Zones;
-pub use zones::{zone_id, zone_name};
+pub use zones::{names_of, zone_id, zone_name};

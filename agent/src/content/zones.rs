@@ -1,9 +1,9 @@
 //! Names of zones by their IDs, read from PowerDNS' main databases.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::keys::{IndexKey, presented};
+use super::keys::{IndexKey, ZONES, presented};
 use super::touched::{Plan, Touched, Zone};
 use super::values::names_below;
 use crate::lmdb::{Environment, LmdbError, Reader};
@@ -75,7 +75,7 @@ pub fn zone_name(main: &Environment, id: u32) -> Option<String> {
 /// Those of LMDB.
 pub fn zone_id(main: &Environment, zone: &str) -> Result<Option<u32>, LmdbError> {
     main.read(|reader| {
-        let Some(index) = reader.dbi("domains_v5_0")? else {
+        let Some(index) = reader.dbi(ZONES)? else {
             return Ok(None);
         };
         let mut found = None;
@@ -88,6 +88,25 @@ pub fn zone_id(main: &Environment, zone: &str) -> Result<Option<u32>, LmdbError>
             Ok::<(), LmdbError>(())
         })?;
         Ok(found)
+    })
+}
+
+/// The names of zones by their IDs, also of those that were deleted, as long as a main database has their deletion marks.
+///
+/// # Errors
+/// Those of LMDB.
+pub fn names_of(main: &Environment, ids: &BTreeSet<u32>) -> Result<BTreeMap<u32, String>, LmdbError> {
+    main.read(|reader| {
+        let mut names = BTreeMap::new();
+        if let Some(index) = reader.dbi(ZONES)? {
+            reader.for_each(&index, |key, _, _| {
+                if let Some(key) = IndexKey::parse(key).filter(|key| ids.contains(&key.id)) {
+                    names.insert(key.id, presented(key.labels()));
+                }
+                Ok::<(), LmdbError>(())
+            })?;
+        }
+        Ok(names)
     })
 }
 

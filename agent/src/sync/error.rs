@@ -4,6 +4,7 @@ use super::database::dump::TransferError;
 use crate::history::HistoryError;
 use crate::snapshot::{EncodeError, NameError};
 use crate::store::StoreError;
+use crate::sync::known::hold::Hold;
 
 /// Why a step of replication failed. All of it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,8 @@ pub enum SyncError {
     Name(#[from] NameError),
     #[error("the agent crashed while {0}: please report this")]
     Crashed(&'static str),
+    #[error("{0}")]
+    HeldBack(Hold),
     #[error("gave up after {0} failures in a row (storage_retry_count); the last: {1}")]
     GaveUp(u32, Box<SyncError>),
     #[error("{0}")]
@@ -53,6 +56,7 @@ impl SyncError {
             Self::Sweep(_) => "sweep",
             Self::Spool { step, .. } => step,
             Self::Crashed(_) => "crash",
+            Self::HeldBack(_) => "hold",
             Self::GaveUp(_, last) | Self::Ended(last) => last.category(),
         }
     }

@@ -60,6 +60,7 @@ impl Trouble {
             | SyncError::History(_)
             | SyncError::Name(_)
             | SyncError::Crashed(_)
+            | SyncError::HeldBack(_)
             | SyncError::Ended(_) => None,
         }
     }

@@ -12,6 +12,7 @@ mod support;
 mod adopted;
 mod away;
 mod clocks;
+mod deletions;
 mod early;
 mod gaps;
 mod gone;

@@ -242,7 +242,11 @@ impl Server {
     }
 
     pub(crate) async fn send(&self) {
-        assert!(self.replica.send(false).await.unwrap());
+        assert!(
+            self.replica.send(false).await.unwrap(),
+            "{:?}",
+            self.replica.hold()
+        );
     }
 
     /// Stores the first snapshot, from which deltas go on.

@@ -79,6 +79,26 @@ pub(super) struct Flags {
     output: Output,
 }
 
+impl Flags {
+    /// Of these zones, in the form that [`presented`](crate::content::keys::presented) gives, at a time in ns since the epoch.
+    pub(super) fn of_zones(
+        zones: impl IntoIterator<Item = String>,
+        at: u64,
+        dry_run: bool,
+        output: Output,
+    ) -> Self {
+        Self {
+            at: When(at),
+            zones: zones.into_iter().map(ZoneName).collect(),
+            all: false,
+            renamed: None,
+            dry_run,
+            despite_gaps: false,
+            output,
+        }
+    }
+}
+
 pub(super) async fn restore(config: &Config, flags: Flags) -> anyhow::Result<()> {
     let teller = Teller::new(flags.output, flags.at.0);
     let restored = match &flags.renamed {

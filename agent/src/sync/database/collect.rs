@@ -10,10 +10,12 @@ use super::ahead::{AHEAD_DBI, Ahead, after, note_key, replaced};
 use super::dump::{TransferError, to_entry};
 use super::loss::Lost;
 use super::settle::Later;
+use crate::content::keys::zone_made_by;
 use crate::lmdb::header::Header;
 use crate::lmdb::{Change, Environment, KeptReader, LmdbError, LmdbErrorKind, Reader, Version, scan_since};
 use crate::snapshot::{DeltaWriter, EncodeError, Entry, Meta, is_private_dbi};
 use crate::store::spool;
+use crate::sync::known::deleted_zones::Deleted;
 
 /// Entries are given to the caller, too, as long as they are few: most bytes of their keys and values.
 const FEW: usize = 64 << 10;
@@ -84,6 +86,8 @@ pub(in crate::sync) struct Collected {
     pub(in crate::sync) later: Vec<Later>,
     /// The newest time of an entry that is not noted, ns since the epoch.
     pub(in crate::sync) newest: u64,
+    /// Zones that are gone.
+    pub(in crate::sync) deleted: Deleted,
 }
 
 impl Collected {
@@ -164,6 +168,49 @@ pub(in crate::sync) fn collect_again(
     Ok(collector.finish()?)
 }
 
+/// The zones that were deleted since a state, less what the transactions in `foreign` wrote.
+///
+/// # Errors
+/// Those of LMDB.
+pub(in crate::sync) fn deleted_since(
+    env: &Arc<Environment>,
+    from: &Synced,
+    foreign: &BTreeSet<u64>,
+) -> Result<Deleted, LmdbError> {
+    let mut deleted = Deleted::new();
+    let mut take = |change: &Change<'_>| {
+        let writer = change.new.map(|new| new.header.txn_id);
+        if writer.is_some_and(|txn_id| !foreign.contains(&txn_id)) {
+            deleted.extend(deleted_zone(change));
+        }
+    };
+    if let Some(reader) = &from.reader {
+        let to = env.keep_newest()?;
+        let walked = to.changes_since(reader, |change| {
+            take(&change);
+            Ok::<(), LmdbError>(())
+        });
+        if walked.is_ok() {
+            return Ok(deleted);
+        }
+    }
+    env.read(|reader| {
+        scan_since(reader, from.txn, |change| {
+            take(&change);
+            Ok::<(), LmdbError>(())
+        })
+    })?;
+    Ok(deleted)
+}
+
+/// The zone that is gone with a change, and when it was deleted.
+fn deleted_zone(change: &Change<'_>) -> Option<(u32, u64)> {
+    let new = change.new.filter(|new| new.header.deleted)?;
+    let was_there = change.old.is_none_or(|old| !old.header.deleted);
+    let zone = zone_made_by(change.dbi, change.key).filter(|_| was_there)?;
+    Some((zone, new.header.timestamp))
+}
+
 fn walk(collector: &mut Collector<'_>, from: &KeptReader, to: &KeptReader) -> Result<(), TransferError> {
     let noted = !to.is_empty(AHEAD_DBI)?;
     let note = |key: &[u8]| {
@@ -197,6 +244,7 @@ struct Collector<'f> {
     newest: u64,
     bytes: usize,
     lost: Lost,
+    deleted: Deleted,
 }
 
 impl<'f> Collector<'f> {
@@ -215,6 +263,7 @@ impl<'f> Collector<'f> {
             newest: 0,
             bytes: 0,
             lost: Lost::default(),
+            deleted: Deleted::new(),
         })
     }
 
@@ -251,6 +300,7 @@ impl<'f> Collector<'f> {
         if note.is_none_or(|note| note.txn_id != new.header.txn_id) {
             self.newest = self.newest.max(new.header.timestamp);
         }
+        self.deleted.extend(deleted_zone(change));
         self.write(change.dbi, change.key, new)
     }
 
@@ -282,6 +332,7 @@ impl<'f> Collector<'f> {
             lost: self.lost,
             later: self.later,
             newest: self.newest,
+            deleted: self.deleted,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Small files beside a database, and which database they belong to.
 
+pub(super) mod held_deletions;
 pub(super) mod in_sync;
 pub(super) mod refill_note;
 

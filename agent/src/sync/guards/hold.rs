@@ -12,6 +12,7 @@ impl Replica {
     /// Looks whether something forbids to store, and says so. PowerDNS may have been upgraded since the store was looked at.
     pub(in crate::sync) async fn is_held(&self) -> Result<bool, SyncError> {
         self.look_at_the_own_schema().await?;
+        self.look_at_deletions().await?;
         let hold = self.hold();
         self.report_hold(hold.as_ref());
         Ok(hold.is_some())
@@ -40,8 +41,11 @@ impl Replica {
         if let Some(name) = snapshot.or_else(|| state.delta_namesake.holds(now).map(ToString::to_string)) {
             return Some(Hold::Namesake { name });
         }
+        drop(state);
         let other = self.schemas.guard.other_schema();
-        other.map(|(instance, schema)| Hold::OtherSchema { instance, schema })
+        other
+            .map(|(instance, schema)| Hold::OtherSchema { instance, schema })
+            .or_else(|| self.hold_by_deletions())
     }
 
     pub(in crate::sync) fn report_hold(&self, hold: Option<&Hold>) {
@@ -60,9 +64,10 @@ impl Replica {
         let raised = match hold {
             Some(hold @ Hold::Namesake { .. }) => Some(("namesake", hold)),
             Some(hold @ Hold::OtherSchema { .. }) => Some(("other_schema", hold)),
+            Some(hold @ Hold::DeletedZones { .. }) => Some(("deleted_zones", hold)),
             Some(Hold::OwnNotMerged | Hold::Refilling) | None => None,
         };
-        for condition in ["namesake", "other_schema"] {
+        for condition in ["namesake", "other_schema", "deleted_zones"] {
             match raised {
                 Some((name, hold)) if name == condition => {
                     self.status.raise(condition, Level::Error, &hold.to_string());

@@ -2,6 +2,7 @@
 
 mod clock;
 pub(super) mod contain;
+mod deletions;
 mod hold;
 mod recall;
 mod refill;

@@ -19,4 +19,10 @@ pub enum Hold {
          configure another prefix for each schema"
     )]
     OtherSchema { instance: String, schema: u32 },
+    #[error(
+        "{zones} zones were deleted here within a minute, and `protection.max_deleted_zones_per_minute` is {most}: what is written \
+         here is held back from the other servers and the store. `zonetide-agent deletions` shows the zones, `… take-back` \
+         brings them back, `… let-go` has them deleted everywhere"
+    )]
+    DeletedZones { zones: usize, most: u32 },
 }

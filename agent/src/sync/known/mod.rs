@@ -1,5 +1,6 @@
 //! What is known of the store and of the other instances: pure, and without a replica.
 
+pub(super) mod deleted_zones;
 pub mod deltas;
 pub(super) mod departed;
 pub(super) mod fleet_time;

@@ -24,7 +24,7 @@ pub(in crate::sync) struct Changes {
 }
 
 impl Replica {
-    /// Collects what was written here and is not stored or told of yet.
+    /// Collects what was written here and is not stored or told of yet; `None`: it is held back.
     ///
     /// Of two times the later one is that of the later state: whoever has a state has all of the ones before. So a state gets its
     /// time while nobody else can have the turn.
@@ -34,7 +34,7 @@ impl Replica {
         &self,
         whom: Whom,
         vector: Vector,
-    ) -> Result<Changes, SyncError> {
+    ) -> Result<Option<Changes>, SyncError> {
         let turn = self.turn.lock().await;
         Box::pin(self.look_if_behind()).await;
         let now = self.now_ns();
@@ -70,6 +70,10 @@ impl Replica {
         .map_err(|_| SyncError::Crashed("collecting changes"))?;
         self.note_mended(mended).await;
         let Sound { to, collected } = sound.map_err(SyncError::Dump)?;
+        // What peers know is no secret any more, and where nobody knows anything nobody knows since when zones are gone.
+        if known.is_none() && from.txn != 0 && !self.may_tell(&collected.deleted) {
+            return Ok(None);
+        }
         let any = collected.entries > 0;
         let time = self.state().log.cut(
             whom,
@@ -83,12 +87,12 @@ impl Replica {
             Box::pin(self.look_if_behind()).await;
         }
         drop(turn);
-        Ok(Changes {
+        Ok(Some(Changes {
             from,
             to,
             time,
             collected,
             vector,
-        })
+        }))
     }
 }

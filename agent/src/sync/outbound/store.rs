@@ -77,7 +77,9 @@ impl Replica {
         // The store gets the states that peers know, so that both mean the same by a time.
         self.tell_up_to(newest).await?;
         let told = self.state().log.told().time;
-        let changes = Box::pin(self.changes_for(whom, vector.clone())).await?;
+        let Some(changes) = Box::pin(self.changes_for(whom, vector.clone())).await? else {
+            return Ok(false);
+        };
         // What was collected may be of a PowerDNS that was upgraded meanwhile.
         if self.is_held().await? || changes.to.txn_id() < newest {
             if anew {

@@ -48,7 +48,9 @@ impl Replica {
         if !self.has_to_tell(newest) || self.must_be_silent().await? {
             return Ok(());
         }
-        let changes = Box::pin(self.changes_for(Whom::Peers, Vector::new())).await?;
+        let Some(changes) = Box::pin(self.changes_for(Whom::Peers, Vector::new())).await? else {
+            return Ok(());
+        };
         if changes.collected.entries == 0 {
             return Ok(());
         }
@@ -126,6 +128,7 @@ impl Replica {
             return self.is_held().await;
         }
         self.look_at_the_own_schema().await?;
+        self.look_at_deletions().await?;
         Ok(self.hold_by_others().is_some())
     }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::State;
 use super::followed::Followed;
@@ -18,6 +19,7 @@ use crate::snapshot::{Meta, ZONETIDE_VERSION, sanitize_instance};
 use crate::store::Store;
 use crate::sync::database::set_back::Shown;
 use crate::sync::database::sweeper::Sweep;
+use crate::sync::known::deleted_zones::Deletions;
 use crate::sync::known::fleet_time::Clock;
 use crate::sync::known::hold::Hold;
 use crate::sync::known::schema::SchemaGuard;
@@ -70,6 +72,9 @@ pub struct Replica {
     pub(in crate::sync) schemas: Schemas,
     /// What it shares with the other databases of the same PowerDNS.
     pub(in crate::sync) order: Arc<Order>,
+    /// Which zones were deleted is shared, too.
+    pub(in crate::sync) deletions: Arc<Deletions>,
+    pub(in crate::sync) looked_at_deletions: Mutex<Option<Instant>>,
     /// Why nothing was stored the last time, so that the log says it once.
     pub(in crate::sync) held: Mutex<Option<Hold>>,
     pub(in crate::sync) sweep: Option<Sweep>,
@@ -119,6 +124,8 @@ impl Replica {
             shown,
             schemas: Schemas::default(),
             order: Arc::default(),
+            deletions: Arc::default(),
+            looked_at_deletions: Mutex::default(),
             held: Mutex::default(),
             sweep: None,
             peers: None,
@@ -161,6 +168,11 @@ impl Replica {
     /// Goes in this order with the other databases of the same PowerDNS.
     pub fn set_order(&mut self, order: Arc<Order>) {
         self.order = order;
+    }
+
+    /// Holds back what an avalanche of deletions would do, by what the other databases of the same PowerDNS have of it, too.
+    pub fn set_deletions(&mut self, deletions: Arc<Deletions>) {
+        self.deletions = deletions;
     }
 
     /// Turns sweeping on; merges leave out marks that a sweep would remove soon.

@@ -1,0 +1,103 @@
+//! Deletions that are held back, in two small files beside the main database: in one the agent says which they are, by the other people
+//! let them go.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{path_of, replace};
+use crate::lmdb::Environment;
+
+const HELD: &str = "zonetide-held-deletions.json";
+const LET_GO: &str = "zonetide-let-go.json";
+/// The layout of the files; another one is not read.
+const VERSION: u32 = 1;
+
+/// Zones whose deletion others are not told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldDeletions {
+    version: u32,
+    /// Most that others are told of within a minute.
+    pub most: u32,
+    /// By the zone's ID, when it was deleted, ns since the epoch.
+    pub zones: BTreeMap<u32, u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LetGo {
+    version: u32,
+    /// What was deleted up to then is let go, ns since the epoch.
+    up_to: u64,
+}
+
+impl HeldDeletions {
+    pub(in crate::sync) fn new(most: u32, zones: BTreeMap<u32, u64>) -> Self {
+        Self {
+            version: VERSION,
+            most,
+            zones,
+        }
+    }
+
+    /// What is held back of the PowerDNS with this main database, if anything.
+    ///
+    /// # Errors
+    /// Those of the file system, and of a file that is none of this layout.
+    pub fn read(main: &Environment) -> io::Result<Option<Self>> {
+        let held: Option<Self> = read(main, HELD)?;
+        match held {
+            Some(held) if held.version != VERSION => Err(io::Error::other(format!(
+                "its layout is {} and not {VERSION}",
+                held.version
+            ))),
+            held => Ok(held),
+        }
+    }
+
+    pub(in crate::sync) fn write(&self, main: &Environment) -> io::Result<()> {
+        replace(main, &path_of(main, HELD), self)
+    }
+
+    /// Nothing is held back any more.
+    pub(in crate::sync) fn remove(main: &Environment) -> io::Result<()> {
+        match std::fs::remove_file(path_of(main, HELD)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets go of these deletions, and of all before the last of them. Returns whether there are any.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn let_go(&self, main: &Environment) -> io::Result<bool> {
+        let Some(up_to) = self.zones.values().copied().max() else {
+            return Ok(false);
+        };
+        let version = VERSION;
+        replace(main, &path_of(main, LET_GO), &LetGo { version, up_to })?;
+        Ok(true)
+    }
+
+    /// What was deleted up to then is let go, ns since the epoch; 0: nothing.
+    pub(in crate::sync) fn let_go_up_to(main: &Environment) -> u64 {
+        match read::<LetGo>(main, LET_GO) {
+            Ok(Some(let_go)) if let_go.version == VERSION => let_go.up_to,
+            Ok(_) => 0,
+            Err(error) => {
+                tracing::warn!(path = %path_of(main, LET_GO).display(), %error, "cannot read which deletions are let go");
+                0
+            }
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(main: &Environment, name: &str) -> io::Result<Option<T>> {
+    match std::fs::read(path_of(main, name)) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
