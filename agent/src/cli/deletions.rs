@@ -118,17 +118,14 @@ impl Command {
         match self {
             Self::Show { output } => print_rows(output, &zones, NOTHING),
             Self::LetGo => {
-                let mut any = false;
                 for held in &all {
-                    any |= held.held.let_go(&held.main).context("cannot let go")?;
+                    held.held.let_go(&held.main).context("cannot let go")?;
                 }
-                say(&if any {
-                    format!(
-                        "{} zones are deleted everywhere as soon as the agent sees this: within seconds.",
-                        zones.len()
-                    )
-                } else {
-                    NOTHING.to_owned()
+                say(&match zones.len() {
+                    0 => NOTHING.to_owned(),
+                    zones => format!(
+                        "{zones} zones are deleted everywhere as soon as the agent sees this: within seconds."
+                    ),
                 })
             }
             Self::TakeBack { dry_run, output } => {
@@ -140,6 +137,8 @@ impl Command {
                     unnamed == 0,
                     "{unnamed} of the zones have no name any more: `zonetide-agent restore --all --at TIME` brings everything back"
                 );
+                // A database cannot be opened twice.
+                drop(all);
                 let names = zones.into_iter().filter_map(|zone| zone.zone);
                 let flags = restore::Flags::of_zones(names, first.saturating_sub(BEFORE), dry_run, output);
                 restore::restore(config, flags).await

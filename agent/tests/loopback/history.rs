@@ -1,6 +1,7 @@
 //! What was done to zones is seen, and taken back, with the commands that a person has.
 
 mod comments;
+mod held;
 mod renamed;
 mod whole;
 
@@ -48,6 +49,11 @@ struct Pair {
 
 impl Pair {
     async fn start(version: Version) -> Self {
+        Self::start_with(version, |_| {}).await
+    }
+
+    /// The first one is set up a bit differently.
+    async fn start_with(version: Version, set_up: impl FnOnce(&mut Node)) -> Self {
         let store = tempfile::tempdir().unwrap();
         let storage = json!({
             "type": "fs",
@@ -55,6 +61,7 @@ impl Pair {
             "cleanup": {"enabled": true, "interval": "1s", "must_keep_interval": "1s"},
         });
         let [mut a, mut b] = ["a", "b"].map(|name| Node::of(version, name, &storage));
+        set_up(&mut a);
         for node in [&mut a, &mut b] {
             node.dns.leave_caches_on();
             node.agent.flush_caches_over(node.dns.control_socket());

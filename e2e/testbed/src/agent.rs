@@ -2,6 +2,7 @@
 
 mod configuration;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,8 +95,8 @@ pub struct Agent {
     /// Longest object that they are told, where it is not the usual.
     told: Option<&'static str>,
     storage_poll: Duration,
-    /// The section `serving` of the configuration.
-    serving: Value,
+    /// More sections of its configuration.
+    sections: BTreeMap<&'static str, Value>,
 }
 
 impl Agent {
@@ -132,7 +133,7 @@ impl Agent {
             peers: Vec::new(),
             told: None,
             storage_poll: Duration::from_millis(200),
-            serving: json!({}),
+            sections: BTreeMap::new(),
             process: None,
         }
     }
@@ -149,7 +150,13 @@ impl Agent {
 
     /// How old its data may be and how long it waits for the store, such as `168h` and `10s`, from the next `launch` on.
     pub fn serve_without_the_store(&mut self, stale_for: &str, store_patience: &str) {
-        self.serving = json!({"stale_for": stale_for, "store_patience": store_patience});
+        let serving = json!({"stale_for": stale_for, "store_patience": store_patience});
+        self.set_section("serving", serving);
+    }
+
+    /// Sets a section of its configuration, from the next `launch` on.
+    pub fn set_section(&mut self, name: &'static str, section: Value) {
+        self.sections.insert(name, section);
     }
 
     /// Where its peers reach it, with certificates of [`Authority::shared`].

@@ -1,7 +1,7 @@
 //! Deletions that are held back, in two small files beside the main database: in one the agent says which they are, by the other people
 //! let them go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use serde::de::DeserializeOwned;
@@ -28,8 +28,8 @@ pub struct HeldDeletions {
 #[derive(Debug, Serialize, Deserialize)]
 struct LetGo {
     version: u32,
-    /// What was deleted up to then is let go, ns since the epoch.
-    up_to: u64,
+    /// IDs of zones.
+    zones: BTreeSet<u32>,
 }
 
 impl HeldDeletions {
@@ -68,27 +68,26 @@ impl HeldDeletions {
         }
     }
 
-    /// Lets go of these deletions, and of all before the last of them. Returns whether there are any.
+    /// Lets go of these deletions.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn let_go(&self, main: &Environment) -> io::Result<bool> {
-        let Some(up_to) = self.zones.values().copied().max() else {
-            return Ok(false);
+    pub fn let_go(&self, main: &Environment) -> io::Result<()> {
+        let let_go = LetGo {
+            version: VERSION,
+            zones: self.zones.keys().copied().collect(),
         };
-        let version = VERSION;
-        replace(main, &path_of(main, LET_GO), &LetGo { version, up_to })?;
-        Ok(true)
+        replace(main, &path_of(main, LET_GO), &let_go)
     }
 
-    /// What was deleted up to then is let go, ns since the epoch; 0: nothing.
-    pub(in crate::sync) fn let_go_up_to(main: &Environment) -> u64 {
+    /// The IDs of the zones whose deletion people let go last.
+    pub(in crate::sync) fn that_were_let_go(main: &Environment) -> BTreeSet<u32> {
         match read::<LetGo>(main, LET_GO) {
-            Ok(Some(let_go)) if let_go.version == VERSION => let_go.up_to,
-            Ok(_) => 0,
+            Ok(Some(let_go)) if let_go.version == VERSION => let_go.zones,
+            Ok(_) => BTreeSet::new(),
             Err(error) => {
                 tracing::warn!(path = %path_of(main, LET_GO).display(), %error, "cannot read which deletions are let go");
-                0
+                BTreeSet::new()
             }
         }
     }

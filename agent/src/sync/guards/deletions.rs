@@ -1,6 +1,6 @@
 //! An avalanche of deleted zones is held back: it may be a mistake, and would be everywhere within milliseconds.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
@@ -10,13 +10,14 @@ use crate::lmdb::Environment;
 use crate::sync::database::collect::deleted_since;
 use crate::sync::error::SyncError;
 use crate::sync::files::held_deletions::HeldDeletions;
-use crate::sync::known::deleted_zones::Deleted;
+use crate::sync::known::deleted_zones::{Deleted, Look};
 use crate::sync::known::hold::Hold;
 use crate::sync::state::log::Whom;
 use crate::sync::state::replica::Replica;
 
-/// Between two looks at whether zones that were deleted are back.
-const LOOK: Duration = Duration::from_secs(10);
+/// Between two looks at whether zones that were deleted are back, or so many times as long as a look takes.
+const LOOK: Duration = Duration::from_secs(1);
+const REST: u32 = 10;
 
 impl Replica {
     /// Whether others may be told of what was written here, in which these zones were deleted. If not, it is held back.
@@ -27,7 +28,7 @@ impl Replica {
         let mut may_tell = zones.may_tell(self.database(), deleted);
         if !may_tell {
             // Perhaps people have seen these, and an agent has ended since.
-            zones.let_go(HeldDeletions::let_go_up_to(&main));
+            zones.let_go(HeldDeletions::that_were_let_go(&main));
             may_tell = zones.may_tell(self.database(), deleted);
         }
         let (held, most) = (zones.held(), zones.most().unwrap_or(0));
@@ -58,25 +59,13 @@ impl Replica {
 
     /// Looks now and then whether what is held back in this database still has to be: zones may be back, and people let it go.
     pub(in crate::sync) async fn look_at_deletions(&self) -> Result<(), SyncError> {
-        let let_go = {
-            let zones = self.deletions.zones();
-            if !zones.is_held_in(self.database()) {
-                return Ok(());
-            }
-            zones.let_go_up_to()
-        };
-        let is_due = {
-            let mut looked = self
-                .looked_at_deletions
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let is_due = looked.is_none_or(|looked| looked.elapsed() >= LOOK)
-                || HeldDeletions::let_go_up_to(&self.main()) > let_go;
-            if is_due {
-                *looked = Some(Instant::now());
-            }
-            is_due
-        };
+        if !self.deletions.zones().is_held_in(self.database()) {
+            return Ok(());
+        }
+        let let_go = HeldDeletions::that_were_let_go(&self.main());
+        let start = Instant::now();
+        let due = |look: &Look| look.due <= start || look.let_go != let_go;
+        let is_due = self.looked_at_deletions().as_ref().is_none_or(due);
         if !is_due {
             return Ok(());
         }
@@ -96,7 +85,15 @@ impl Replica {
         let deleted = spawn_blocking(move || deleted_since(&env, &from, &foreign)).await;
         let deleted = deleted.map_err(|_| SyncError::Crashed("looking for deleted zones"))?;
         self.may_tell(&deleted.map_err(|error| SyncError::Dump(error.into()))?);
+        let due = Instant::now() + LOOK.max(start.elapsed() * REST);
+        *self.looked_at_deletions() = Some(Look { due, let_go });
         Ok(())
+    }
+
+    fn looked_at_deletions(&self) -> MutexGuard<'_, Option<Look>> {
+        self.looked_at_deletions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The main database of this PowerDNS.

@@ -155,8 +155,11 @@ impl Replica {
         let refill = state.refill?;
         let awaited = state.awaited.as_ref()?;
         let merged = |(instance, time): (&String, &u64)| {
-            let is_from_before =
-                || state.last_sign(instance) <= refill.in_sync && state.has_all_readable_of(instance);
+            let is_from_before = || {
+                let (known, listing, deltas) = (&state.known, &state.listing, &state.deltas);
+                state.last_sign(instance) <= refill.in_sync
+                    && known.has_all_readable_of(instance, listing, deltas)
+            };
             !state.listing.contains_key(instance) || state.known.have(instance) >= *time || is_from_before()
         };
         let alone = state.known.have.is_empty();

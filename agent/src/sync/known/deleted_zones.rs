@@ -1,7 +1,9 @@
 //! How many zones were deleted here within a minute: an avalanche of deletions is held back before others are told. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
 
 const MINUTE: u64 = 60_000_000_000;
 
@@ -23,6 +25,14 @@ impl Deletions {
     }
 }
 
+/// A look at whether what is held back in a database still has to be.
+pub(in crate::sync) struct Look {
+    /// When the next one is due.
+    pub(in crate::sync) due: Instant,
+    /// The zones whose deletion was let go by then.
+    pub(in crate::sync) let_go: BTreeSet<u32>,
+}
+
 #[derive(Debug, Default)]
 pub(in crate::sync) struct DeletedZones {
     /// Most that others are told of within a minute; `None`: all.
@@ -31,8 +41,8 @@ pub(in crate::sync) struct DeletedZones {
     told: Deleted,
     /// By database, what is held back in it.
     held: BTreeMap<String, Deleted>,
-    /// What was deleted up to this time may be told, however much it is, ns since the epoch.
-    let_go: u64,
+    /// Zones whose deletion may be told, however many they are.
+    let_go: BTreeSet<u32>,
 }
 
 impl DeletedZones {
@@ -51,9 +61,8 @@ impl DeletedZones {
     /// this is asked again.
     pub(in crate::sync) fn may_tell(&mut self, database: &str, deleted: &Deleted) -> bool {
         let Some(most) = self.most else { return true };
-        let let_go = self.let_go;
         let mut deleted = deleted.clone();
-        deleted.retain(|_, time| *time > let_go);
+        deleted.retain(|zone, _| !self.let_go.contains(zone));
         let mut all = self.told.clone();
         all.extend(&deleted);
         if !deleted.is_empty() && most_within_a_minute(&all) > most as usize {
@@ -67,14 +76,10 @@ impl DeletedZones {
         true
     }
 
-    pub(in crate::sync) fn let_go_up_to(&self) -> u64 {
-        self.let_go
-    }
-
-    /// What was deleted up to this time may be told, ns since the epoch.
-    pub(in crate::sync) fn let_go(&mut self, time: u64) {
-        self.let_go = time.max(self.let_go);
-        self.told.retain(|_, deleted| *deleted > time);
+    /// The deletion of these zones may be told, and counts no more.
+    pub(in crate::sync) fn let_go(&mut self, zones: BTreeSet<u32>) {
+        self.told.retain(|zone, _| !zones.contains(zone));
+        self.let_go = zones;
     }
 
     /// What is held back in a database.
@@ -151,7 +156,7 @@ mod tests {
         assert!(deletions.may_tell("shard", &zones(0..3, 10 * SECOND)));
         assert!(deletions.held().is_empty());
         assert!(!deletions.may_tell("shard", &zones(3..9, 11 * SECOND)));
-        deletions.let_go(11 * SECOND);
+        deletions.let_go((0..9).collect());
         assert!(deletions.may_tell("shard", &zones(0..9, 11 * SECOND)));
         // What is deleted later counts anew.
         assert!(deletions.may_tell("shard", &zones(9..12, 12 * SECOND)));

@@ -91,6 +91,8 @@ struct Known {
     read_at: Option<u64>,
     /// By instance, as object names show it; `None` for an instance whose snapshots say no schema.
     others: BTreeMap<String, Option<u32>>,
+    /// What is known of those that have no snapshots any more: one that has some again, and goes on from what is merged, is not read anew.
+    gone: BTreeMap<String, Option<u32>>,
     /// Instances with main snapshots that are not judged yet, once the store was listed.
     waiting: Option<Vec<String>>,
 }
@@ -148,7 +150,9 @@ impl SchemaGuard {
     pub fn listed<'i>(&self, instances: impl Iterator<Item = &'i String>) {
         self.known(|known| {
             let instances: Vec<_> = instances.cloned().collect();
-            known.others.retain(|instance, _| instances.contains(instance));
+            let others = std::mem::take(&mut known.others).into_iter();
+            let known_before = others.chain(std::mem::take(&mut known.gone));
+            (known.others, known.gone) = known_before.partition(|(instance, _)| instances.contains(instance));
             known.waiting = Some(
                 instances
                     .into_iter()
@@ -324,6 +328,20 @@ mod tests {
         assert!(guard.other_schema().is_some());
         guard.listed([].iter());
         assert_eq!(guard.other_schema(), None);
+    }
+
+    #[test]
+    fn an_instance_that_has_snapshots_again_is_judged_as_before() {
+        let guard = guard(5, &[("newer", Some(6)), ("same", Some(5))]);
+        guard.listed([].iter());
+        let again = ["newer".to_owned(), "same".to_owned(), "unknown".to_owned()];
+        guard.listed(again.iter());
+        assert_eq!(guard.verdict("newer"), Verdict::Refuse(6));
+        assert_eq!(guard.verdict("same"), Verdict::Merge);
+        assert_eq!(guard.verdict("unknown"), Verdict::Unknown);
+        // What its objects say now counts.
+        guard.judge("newer", Some(5), true);
+        assert_eq!(guard.verdict("newer"), Verdict::Merge);
     }
 
     #[test]

@@ -184,12 +184,6 @@ impl State {
             .max(delta.map_or(0, |(name, _)| name.time()))
     }
 
-    /// Nothing of an instance that could be merged is left.
-    pub(in crate::sync) fn has_all_readable_of(&self, instance: &str) -> bool {
-        self.known
-            .has_all_readable_of(instance, &self.listing, &self.deltas)
-    }
-
     /// The other instances that have stored something not long ago.
     pub(in crate::sync) fn living(&self, own: &str, now: u64) -> Vec<&String> {
         let instances: BTreeSet<_> = self.listing.keys().chain(self.deltas.instances()).collect();

@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::State;
 use super::followed::Followed;
@@ -19,7 +18,7 @@ use crate::snapshot::{Meta, ZONETIDE_VERSION, sanitize_instance};
 use crate::store::Store;
 use crate::sync::database::set_back::Shown;
 use crate::sync::database::sweeper::Sweep;
-use crate::sync::known::deleted_zones::Deletions;
+use crate::sync::known::deleted_zones::{Deletions, Look};
 use crate::sync::known::fleet_time::Clock;
 use crate::sync::known::hold::Hold;
 use crate::sync::known::schema::SchemaGuard;
@@ -74,7 +73,7 @@ pub struct Replica {
     pub(in crate::sync) order: Arc<Order>,
     /// Which zones were deleted is shared, too.
     pub(in crate::sync) deletions: Arc<Deletions>,
-    pub(in crate::sync) looked_at_deletions: Mutex<Option<Instant>>,
+    pub(in crate::sync) looked_at_deletions: Mutex<Option<Look>>,
     /// Why nothing was stored the last time, so that the log says it once.
     pub(in crate::sync) held: Mutex<Option<Hold>>,
     pub(in crate::sync) sweep: Option<Sweep>,

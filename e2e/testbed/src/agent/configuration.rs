@@ -1,5 +1,6 @@
 //! What an agent is told by its configuration.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
@@ -36,7 +37,10 @@ impl Agent {
             }
             format!("peers: {peers}\n")
         };
-        let serving = &self.serving;
+        let mut sections = String::new();
+        for (name, section) in &self.sections {
+            let _ = writeln!(sections, "{name}: {section}");
+        }
         let powerdns = json!({"control_socket": self.control_socket.as_deref().unwrap_or(Path::new(""))});
         format!(
             "instance: ${{ZONETIDE_INSTANCE}}
@@ -48,8 +52,7 @@ lmdb_poll_interval: {lmdb_poll}ms
 storage_retry_interval: 500ms
 storage: {storage}
 powerdns: {powerdns}
-serving: {serving}
-{peers}http: {{address: \"127.0.0.1:{http_port}\"}}
+{sections}{peers}http: {{address: \"127.0.0.1:{http_port}\"}}
 log: {{level: debug, format: human}}
 "
         )
