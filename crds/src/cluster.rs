@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DnsClusterStatus, HistorySpec, ObjectStoreSpec, PowerDnsSpec, ReplicationSpec, SchedulingSpec,
-    ServiceSpec, StorageSpec,
+    DnsClusterStatus, HistorySpec, ObjectStoreSpec, PowerDnsSpec, ProtectionSpec, ReplicationSpec,
+    SchedulingSpec, ServiceSpec, StorageSpec,
 };
 
 /// Set to `"true"` on a DnsCluster, the operator leaves everything of it as it is.
@@ -121,6 +121,10 @@ pub struct DnsClusterSpec {
     /// What was written before, kept in the bucket to be seen and taken back.
     #[serde(default, skip_serializing_if = "is_default")]
     pub history: HistorySpec,
+
+    /// What looks like a mistake is held back before other servers have it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub protection: ProtectionSpec,
 
     /// The volume of each server, which holds its copy of all zones.
     #[serde(default)]

@@ -16,6 +16,7 @@ mod history;
 mod object_store;
 mod owned_settings;
 mod powerdns;
+mod protection;
 mod replication;
 mod restore;
 mod scheduling;
@@ -37,6 +38,7 @@ pub use history::HistorySpec;
 pub use object_store::{CaSecretRef, Engine, ManagedStorageSpec, ManagedStore, ObjectStoreSpec, S3Store};
 pub use owned_settings::OWNED_SETTINGS;
 pub use powerdns::{ApiKeySecretRef, ImagePullPolicy, PowerDnsSpec, PowerDnsVersion};
+pub use protection::ProtectionSpec;
 pub use replication::ReplicationSpec;
 pub use restore::{
     DnsRestore, DnsRestoreSpec, DnsRestoreStatus, PLAN_LINES, RestorePhase, RestorePlan, RestoreResult,

@@ -223,6 +223,7 @@ fn bad_manifests() -> Vec<Value> {
         changed(json!({"replication": {"pollInterval": "soon"}})),
         changed(json!({"replication": {"fullSnapshotInterval": "1 h"}})),
         changed(json!({"history": {"keep": "1h"}})),
+        changed(json!({"protection": {"maxDeletedZonesPerMinute": 0}})),
         changed(json!({"replication": {"serveStaleFor": "a week"}})),
     ];
     for endpoint in [

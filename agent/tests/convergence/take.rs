@@ -44,9 +44,15 @@ impl Fleet {
             }
             Step::Run(server, database, op) => {
                 let (server, database) = place(server, database);
+                if matches!(op, Op::Clean) {
+                    self.end_long_silences().await?;
+                }
                 self.run(server, database, op).await?;
             }
             Step::RunAll(op) => {
+                if matches!(op, Op::Clean) {
+                    self.end_long_silences().await?;
+                }
                 for (server, database) in self.places() {
                     self.run(server, database, op).await?;
                 }

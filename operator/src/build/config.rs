@@ -187,6 +187,9 @@ pub(super) fn agent_yaml(plan: &Plan, servers: &ServerPlan) -> String {
     if let Some(keep) = &plan.spec.history.keep {
         config["history"] = json!({"keep": keep});
     }
+    if let Some(most) = plan.spec.protection.max_deleted_zones_per_minute {
+        config["protection"] = json!({"max_deleted_zones_per_minute": most});
+    }
     if let Some(interval) = &replication.full_snapshot_interval {
         config["storage_force_snapshot_interval"] = json!(interval);
     }
