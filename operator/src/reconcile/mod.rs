@@ -43,7 +43,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use rand::RngExt;
-use zonetide_crds::{ConditionType, DnsCluster, DnsClusterStatus, PAUSED_ANNOTATION};
+use zonetide_crds::{ConditionType, DnsCluster, DnsClusterSpec, DnsClusterStatus, PAUSED_ANNOTATION};
 
 use self::{
     apply::ApplyError,
@@ -61,6 +61,8 @@ use crate::{
 
 /// Watches tell us of changes; this is for what happens outside of Kubernetes, like a bucket that vanishes.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
+/// For what a server holds back until somebody decides.
+const LOOK_FOR_HELD: Duration = Duration::from_secs(30);
 /// For what a server says a moment after it is ready.
 const LOOK_AT_ONCE: Duration = Duration::from_secs(2);
 /// For what watches should tell us, in case they do not, and while something that they cannot tell is not as it should be.
@@ -125,7 +127,7 @@ async fn run(context: &Context, namespace: &str, name: &str) -> Result<Action, E
     let outcome = Outcome::Reconciled(Box::new(reconciled));
     let told = status::report(context, &fetched, &reports, &outcome).await;
     match (error, told) {
-        (None, Ok(status)) => Ok(next(context, namespace, name, &outcome, &status)),
+        (None, Ok(status)) => Ok(next(context, &names, &fetched.cluster.spec, &outcome, &status)),
         (None, Err(error)) => Err(error.into()),
         (Some(error), told) => {
             // The first error is the one to report.
@@ -252,11 +254,12 @@ async fn servers(
 
 fn next(
     context: &Context,
-    namespace: &str,
-    name: &str,
+    names: &Names,
+    spec: &DnsClusterSpec,
     outcome: &Outcome,
     status: &DnsClusterStatus,
 ) -> Action {
+    let (namespace, name) = (&*names.namespace, &*names.cluster);
     let Some(reconciled) = outcome.reconciled() else {
         return Action::requeue(LOOK_AGAIN);
     };
@@ -297,7 +300,11 @@ fn next(
     }
     // Spread out, so that many clusters do not all ask at once.
     let jitter = Duration::from_secs(rand::rng().random_range(0..60));
-    Action::requeue(until_renewal(&store.obtained).min(look_again + jitter))
+    let look_again = match spec.protection.max_deleted_zones_per_minute {
+        Some(_) => LOOK_FOR_HELD,
+        None => look_again + jitter,
+    };
+    Action::requeue(until_renewal(&store.obtained).min(look_again))
 }
 
 /// How long the keys are left alone.

@@ -20,9 +20,9 @@ pub enum Hold {
     )]
     OtherSchema { instance: String, schema: u32 },
     #[error(
-        "{zones} zones were deleted here within a minute, and `protection.max_deleted_zones_per_minute` is {most}: what is written \
-         here is held back from the other servers and the store. `zonetide-agent deletions` shows the zones, `… take-back` \
-         brings them back, `… let-go` has them deleted everywhere"
+        "more than {most} zones were deleted here within a minute (protection.max_deleted_zones_per_minute): what is written here is \
+         held back from the other servers and the store, with the deletion of {zones}. `zonetide-agent deletions show` shows which, \
+         `… take-back` brings them back, `… let-go` has them deleted everywhere"
     )]
     DeletedZones { zones: usize, most: u32 },
 }

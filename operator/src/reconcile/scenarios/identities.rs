@@ -89,6 +89,27 @@ async fn what_agents_say_is_in_the_status_and_a_second_look_writes_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_server_may_hold_back_is_looked_for_twice_a_minute_and_shown() {
+    let scene = Scene::new(
+        "{replicas: 1, objectStore: {managed: {}}, replication: {site: moon}, protection: {maxDeletedZonesPerMinute: 9}}",
+    );
+    scene.server("tide-0");
+    agents_see(&scene, &["moon-shore-tide-0"]);
+    assert_eq!(action(&scene).await, Action::requeue(LOOK_FOR_HELD));
+    say(
+        &scene,
+        &json!({"ready": true, "health": {"failures": {"main_deleted_zones": "more than 9 zones were deleted here"}}}),
+    );
+    assert_eq!(action(&scene).await, Action::requeue(LOOK_SOON));
+    let condition = scene.condition("Replicating");
+    let message = condition["message"].as_str().unwrap();
+    assert!(
+        message.contains("tide-0 (main_deleted_zones: more than 9 zones were deleted here)"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn a_name_that_somebody_else_uses_is_a_warning_leaves_the_cluster_ready_and_is_looked_at_soon() {
     let scene = three_servers();
     agents_see(&scene, &["moon-shore-tide-0"]);
