@@ -59,7 +59,8 @@ pub(super) enum Command {
 #[derive(Serialize)]
 struct Zone {
     /// `None`: no database says it any more.
-    zone: Option<String>,
+    #[serde(rename = "zone")]
+    name: Option<String>,
     id: u32,
     /// Ns since the epoch.
     deleted: u64,
@@ -70,7 +71,7 @@ impl Row for Zone {
 
     fn cells(&self) -> Vec<String> {
         let unnamed = || format!("(number {})", self.id);
-        vec![self.zone.clone().unwrap_or_else(unnamed), time(self.deleted)]
+        vec![self.name.clone().unwrap_or_else(unnamed), time(self.deleted)]
     }
 }
 
@@ -97,7 +98,7 @@ impl Held {
         let ids: BTreeSet<u32> = self.held.zones.keys().copied().collect();
         let names = names_of(&self.main, &ids)?;
         let zones = self.held.zones.iter().map(|(id, deleted)| Zone {
-            zone: names.get(id).cloned(),
+            name: names.get(id).cloned(),
             id: *id,
             deleted: *deleted,
         });
@@ -114,7 +115,7 @@ impl Command {
         for held in &all {
             zones.extend(held.zones()?);
         }
-        zones.sort_by(|one, other| (&one.zone, one.id).cmp(&(&other.zone, other.id)));
+        zones.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
         match self {
             Self::Show { output } => print_rows(output, &zones, NOTHING),
             Self::LetGo => {
@@ -132,14 +133,14 @@ impl Command {
                 let Some(first) = zones.iter().map(|zone| zone.deleted).min() else {
                     return say(NOTHING);
                 };
-                let unnamed = zones.iter().filter(|zone| zone.zone.is_none()).count();
+                let unnamed = zones.iter().filter(|zone| zone.name.is_none()).count();
                 anyhow::ensure!(
                     unnamed == 0,
                     "{unnamed} of the zones have no name any more: `zonetide-agent restore --all --at TIME` brings everything back"
                 );
                 // A database cannot be opened twice.
                 drop(all);
-                let names = zones.into_iter().filter_map(|zone| zone.zone);
+                let names = zones.into_iter().filter_map(|zone| zone.name);
                 let flags = restore::Flags::of_zones(names, first.saturating_sub(BEFORE), dry_run, output);
                 restore::restore(config, flags).await
             }
