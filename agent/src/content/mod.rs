@@ -24,5 +24,5 @@ pub(crate) use touched::{MOST_ZONES, Plan, Purge};
 pub(crate) use values::tests as samples;
 pub(crate) use values::{comes_from_a_primary, is_same_zone, metadata_kind};
 pub use values::{without_order, zone_labels};
-pub(crate) use zones::Zones;
+pub(crate) use zones::{Zones, live_zones};
 pub use zones::{names_of, zone_id, zone_name};

@@ -91,7 +91,7 @@ pub fn zone_id(main: &Environment, zone: &str) -> Result<Option<u32>, LmdbError>
     })
 }
 
-/// The names of zones by their IDs, also of those that were deleted, as long as a main database has their deletion marks.
+/// The names of zones by their IDs, also of those that were deleted, as long as a main database has their deletion marks; not of variants.
 ///
 /// # Errors
 /// Those of LMDB.
@@ -100,13 +100,33 @@ pub fn names_of(main: &Environment, ids: &BTreeSet<u32>) -> Result<BTreeMap<u32,
         let mut names = BTreeMap::new();
         if let Some(index) = reader.dbi(ZONES)? {
             reader.for_each(&index, |key, _, _| {
-                if let Some(key) = IndexKey::parse(key).filter(|key| ids.contains(&key.id)) {
+                if let Some(key) =
+                    IndexKey::parse(key).filter(|key| key.variant.is_empty() && ids.contains(&key.id))
+                {
                     names.insert(key.id, presented(key.labels()));
                 }
                 Ok::<(), LmdbError>(())
             })?;
         }
         Ok(names)
+    })
+}
+
+/// Those of these zones that a main database has.
+///
+/// # Errors
+/// Those of LMDB.
+pub(crate) fn live_zones(main: &Environment, ids: &BTreeSet<u32>) -> Result<BTreeSet<u32>, LmdbError> {
+    main.read(|reader| {
+        let mut live = BTreeSet::new();
+        if let Some(index) = reader.dbi(ZONES)? {
+            reader.for_each(&index, |key, header, _| {
+                let id = IndexKey::parse(key).map(|key| key.id);
+                live.extend(id.filter(|id| !header.deleted && ids.contains(id)));
+                Ok::<(), LmdbError>(())
+            })?;
+        }
+        Ok(live)
     })
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zonetide_agent::lmdb::LmdbError;
+use zonetide_agent::store::Store as _;
 use zonetide_agent::sync::{Deletions, HeldDeletions, Hold, SchemaGuard, Schemas};
 
 use crate::peers::Line;
@@ -209,4 +210,86 @@ async fn a_shard_that_holds_back_holds_back_its_main_database_too() {
     shard.replica.tell().await.unwrap();
     main.replica.tell().await.unwrap();
     assert_eq!(line.take().len(), 2);
+}
+
+#[tokio::test]
+async fn an_agent_that_was_restarted_without_its_memory_goes_on_holding_back() {
+    let store = Watched::new();
+    let (mut a, b, line) = guarded(&store, true).await;
+    put(&a, 0..3, true);
+    replicate(&a, &b, &line).await;
+    assert_eq!((live(&b), held(&a)), (9, Some(3)));
+    a.restart();
+    protect(&mut a);
+    a.replica.set_peers(line.clone());
+    replicate(&a, &b, &line).await;
+    a.receive().await;
+    replicate(&a, &b, &line).await;
+    assert_eq!((live(&b), a.replica.hold(), held(&a)), (9, HELD, Some(3)));
+    HeldDeletions::read(&a.env)
+        .unwrap()
+        .unwrap()
+        .let_go(&a.env)
+        .unwrap();
+    replicate(&a, &b, &line).await;
+    assert_eq!((live(&b), a.replica.hold(), held(&a)), (6, None, None));
+    // Without a limit nothing is held back, nor shown.
+    put(&a, 3..6, true);
+    replicate(&a, &b, &line).await;
+    assert_eq!((live(&b), held(&a)), (6, Some(3)));
+    a.restart();
+    a.replica.set_deletions(Arc::default());
+    a.receive().await;
+    a.send().await;
+    b.receive().await;
+    assert_eq!((live(&b), held(&a)), (3, None));
+}
+
+#[tokio::test]
+async fn what_peers_were_told_before_is_stored_while_deletions_are_held_back() {
+    let store = Watched::new();
+    let (a, b, line) = guarded(&store, true).await;
+    put(&a, 20..21, false);
+    a.replica.tell().await.unwrap();
+    line.take();
+    put(&a, 0..3, true);
+    a.replica.tell().await.unwrap();
+    assert_eq!(a.replica.hold(), HELD);
+    a.replica.send(false).await.unwrap();
+    b.set_clock(a.now());
+    b.receive().await;
+    assert_eq!(live(&b), 10);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_wanted_has_no_avalanche_in_it() {
+    for with_peers in [true, false] {
+        let store = Watched::new();
+        let (a, _, _) = guarded(&store, with_peers).await;
+        for listed in [store.snapshots().await, store.deltas().await].concat() {
+            store.delete(&listed.name).await.unwrap();
+        }
+        a.receive().await;
+        put(&a, 0..3, true);
+        assert!(!a.replica.send(false).await.unwrap(), "{with_peers}");
+        assert_eq!(
+            (a.replica.hold(), store.snapshots().await.len()),
+            (HELD, 0),
+            "{with_peers}"
+        );
+        put(&a, 0..1, false);
+        a.replica.send(false).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        a.send().await;
+        assert_eq!((a.replica.hold(), store.snapshots().await.len()), (None, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_starts_is_given_no_avalanche_that_nobody_was_told_of_yet() {
+    let store = Watched::new();
+    let (a, _, _) = guarded(&store, true).await;
+    put(&a, 0..3, true);
+    assert!(a.replica.hand_over().await.is_err());
+    assert_eq!(a.replica.hold(), HELD);
 }

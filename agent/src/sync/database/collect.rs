@@ -168,19 +168,20 @@ pub(in crate::sync) fn collect_again(
     Ok(collector.finish()?)
 }
 
-/// The zones that were deleted since a state, less what the transactions in `foreign` wrote.
+/// The zones that were deleted since a state, less what the transactions in `foreign` wrote, and those up to `forgotten`, of which nobody
+/// knows whose they were.
 ///
 /// # Errors
 /// Those of LMDB.
 pub(in crate::sync) fn deleted_since(
     env: &Arc<Environment>,
     from: &Synced,
-    foreign: &BTreeSet<u64>,
+    (foreign, forgotten): (&BTreeSet<u64>, u64),
 ) -> Result<Deleted, LmdbError> {
     let mut deleted = Deleted::new();
     let mut take = |change: &Change<'_>| {
         let writer = change.new.map(|new| new.header.txn_id);
-        if writer.is_some_and(|txn_id| !foreign.contains(&txn_id)) {
+        if writer.is_some_and(|txn_id| txn_id > forgotten && !foreign.contains(&txn_id)) {
             deleted.extend(deleted_zone(change));
         }
     };

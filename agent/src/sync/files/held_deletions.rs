@@ -1,7 +1,7 @@
 //! Deletions that are held back, in two small files beside the main database: in one the agent says which they are, by the other people
 //! let them go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 
 use serde::de::DeserializeOwned;
@@ -23,21 +23,25 @@ pub struct HeldDeletions {
     pub most: u32,
     /// By the zone's ID, when it was deleted, ns since the epoch.
     pub zones: BTreeMap<u32, u64>,
+    /// The same of those that others were told of within the minute before.
+    #[serde(default)]
+    pub told: BTreeMap<u32, u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct LetGo {
     version: u32,
-    /// IDs of zones.
-    zones: BTreeSet<u32>,
+    /// By the zone's ID, when it was deleted, ns since the epoch.
+    zones: BTreeMap<u32, u64>,
 }
 
 impl HeldDeletions {
-    pub(in crate::sync) fn new(most: u32, zones: BTreeMap<u32, u64>) -> Self {
+    pub(in crate::sync) fn new(most: u32, zones: BTreeMap<u32, u64>, told: BTreeMap<u32, u64>) -> Self {
         Self {
             version: VERSION,
             most,
             zones,
+            told,
         }
     }
 
@@ -75,19 +79,19 @@ impl HeldDeletions {
     pub fn let_go(&self, main: &Environment) -> io::Result<()> {
         let let_go = LetGo {
             version: VERSION,
-            zones: self.zones.keys().copied().collect(),
+            zones: self.zones.clone(),
         };
         replace(main, &path_of(main, LET_GO), &let_go)
     }
 
-    /// The IDs of the zones whose deletion people let go last.
-    pub(in crate::sync) fn that_were_let_go(main: &Environment) -> BTreeSet<u32> {
+    /// What people let go last: by the zone's ID, when it was deleted, ns since the epoch.
+    pub(in crate::sync) fn that_were_let_go(main: &Environment) -> BTreeMap<u32, u64> {
         match read::<LetGo>(main, LET_GO) {
             Ok(Some(let_go)) if let_go.version == VERSION => let_go.zones,
-            Ok(_) => BTreeSet::new(),
+            Ok(_) => BTreeMap::new(),
             Err(error) => {
                 tracing::warn!(path = %path_of(main, LET_GO).display(), %error, "cannot read which deletions are let go");
-                BTreeSet::new()
+                BTreeMap::new()
             }
         }
     }

@@ -15,7 +15,17 @@ impl Replica {
         self.look_at_deletions().await?;
         let hold = self.hold();
         self.report_hold(hold.as_ref());
+        self.report_held_deletions();
         Ok(hold.is_some())
+    }
+
+    pub(in crate::sync) fn report_held_deletions(&self) {
+        match self.hold_by_deletions().filter(|_| self.holds_deletions_back()) {
+            Some(hold) => self
+                .status
+                .raise("deleted_zones", Level::Error, &hold.to_string()),
+            None => self.status.clear("deleted_zones"),
+        }
     }
 
     /// Why nothing may be stored now, if so.
@@ -64,10 +74,10 @@ impl Replica {
         let raised = match hold {
             Some(hold @ Hold::Namesake { .. }) => Some(("namesake", hold)),
             Some(hold @ Hold::OtherSchema { .. }) => Some(("other_schema", hold)),
-            Some(hold @ Hold::DeletedZones { .. }) => Some(("deleted_zones", hold)),
-            Some(Hold::OwnNotMerged | Hold::Refilling) | None => None,
+            // Said for itself, whatever else holds back.
+            Some(Hold::OwnNotMerged | Hold::Refilling | Hold::DeletedZones { .. }) | None => None,
         };
-        for condition in ["namesake", "other_schema", "deleted_zones"] {
+        for condition in ["namesake", "other_schema"] {
             match raised {
                 Some((name, hold)) if name == condition => {
                     self.status.raise(condition, Level::Error, &hold.to_string());

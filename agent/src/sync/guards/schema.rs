@@ -26,6 +26,16 @@ impl Replica {
         if self.schemas.main {
             self.look_at_the_own_schema().await?;
             guard.listed(self.state().listing.keys());
+            for instance in guard.came_back() {
+                let has_all = {
+                    let state = self.state();
+                    let (listing, deltas) = (&state.listing, &state.deltas);
+                    state.known.has_all_readable_of(&instance, listing, deltas)
+                };
+                if has_all {
+                    guard.judge_as_before(&instance);
+                }
+            }
         }
         // Once PowerDNS is upgraded here, what was refused is welcome.
         let mut state = self.state();

@@ -117,8 +117,8 @@ impl Replica {
     /// # Errors
     /// [`SyncError`] when the database cannot be read.
     pub async fn entries_of(&self, wanted: Wanted) -> Result<(SpooledTempFile, u64), SyncError> {
-        self.gives_away()?;
         let kept = self.keep_for_a_peer().await;
+        self.gives_away().await?;
         let (env, ahead) = (self.env.clone(), self.ahead());
         let meta = self.meta(0, u64::MAX, self.now_ns());
         let collected = spawn_blocking(move || {

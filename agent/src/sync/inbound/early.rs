@@ -35,11 +35,17 @@ impl Early {
             let instance = name.instance();
             let have = replica.state().known.have(instance);
             let led_to = reached.entry(instance.to_owned()).or_insert(have);
+            *led_to = have.max(*led_to);
             if joins(&name, *led_to) {
                 *led_to = name.time().max(*led_to);
-            } else if self.0.get(instance) != Some(&have) && replica.has_new_zone(told).await {
+            } else if self.0.get(instance) != Some(&have)
+                && Instant::now() < deadline
+                && replica.has_new_zone(told).await
+            {
                 let waited = timeout_at(deadline, replica.until_joined(&name)).await;
-                if waited.is_err() {
+                if waited.is_ok() {
+                    *led_to = name.time().max(*led_to);
+                } else {
                     tracing::debug!(database = %replica.database(), %name, "what comes before it does not come");
                     self.0.insert(instance.to_owned(), have);
                 }

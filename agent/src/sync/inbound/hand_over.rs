@@ -62,15 +62,16 @@ impl Replica {
     /// # Errors
     /// [`SyncError`] when the database cannot be read.
     pub async fn hand_over(&self) -> Result<(Word, Dump), SyncError> {
-        self.gives_away()?;
         let word = self.word().await?;
         let kept = self.keep_for_a_peer().await;
+        self.gives_away().await?;
         let dump = self.dump(kept, self.meta(0, 0, self.now_ns())).await?;
         Ok((word.said(), dump))
     }
 
     /// What is held back is given to nobody.
-    pub(super) fn gives_away(&self) -> Result<(), SyncError> {
+    pub(super) async fn gives_away(&self) -> Result<(), SyncError> {
+        self.judge_deletions().await?;
         self.hold_by_deletions()
             .map_or(Ok(()), |hold| Err(SyncError::HeldBack(hold)))
     }

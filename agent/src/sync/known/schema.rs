@@ -91,7 +91,7 @@ struct Known {
     read_at: Option<u64>,
     /// By instance, as object names show it; `None` for an instance whose snapshots say no schema.
     others: BTreeMap<String, Option<u32>>,
-    /// What is known of those that have no snapshots any more: one that has some again, and goes on from what is merged, is not read anew.
+    /// What was known of those that had no snapshots any more.
     gone: BTreeMap<String, Option<u32>>,
     /// Instances with main snapshots that are not judged yet, once the store was listed.
     waiting: Option<Vec<String>>,
@@ -151,8 +151,10 @@ impl SchemaGuard {
         self.known(|known| {
             let instances: Vec<_> = instances.cloned().collect();
             let others = std::mem::take(&mut known.others).into_iter();
-            let known_before = others.chain(std::mem::take(&mut known.gone));
-            (known.others, known.gone) = known_before.partition(|(instance, _)| instances.contains(instance));
+            let (there, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                others.partition(|(instance, _)| instances.contains(instance));
+            known.others = there;
+            known.gone.extend(gone);
             known.waiting = Some(
                 instances
                     .into_iter()
@@ -169,11 +171,30 @@ impl SchemaGuard {
         self.known(|known| {
             let entry = known.others.entry(instance.to_owned()).or_default();
             *entry = if newest { schema } else { (*entry).max(schema) };
+            known.gone.remove(instance);
             if let Some(waiting) = &mut known.waiting {
                 waiting.retain(|other| other != instance);
             }
         });
         self.news.send_replace(());
+    }
+
+    /// Instances that have snapshots again, and are not judged since.
+    pub(in crate::sync) fn came_back(&self) -> Vec<String> {
+        self.known(|known| {
+            let waiting = known.waiting.iter().flatten();
+            waiting
+                .filter(|instance| known.gone.contains_key(*instance))
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// All that an instance has stored is merged: nothing that it says is to be read any more, so what was known of it holds.
+    pub(in crate::sync) fn judge_as_before(&self, instance: &str) {
+        if let Some(schema) = self.known(|known| known.gone.remove(instance)) {
+            self.judge(instance, schema, true);
+        }
     }
 
     /// Is told whenever a verdict may have changed.
@@ -331,16 +352,22 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_has_snapshots_again_is_judged_as_before() {
+    fn an_instance_that_has_snapshots_again_is_judged_as_before_once_there_is_nothing_to_read() {
         let guard = guard(5, &[("newer", Some(6)), ("same", Some(5))]);
         guard.listed([].iter());
         let again = ["newer".to_owned(), "same".to_owned(), "unknown".to_owned()];
         guard.listed(again.iter());
+        assert_eq!(guard.verdict("newer"), Verdict::Unknown);
+        assert_eq!(guard.came_back(), ["newer", "same"]);
+        for instance in &again {
+            guard.judge_as_before(instance);
+        }
         assert_eq!(guard.verdict("newer"), Verdict::Refuse(6));
         assert_eq!(guard.verdict("same"), Verdict::Merge);
         assert_eq!(guard.verdict("unknown"), Verdict::Unknown);
         // What its objects say now counts.
         guard.judge("newer", Some(5), true);
+        guard.judge_as_before("newer");
         assert_eq!(guard.verdict("newer"), Verdict::Merge);
     }
 

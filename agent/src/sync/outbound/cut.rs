@@ -70,9 +70,17 @@ impl Replica {
         .map_err(|_| SyncError::Crashed("collecting changes"))?;
         self.note_mended(mended).await;
         let Sound { to, collected } = sound.map_err(SyncError::Dump)?;
-        // What peers know is no secret any more, and where nobody knows anything nobody knows since when zones are gone.
-        if known.is_none() && from.txn != 0 && !self.may_tell(&collected.deleted) {
-            return Ok(None);
+        // What peers know is no secret any more.
+        if known.is_none() {
+            let may_tell = if from.txn == 0 {
+                self.judge_deletions().await?;
+                !self.holds_deletions_back()
+            } else {
+                self.may_tell(&collected.deleted)
+            };
+            if !may_tell {
+                return Ok(None);
+            }
         }
         let any = collected.entries > 0;
         let time = self.state().log.cut(

@@ -13,6 +13,7 @@ use crate::store::spool;
 use crate::sync::database::ahead::Ahead;
 use crate::sync::database::dump::{Dump, dump_by, dump_state};
 use crate::sync::error::SyncError;
+use crate::sync::known::hold::Hold;
 use crate::sync::state::log::Whom;
 use crate::sync::state::replica::Replica;
 
@@ -54,6 +55,9 @@ impl Replica {
         }
         if self.is_held().await? {
             Box::pin(self.keep_the_newest_state()).await;
+            if let Some(Hold::DeletedZones { .. }) = self.hold() {
+                Box::pin(self.store_what_is_told()).await?;
+            }
             return Ok(false);
         }
         let reasons = {
@@ -115,6 +119,30 @@ impl Replica {
         }
         self.show_what_is_stored(self.env.last_txn_id());
         Ok(!self.has_changes())
+    }
+
+    /// Stores what peers know, and nothing that is held back.
+    async fn store_what_is_told(&self) -> Result<(), SyncError> {
+        let whom = Whom::Store {
+            always: false,
+            anew: false,
+        };
+        let is_known = {
+            let log = &self.state().log;
+            let (stored, told) = log.span(whom);
+            stored.time != 0 && told.is_some_and(|told| told.time > stored.time)
+        };
+        if !is_known {
+            return Ok(());
+        }
+        match Box::pin(self.changes_for(whom, Vector::new())).await? {
+            Some(changes) if changes.collected.entries > 0 => self.store_delta(changes).await,
+            Some(changes) => {
+                self.note_stored(changes.from.time, changes.to);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn show_what_is_stored(&self, last: u64) {

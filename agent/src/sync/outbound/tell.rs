@@ -129,6 +129,7 @@ impl Replica {
         }
         self.look_at_the_own_schema().await?;
         self.look_at_deletions().await?;
+        self.report_held_deletions();
         Ok(self.hold_by_others().is_some())
     }
 

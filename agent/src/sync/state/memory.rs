@@ -49,6 +49,11 @@ struct Memory {
     gone: BTreeMap<String, u64>,
     /// By instance, the schema of its PowerDNS; of a main database.
     schemas: BTreeMap<String, Option<u32>>,
+    /// While deletions are held back: the transactions that wrote what others have, and up to which nobody knows which those were.
+    #[serde(default)]
+    foreign: BTreeSet<u64>,
+    #[serde(default)]
+    forgotten: u64,
     /// How many entries there were; nothing while marks are being removed.
     #[serde(default)]
     entries: Counts,
@@ -144,6 +149,7 @@ impl Replica {
         state
             .log
             .go_on_from((memory.txn, memory.time), self.peers.is_some());
+        state.log.were_foreign(memory.foreign, memory.forgotten);
         state.resumed = true;
         drop(state);
         if let Some(missing) = missing {
@@ -183,6 +189,7 @@ impl Replica {
             return None;
         }
         let file = FileId::of(&self.env).ok()?;
+        let holds_back = self.deletions.zones().holds_anything();
         // Of a state that was looked through: what is lost of it later is seen.
         let kept = state.log.newest_kept().filter(|_| !state.removing);
         let entries = kept.and_then(|kept| count(&kept).ok()).unwrap_or_default();
@@ -214,6 +221,12 @@ impl Replica {
             } else {
                 BTreeMap::new()
             },
+            foreign: if holds_back {
+                state.log.foreign().clone()
+            } else {
+                BTreeSet::new()
+            },
+            forgotten: if holds_back { state.log.forgotten() } else { 0 },
             entries,
         })
     }

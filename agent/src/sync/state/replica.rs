@@ -18,6 +18,7 @@ use crate::snapshot::{Meta, ZONETIDE_VERSION, sanitize_instance};
 use crate::store::Store;
 use crate::sync::database::set_back::Shown;
 use crate::sync::database::sweeper::Sweep;
+use crate::sync::files::held_deletions::HeldDeletions;
 use crate::sync::known::deleted_zones::{Deletions, Look};
 use crate::sync::known::fleet_time::Clock;
 use crate::sync::known::hold::Hold;
@@ -171,6 +172,18 @@ impl Replica {
 
     /// Holds back what an avalanche of deletions would do, by what the other databases of the same PowerDNS have of it, too.
     pub fn set_deletions(&mut self, deletions: Arc<Deletions>) {
+        let is_limited = deletions.zones().most().is_some();
+        let held = HeldDeletions::read(&self.env).and_then(|held| {
+            match held.filter(|_| self.schemas.main) {
+                Some(held) if is_limited => deletions.zones().hold_of_the_last_run(held.zones),
+                Some(_) => HeldDeletions::remove(&self.env)?,
+                None => {}
+            }
+            Ok(())
+        });
+        if let Err(error) = held {
+            tracing::warn!(%error, "cannot read which deletions the last run held back");
+        }
         self.deletions = deletions;
     }
 

@@ -143,6 +143,7 @@ impl Replica {
             }
         }
         state.vectors.learn(name, vector);
+        self.has_merged.notify_waiters();
     }
 
     /// The schema of an instance allows to merge it, as far as it is known.

@@ -48,6 +48,8 @@ pub(in crate::sync) struct Log {
     synced_txn: u64,
     /// The transaction up to which the last run had stored all, and the time of that state, ns since the epoch.
     stored_before: (u64, u64),
+    /// The last transaction of a state that others had when that was forgotten.
+    gave_up_to: u64,
     reach: Reach,
     /// The state that the peers were told of.
     told: Synced,
@@ -106,6 +108,23 @@ impl Log {
     /// The transaction up to which somebody else may have what was written here.
     pub(in crate::sync) fn given_txn(&self) -> u64 {
         self.stored.txn.max(self.told.txn)
+    }
+
+    /// The last state of which it is known that others have it, or had.
+    pub(in crate::sync) fn known_elsewhere(&self) -> Synced {
+        let told = if self.told.time == 0 {
+            &self.told_last
+        } else {
+            &self.told
+        };
+        match (told.txn, self.stored.txn) {
+            (0, 0) => Synced {
+                txn: self.stored_before.0.max(self.gave_up_to),
+                ..Synced::default()
+            },
+            (0, _) => self.stored.clone(),
+            _ => told.clone(),
+        }
     }
 
     /// The transaction up to which all that was written here has a time.
@@ -306,6 +325,7 @@ impl Log {
     pub(in crate::sync) fn forget_own(&mut self) {
         self.watched = self.newest_kept();
         self.synced_txn = 0;
+        self.gave_up_to = self.given_txn().max(self.gave_up_to);
         self.stored = Synced::default();
         self.cuts.clear();
         self.snapshots.forget_sizes();

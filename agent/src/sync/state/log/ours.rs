@@ -18,6 +18,12 @@ impl Log {
         self.forgotten
     }
 
+    /// As the last run knew.
+    pub(in crate::sync) fn were_foreign(&mut self, foreign: BTreeSet<u64>, forgotten: u64) {
+        self.foreign.extend(foreign);
+        self.forgotten = self.forgotten.max(forgotten);
+    }
+
     pub(in crate::sync) fn foreign(&self) -> &BTreeSet<u64> {
         &self.foreign
     }
