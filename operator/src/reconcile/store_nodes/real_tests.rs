@@ -20,7 +20,7 @@ async fn seen(garages: &[Garage]) -> Vec<Node> {
     let mut nodes = Vec::new();
     for (number, garage) in garages.iter().enumerate() {
         nodes.push(Node {
-            pod: format!("g-{number}"),
+            pod: format!("crater-garage-{number}"),
             address: garage.rpc_address(),
             view: api(garage).look().await.unwrap(),
         });
@@ -29,7 +29,7 @@ async fn seen(garages: &[Garage]) -> Vec<Node> {
 }
 
 fn expected() -> Vec<String> {
-    (0..3).map(|number| format!("g-{number}")).collect()
+    (0..3).map(|number| format!("crater-garage-{number}")).collect()
 }
 
 /// Does what is decided until there is nothing to do, and no node lacks what another has.
@@ -63,8 +63,9 @@ async fn fetch(garages: &[Garage], empty: &[usize]) {
 
 /// Whether the layout's zones are the pods.
 fn names_pods(garage: &Garage) -> bool {
-    let layout = garage.layout();
-    layout.windows(2).any(|bytes| bytes == b"g-")
+    // Longer than what the IDs of nodes, which are random, have by chance.
+    let (layout, name) = (garage.layout(), b"crater-garage-");
+    layout.windows(name.len()).any(|bytes| bytes == name)
 }
 
 struct Objects {
