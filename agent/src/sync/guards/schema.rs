@@ -26,17 +26,8 @@ impl Replica {
         if self.schemas.main {
             self.look_at_the_own_schema().await?;
             guard.listed(self.state().listing.keys());
-            for instance in guard.came_back() {
-                let has_all = {
-                    let state = self.state();
-                    let (listing, deltas) = (&state.listing, &state.deltas);
-                    state.known.has_all_readable_of(&instance, listing, deltas)
-                };
-                if has_all {
-                    guard.judge_as_before(&instance);
-                }
-            }
         }
+        self.judge_those_that_came_back();
         // Once PowerDNS is upgraded here, what was refused is welcome.
         let mut state = self.state();
         state
@@ -53,6 +44,23 @@ impl Replica {
             self.status.clear("newer_schema");
         }
         Ok(())
+    }
+
+    /// Of instances that have snapshots again, and nothing that is to be read, what was known before holds.
+    pub(in crate::sync) fn judge_those_that_came_back(&self) {
+        if !self.schemas.main {
+            return;
+        }
+        for instance in self.schemas.guard.came_back() {
+            let has_all = {
+                let state = self.state();
+                let (listing, deltas) = (&state.listing, &state.deltas);
+                state.known.has_all_readable_of(&instance, listing, deltas)
+            };
+            if has_all {
+                self.schemas.guard.judge_as_before(&instance);
+            }
+        }
     }
 
     pub(in crate::sync) fn refuse(&self, name: SnapshotName, schema: u32) {

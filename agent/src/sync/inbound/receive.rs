@@ -107,6 +107,7 @@ impl Replica {
         let failure = self.merge_a_namesake().await.err();
         self.look_at_schemas().await?;
         let (received, later) = self.load_all().await;
+        self.judge_those_that_came_back();
         let refilled = self.end_refilling().await.err();
         self.conclude();
         let contained = contained.and(self.recall().await);
@@ -142,6 +143,7 @@ impl Replica {
             self.look_at_schemas().await?;
         }
         let (received, later) = self.load_all().await;
+        self.judge_those_that_came_back();
         if let Some(error) = failure.or(later).or(contained.err()) {
             return Err(error);
         }
