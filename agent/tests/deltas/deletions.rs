@@ -246,6 +246,31 @@ async fn an_agent_that_was_restarted_without_its_memory_goes_on_holding_back() {
 }
 
 #[tokio::test]
+async fn one_zone_too_many_is_held_back_after_a_restart_as_well() {
+    for remembers in [true, false] {
+        let store = Watched::new();
+        let (mut a, b, line) = guarded(&store, true).await;
+        for zone in 0..3 {
+            put(&a, [zone], true);
+            replicate(&a, &b, &line).await;
+        }
+        assert_eq!((live(&b), held(&a)), (7, Some(1)));
+        if remembers {
+            a.replica.remember("here");
+        }
+        a.restart();
+        protect(&mut a);
+        a.replica.set_peers(line.clone());
+        if remembers {
+            a.replica.resume("here");
+        }
+        a.receive().await;
+        replicate(&a, &b, &line).await;
+        assert_eq!((live(&b), held(&a)), (7, Some(1)), "remembers: {remembers}");
+    }
+}
+
+#[tokio::test]
 async fn what_peers_were_told_before_is_stored_while_deletions_are_held_back() {
     let store = Watched::new();
     let (a, b, line) = guarded(&store, true).await;
@@ -279,7 +304,9 @@ async fn a_snapshot_that_is_wanted_has_no_avalanche_in_it() {
         );
         put(&a, 0..1, false);
         a.replica.send(false).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(1100)).await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        tokio::time::resume();
         a.send().await;
         assert_eq!((a.replica.hold(), store.snapshots().await.len()), (None, 1));
     }

@@ -112,11 +112,14 @@ impl Replica {
 
     /// Looks whether what was deleted here, and is not known elsewhere, is to be held back.
     pub(in crate::sync) async fn judge_deletions(&self) -> Result<(), SyncError> {
+        if self.deletions.zones().most().is_none() {
+            return Ok(());
+        }
         let (from, foreign, forgotten) = {
             let log = &self.state().log;
             (log.known_elsewhere(), log.foreign().clone(), log.forgotten())
         };
-        if self.deletions.zones().most().is_none() || from.txn == 0 {
+        if from.txn == 0 {
             return Ok(());
         }
         let env = self.env.clone();

@@ -95,10 +95,11 @@ impl DeletedZones {
             .is_some_and(|let_go| time <= let_go.saturating_add(MINUTE))
     }
 
-    /// An earlier run held these back, and nobody knows what it has told: they are held back until `still_held` says otherwise.
-    pub(in crate::sync) fn hold_of_the_last_run(&mut self, deleted: Deleted) {
+    /// An earlier run held these back after it had told of others: they are held back until `still_held` says otherwise.
+    pub(in crate::sync) fn hold_of_the_last_run(&mut self, deleted: Deleted, told: Deleted) {
         if self.most.is_some() && !deleted.is_empty() {
             self.held.insert(LAST_RUN.to_owned(), deleted);
+            self.told.extend(told);
         }
     }
 
@@ -112,7 +113,10 @@ impl DeletedZones {
             .iter()
             .filter(|(zone, time)| !self.has_let_go(**zone, **time));
         let left: Deleted = left.map(|(zone, time)| (*zone, *time)).collect();
-        if most_within_a_minute(&left) > self.most.map_or(usize::MAX, |most| most as usize) {
+        let mut all = self.told.clone();
+        all.extend(&left);
+        if !left.is_empty() && most_within_a_minute(&all) > self.most.map_or(usize::MAX, |most| most as usize)
+        {
             self.held.insert(LAST_RUN.to_owned(), left);
         } else {
             self.held.remove(LAST_RUN);
@@ -253,13 +257,24 @@ mod tests {
     #[test]
     fn what_the_last_run_held_back_is_held_until_so_many_are_back_or_let_go() {
         let mut deletions = DeletedZones::at_most(Some(3));
-        deletions.hold_of_the_last_run(zones(0..9, 10));
+        deletions.hold_of_the_last_run(zones(0..9, 10), Deleted::new());
         assert!(deletions.holds_anything() && deletions.tells("main", 0..0, 11));
         deletions.still_held(&zones(0..5, 10));
         assert_eq!(deletions.held().len(), 5);
         deletions.let_go(zones(0..2, 10));
         deletions.still_held(&zones(0..5, 10));
         assert!(!deletions.holds_anything());
+    }
+
+    #[test]
+    fn what_the_last_run_told_before_it_held_back_counts() {
+        let mut deletions = DeletedZones::at_most(Some(3));
+        deletions.hold_of_the_last_run(zones(3..5, 10), zones(0..3, 10));
+        deletions.still_held(&zones(3..5, 10));
+        assert!(deletions.holds_anything());
+        assert!(!deletions.may_tell("shard", &zones(3..5, 10), 10_000 * SECOND));
+        deletions.still_held(&Deleted::new());
+        assert!(deletions.of_the_last_run().is_none());
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Replica {
         let is_limited = deletions.zones().most().is_some();
         let held = HeldDeletions::read(&self.env).and_then(|held| {
             match held.filter(|_| self.schemas.main) {
-                Some(held) if is_limited => deletions.zones().hold_of_the_last_run(held.zones),
+                Some(held) if is_limited => deletions.zones().hold_of_the_last_run(held.zones, held.told),
                 Some(_) => HeldDeletions::remove(&self.env)?,
                 None => {}
             }
