@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::memory::InMemory;
-use support::{database_content, open};
+use support::{database_content, open, unhurried};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use zonetide_agent::lmdb::{Environment, LmdbError};
@@ -15,9 +15,7 @@ use zonetide_agent::snapshot::{DeltaName, DeltaWriter, Entry, Meta, ZONETIDE_VER
 use zonetide_agent::status::{DatabaseStatus, Metrics};
 use zonetide_agent::store::{ObjectBackend, Store};
 use zonetide_agent::sync::peer::Told;
-use zonetide_agent::sync::{
-    Cleanup, Hold, Origin, Pace, Received, Replica, Retention, SchemaGuard, Schemas, Ways, run,
-};
+use zonetide_agent::sync::{Hold, Origin, Received, Replica, SchemaGuard, Schemas, Ways, run};
 
 /// One PowerDNS with its agent: a main database and a shard.
 struct Server {
@@ -278,32 +276,6 @@ async fn a_shard_that_waits_for_the_main_database_goes_on_when_that_has_looked_a
     let ((shard, main), ()) = both.await.expect("the shard waits for its next poll");
     shard.unwrap();
     main.unwrap();
-}
-
-/// Hours between two looks of any kind.
-fn unhurried() -> Pace {
-    let hours = Duration::from_secs(4 * 3600);
-    Pace {
-        lmdb_poll: hours,
-        storage_poll: hours,
-        retry: hours,
-        retry_limit: None,
-        force_snapshot: hours,
-        receive_only: true,
-        cleanup: Cleanup {
-            interval: hours,
-            retention: Retention {
-                must_keep: hours,
-                remove_old_instances: hours,
-            },
-            snapshots: false,
-            history: None,
-            retired: None,
-        },
-        once: false,
-        sweep: None,
-        shutdown: Duration::ZERO,
-    }
 }
 
 /// A change of a shard that a server of this schema tells, as the peers get it.

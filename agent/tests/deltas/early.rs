@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use zonetide_agent::lmdb::{Environment, LmdbError};
 use zonetide_agent::store::Store as _;
 use zonetide_agent::sync::peer::Told;
-use zonetide_agent::sync::{Cleanup, Pace, Retention, SchemaGuard, Schemas, Ways, run};
+use zonetide_agent::sync::{Pace, SchemaGuard, Schemas, Ways, run};
 
 use crate::peers::Line;
 use crate::server::{Server, Watched};
+use crate::support::unhurried;
 
 const RECORDS: &str = "records_v5";
 const SOA: u8 = 6;
@@ -50,27 +51,9 @@ fn write(server: &Server, zone: u32, name: &str) {
 
 /// Looks at the store once a second.
 fn pace() -> Pace {
-    let hours = Duration::from_secs(4 * 3600);
     Pace {
-        lmdb_poll: hours,
         storage_poll: Duration::from_secs(1),
-        retry: hours,
-        retry_limit: None,
-        force_snapshot: hours,
-        receive_only: true,
-        cleanup: Cleanup {
-            interval: hours,
-            retention: Retention {
-                must_keep: hours,
-                remove_old_instances: hours,
-            },
-            snapshots: false,
-            history: None,
-            retired: None,
-        },
-        once: false,
-        sweep: None,
-        shutdown: Duration::ZERO,
+        ..unhurried()
     }
 }
 

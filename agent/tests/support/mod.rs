@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::SpooledTempFile;
 use zonetide_agent::lmdb::{Environment, LmdbError, OpenOptions};
 use zonetide_agent::snapshot::{DecodeError, Snapshot, is_private_dbi};
 use zonetide_agent::store::spool;
+use zonetide_agent::sync::{Cleanup, Pace, Retention};
 
 /// An entry less what differs between instances: time, mark, value.
 pub type Version = (u64, bool, Vec<u8>);
@@ -99,4 +101,30 @@ pub fn database_content(env: &Environment) -> Content {
         Ok::<Content, LmdbError>(content)
     })
     .unwrap()
+}
+
+/// Hours between two looks of any kind, and nothing is stored.
+pub fn unhurried() -> Pace {
+    let hours = Duration::from_secs(4 * 3600);
+    Pace {
+        lmdb_poll: hours,
+        storage_poll: hours,
+        retry: hours,
+        retry_limit: None,
+        force_snapshot: hours,
+        receive_only: true,
+        cleanup: Cleanup {
+            interval: hours,
+            retention: Retention {
+                must_keep: hours,
+                remove_old_instances: hours,
+            },
+            snapshots: false,
+            history: None,
+            retired: None,
+        },
+        once: false,
+        sweep: None,
+        shutdown: Duration::ZERO,
+    }
 }

@@ -1,6 +1,7 @@
 //! The agent under test, as a process of its own beside a PowerDNS.
 
 mod configuration;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,62 +14,15 @@ use tempfile::TempDir;
 
 use crate::authority::{Authority, Files};
 use crate::clock::Clock;
-use crate::garage::Bucket;
 use crate::http::HttpClient;
 use crate::net::{free_port, loopback};
 use crate::powerdns::MAP_SIZE_MB;
 use crate::process::Process;
 
-/// The part of a bucket that the tests' instances share.
-pub const PREFIX: &str = "test/schema-5/";
+pub use storage::{PREFIX, Storage};
 
 /// What the tests' agents tell each other with.
 pub const PEERS_TOKEN: &str = "a-token-of-the-tests-only";
-
-/// Where agents meet.
-#[derive(Clone)]
-pub enum Storage {
-    S3(Bucket),
-    Directory(PathBuf),
-    /// A whole section of the configuration.
-    Section(Value),
-}
-
-impl From<&Bucket> for Storage {
-    fn from(bucket: &Bucket) -> Self {
-        Self::S3(bucket.clone())
-    }
-}
-
-impl From<&Path> for Storage {
-    fn from(directory: &Path) -> Self {
-        Self::Directory(directory.to_owned())
-    }
-}
-
-impl From<&Value> for Storage {
-    fn from(section: &Value) -> Self {
-        Self::Section(section.clone())
-    }
-}
-
-impl Storage {
-    /// Its section of the configuration.
-    fn section(&self) -> Value {
-        match self {
-            Self::S3(bucket) => json!({"type": "s3", "options": {
-                "endpoint_url": bucket.endpoint,
-                "region": bucket.region,
-                "bucket": bucket.name,
-                "global_prefix": PREFIX,
-                "access_key": bucket.access_key,
-                "secret_key": bucket.secret_key,
-            }}),
-            Self::Section(section) => section.clone(),
-            Self::Directory(path) => json!({"type": "fs", "options": {"root_path": path}}),
-        }
-    }
-}
 
 pub struct Agent {
     /// First, so that it has ended and its log is read before the directory goes.
